@@ -1,0 +1,30 @@
+# Two commands do all the set-up on a machine with Python, make and git: `make train` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: train test test-all lint clean
+
+train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
+	$(BIN)/python -m xinit.train -m +scheme=standard,xavier $(ARGS)
+
+test: $(VENV)/installed lint  ## the suite, within ten minutes on two cores
+	$(BIN)/python -m pytest $(ARGS)
+
+test-all: $(VENV)/installed lint  ## also what takes minutes
+	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	  f"xinit needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another with PYTHON=.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,215 @@
+"""From the config to the problem: the only reader of the config on the way to the trainer."""
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from xinit import activations, initializers, optimizers, schemes
+from xinit.activations import Activation
+from xinit.config import Config, SchemeConfig, ShapesetConfig, TfdsConfig
+from xinit.data import shapeset, synthetic, tfds
+from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, stored
+from xinit.errors import InputError
+from xinit.factories import call_factory, call_with_options
+from xinit.model import Apply, Params, make_apply
+from xinit.optimizers import Optimizer
+from xinit.probes import Probe, make_probe
+from xinit.schemes import Hyper, Scheme
+
+
+class Problem(NamedTuple):
+    """What decides the compiled program. `widths` runs from inputs to classes; `points` are the probed steps."""
+
+    widths: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    apply: Apply
+    dataset: Dataset
+    optimizer: Optimizer
+    probe: Probe | None
+    points: tuple[int, ...]
+    steps: int
+    batch_size: int
+
+
+class Run(NamedTuple):
+    """A problem and what is a number or an array in it: weights to start from, data order, hyper-parameters, data."""
+
+    problem: Problem
+    params: Params
+    data_key: Array
+    hyper: Hyper
+    data: Arrays
+    chance_error: float
+
+
+def build(config: Config) -> Run:
+    """The run a config describes: data loaded, initial weights drawn.
+
+    Raises:
+      InputError: the parts do not go together, a function of the user's fails, data is missing.
+    """
+    scheme = build_scheme(config.scheme)
+    problem = build_problem(config)
+    hyper = build_hyper(config)
+    check_scheme(scheme, problem, hyper, config.scheme.fn)
+    data = problem.dataset.load()
+    data["probe"] = data["test"].head(config.probe.examples)
+    params, lr_scale = draw_params(scheme, problem, init_key(config), hyper, data)
+    chance_error = _chance_error(problem.dataset, data)
+    return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data, chance_error)
+
+
+def _chance_error(dataset: Dataset, data: Arrays) -> float:
+    """The error of the best constant answer: known, or that of the commonest valid label on the test set."""
+    if dataset.chance_error is not None:
+        return dataset.chance_error
+    commonest = np.bincount(np.asarray(data["valid"].y), minlength=dataset.n_classes).argmax()
+    return float(np.mean(np.asarray(data["test"].y) != commonest))
+
+
+def init_key(config: Config) -> Array:
+    """The key of the initial weights."""
+    return jax.random.fold_in(jax.random.key(config.init_seed), 0)
+
+
+def data_key(config: Config) -> Array:
+    """The key of the data order; another stream than the weights', also where the seeds are equal."""
+    return jax.random.fold_in(jax.random.key(config.data_seed), 1)
+
+
+def build_problem(config: Config) -> Problem:
+    """The static side of a config."""
+    functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
+    optimizer = _optimizer(config)
+    dataset = _dataset(config)
+    widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
+    apply = make_apply(widths, functions, config.precision)
+    probe = None
+    if config.probe.tier != "off":
+        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples)
+    points = probe_points(config) if probe else (config.steps,)
+    return Problem(widths, functions, apply, dataset, optimizer, probe, points, config.steps, config.batch_size)
+
+
+def probe_points(config: Config) -> tuple[int, ...]:
+    """Steps to probe at, from 0 to the last: evenly spaced, or the later the sparser."""
+    n, last = config.probe.points, config.steps
+    if config.probe.schedule == "linear":
+        points = np.linspace(0, last, n)
+    else:
+        first = max(1, last / 2000)  # earlier than that little has moved
+        points = np.concatenate([[0], np.geomspace(first, last, n - 1)])
+    return tuple(int(step) for step in np.unique(np.round(points)))
+
+
+def build_hyper(config: Config) -> dict[str, Array]:
+    """The traced numbers: gain, learning rate and the optimizer's others."""
+    numbers = {"gain": config.scheme.gain, "learning_rate": config.optimizer.learning_rate, **config.optimizer.numbers}
+    return {name: jnp.float32(value) for name, value in numbers.items()}
+
+
+def _optimizer(config: Config) -> Optimizer:
+    factory = getattr(optimizers, config.optimizer.fn, None)
+    if not inspect.isfunction(factory):
+        raise InputError(f"Unknown optimizer {config.optimizer.fn!r}; conf/optimizer lists the choices.")
+    return factory
+
+
+def build_scheme(config: SchemeConfig) -> Scheme:
+    """The scheme a config names: a factory of ours by its name, or a user's function as "module:function"."""
+    options = dict(config.options)
+    if ":" not in config.fn:
+        made = call_factory((schemes, initializers), config.fn, options, "scheme")
+        return schemes.from_function(made)
+    kwargs = options.pop("kwargs", None)
+    function = import_function(config.fn)
+    if kwargs is not None or options:
+        function = call_with_options(function, options | dict(kwargs or {}), "scheme")
+    return schemes.from_function(function)
+
+
+def import_function(fn: str) -> Callable:
+    """The function named as "module:function", or an InputError that says what is in the way."""
+    module_name, _, name = fn.partition(":")
+    try:
+        function = getattr(importlib.import_module(module_name), name)
+    except AttributeError:
+        raise InputError(f"scheme.fn is {fn!r}; the module {module_name} has no {name!r}.") from None
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise InputError(
+            f"scheme.fn is {fn!r}; importing {module_name!r} failed with {type(error).__name__}: {error}. "
+            "It must be module:function, with the module importable from the current folder."
+        ) from error
+    return function
+
+
+def draw_params(scheme: Scheme, problem: Problem, key: Array, hyper: Hyper, data: Arrays) -> tuple[Params, Array]:
+    """Initial weights and per-layer learning-rate factors, for one replica."""
+    first = data["valid"].head(problem.batch_size)
+    batch = problem.dataset.decode(first.x), first.y
+    return jax.jit(lambda key, hyper, batch: scheme(key, problem.widths, problem.activations, hyper, batch))(
+        key, hyper, batch
+    )
+
+
+def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> None:
+    """InputError unless the scheme makes this network's weights; evaluated abstractly, nothing is compiled."""
+    widths, n = problem.widths, problem.batch_size
+    batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+    draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
+    try:
+        made = jax.eval_shape(draw, jax.random.key(0), hyper, batch)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the user's function does when it is called
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"scheme {fn!r} failed for widths {widths} with {type(error).__name__}: {reason}") from error
+    _check_params(made, problem, fn)
+
+
+def _check_params(made, problem: Problem, fn: str) -> None:
+    """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
+    try:
+        params, lr_scale = made
+        layers = [params["layers"][l] for l in range(len(problem.widths) - 1)]
+    except (TypeError, ValueError, KeyError):
+        raise InputError(f"scheme {fn!r} must return (Params, lr_scale), as xinit.model.make_params makes.") from None
+    for l, layer in enumerate(layers):
+        for part, shape in (("kernel", problem.widths[l : l + 2]), ("bias", problem.widths[l + 1 : l + 2])):
+            came = getattr(layer[part], "shape", None), str(getattr(layer[part], "dtype", None))
+            if came != (shape, "float32"):
+                raise InputError(
+                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {l + 1}; "
+                    f"it must return shape {shape} and type float32."
+                )
+    if getattr(lr_scale, "shape", None) != (len(layers),):
+        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")
+
+
+def _dataset(config: Config) -> Dataset:
+    data = config.data
+    if isinstance(data, TfdsConfig):
+        splits = tfds.load(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
+        sets = {
+            "train": Examples(splits.train_x, splits.train_y),
+            "valid": Examples(splits.valid_x, splits.valid_y),
+            "test": Examples(splits.test_x, splits.test_y),
+        }
+        return stored(sets, config.batch_size, n_classes=splits.n_classes, decode=pixels_to(data.pixel_range))
+    generated = functools.partial(endless, batch_size=config.batch_size, n_valid=data.valid, n_test=data.test)
+    if isinstance(data, ShapesetConfig):
+        sample = lambda key, n: Examples(*shapeset.draw(key, n, data.size))
+        decode = pixels_to(data.pixel_range)
+        chance_error = 1 - max(shapeset.PRIOR)
+        return generated(
+            sample, n_inputs=data.size**2, n_classes=shapeset.N_CLASSES, decode=decode, chance_error=chance_error
+        )
+    sample = synthetic.make_sample(data.inputs, data.classes)
+    return generated(sample, n_inputs=data.inputs, n_classes=data.classes, decode=lambda x: x)

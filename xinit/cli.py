@@ -1,0 +1,122 @@
+"""What every entry shares: where the YAML lies, one spelling for arguments, errors as sentences, exit codes."""
+
+import os
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from xinit.errors import InputError
+from xinit.factories import allowed_words
+
+DONE, CRASH, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 1, 2, 3, 4, 5
+
+# Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
+APPENDED = ("scheme", "experiment")
+
+
+def conf_dir() -> pathlib.Path:
+    """The folder of the YAML files: inside an installed package, beside it in a clone."""
+    package = pathlib.Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def normalise(arguments: Sequence[str]) -> list[str]:
+    """Hydra's spelling of the arguments: `scheme=xavier` as `+scheme=xavier`, `activation=[tanh,relu]` as a value."""
+    appended = re.compile(rf"({'|'.join(APPENDED)})=")
+    plus = [f"+{argument}" if appended.match(argument) else argument for argument in arguments]
+    return [re.sub(r"^activation=(?=\[)", "activation.fn=", argument) for argument in plus]
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved container of a config, composed as the command line would.
+
+    Raises:
+      InputError: Hydra refuses an override.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return container(compose(config_name, overrides=normalise(overrides)))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(in_our_words(str(error))) from error
+
+
+def container(config: Any) -> dict[str, Any]:
+    """A Hydra config as plain dicts and lists, interpolations resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keyword arguments as overrides: `scheme="xavier", optimizer={"learning_rate": .1}`."""
+    overrides = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            overrides += overrides_from(value, f"{prefix}{key}.")
+        else:
+            overrides.append(f"{prefix}{key}={_as_text(value)}")
+    return overrides
+
+
+def _as_text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_as_text, value))}]"
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        return text if re.fullmatch(r"[\w./:+-]+", text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return repr(value)
+
+
+def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
+    """Run `job(container)` for each config the command line asks for; the exit code of bad input, else DONE.
+
+    Mistakes end as one sentence on stderr, without a traceback.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # lets exceptions through instead of Hydra's own report and exit code
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    sys.argv[1:] = normalise(sys.argv[1:])
+    try:
+        hydra.main(str(conf_dir()), config_name, version_base="1.3")(lambda config: job(container(config)))()
+    except InputError as error:
+        return complain(str(error))
+    except (HydraException, OmegaConfBaseException) as error:
+        return complain(in_our_words(str(error)))
+    return DONE
+
+
+def complain(message: str) -> int:
+    """Print a mistake on stderr; the exit code for it."""
+    print(f"xinit: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def in_our_words(message: str) -> str:
+    """Hydra's and OmegaConf's messages as one sentence: what was wrong, what came, what is allowed."""
+    if match := re.search(r"Could not find '(\w+)/([^']*)'", message):
+        choices = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
+        return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
+    if match := re.search(r"Missing mandatory value: (\S+)", message):
+        return f"The setting {match[1]} is missing; give it as {match[1]}=VALUE."
+    if match := re.search(r"Could not override '([^']*)'", message):
+        return f"Unknown setting {match[1]}; {allowed_words(match[1], _settings(message))}"
+    return " ".join(message.split())
+
+
+def _settings(message: str) -> list[str]:
+    """The names at the place where an override missed, from the YAML itself."""
+    import yaml
+
+    train = yaml.safe_load((conf_dir() / "train.yaml").read_text())
+    groups = [next(iter(entry)) for entry in train["defaults"] if isinstance(entry, dict)]
+    return [key for key in [*train, *groups, *APPENDED] if key not in ("defaults", "hydra") and " " not in key]

@@ -1,0 +1,348 @@
+"""From a Hydra config to frozen, checked dataclasses: the only place where a config is parsed.
+
+Every field is looked at: an unknown key, a wrong type or sign raises `InputError` before anything else happens.
+Durations come out in steps, and whatever only names things (profile, depth, width) comes out as what it means.
+"""
+
+import dataclasses
+import math
+import re
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+
+from xinit import profiles
+from xinit.data import tfds
+from xinit.errors import InputError
+from xinit.factories import allowed_words, call_factory
+
+
+class Rule(NamedTuple):
+    """What a value must satisfy beyond its type, and the words for it."""
+
+    holds: Callable[[Any], bool]
+    words: str
+
+
+Count = Annotated[int, Rule(lambda v: v >= 1, "a whole number, at least 1")]
+Seed = Annotated[int, Rule(lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295")]
+Number = Annotated[float, Rule(math.isfinite, "a finite number")]
+Positive = Annotated[float, Rule(lambda v: 0 < v < math.inf, "a finite number above 0")]
+Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of seconds, at least 0")]
+Range = Annotated[tuple[float, float], Rule(lambda v: v[0] < v[1], "two numbers, the lower one first")]
+Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
+Text = Annotated[str, Rule(bool, "a text")]
+PathName = Annotated[str, Rule(lambda v: re.fullmatch(r"[\w.+=,-]+", v) and v.strip("."), "a plain folder name")]
+
+
+def one_of(*values: str) -> Any:
+    """The type of a text that must be one of the given ones."""
+    return Annotated[str, Rule(lambda v: v in values, "one of " + ", ".join(values))]
+
+
+@dataclass(frozen=True)
+class SchemeConfig:
+    """`fn` names a factory in xinit.schemes or xinit.initializers, or is "module:function"."""
+
+    fn: Text = "standard"
+    gain: Positive = 1.0
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.fn.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class ActivationConfig:
+    """`fn` names a factory in xinit.activations; one for all hidden layers."""
+
+    fn: Text
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """`fn` names a function in xinit.optimizers; `numbers` are its traced hyper-parameters."""
+
+    fn: Text
+    learning_rate: Positive
+    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ShapesetConfig:
+    """Shapeset-3x2, generated."""
+
+    kind: Text
+    size: Annotated[int, Rule(lambda v: 8 <= v <= 256, "a whole number of pixels from 8 to 256")]
+    pixel_range: Range
+    valid: Count
+    test: Count
+    epoch: Count
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.kind
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Gaussian inputs with a linear teacher, generated."""
+
+    kind: Text
+    inputs: Count
+    classes: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
+    valid: Count
+    test: Count
+    epoch: Count
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.kind
+
+
+@dataclass(frozen=True)
+class TfdsConfig:
+    """An image classification set of TFDS."""
+
+    kind: Text
+    name: Text
+    dir: Text | None
+    pixel_range: Range
+    train: Count | None
+    valid: Count
+    test: Count | None
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.name.replace("/", "-")
+
+
+DATA = {"shapeset": ShapesetConfig, "synthetic": SyntheticConfig, "tfds": TfdsConfig}
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """What is measured, and when."""
+
+    tier: one_of("off", "economy", "standard", "full")
+    schedule: one_of("log", "linear")
+    points: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
+    examples: Count
+    jacobian_examples: Count
+
+
+@dataclass(frozen=True)
+class VerdictConfig:
+    """Thresholds of the verdict; conf/verdict/default.yaml holds the reason for each."""
+
+    signal_warn: Positive
+    signal_fail: Positive
+    rate_fail: Positive
+    saturated_warn: Positive
+    slope_absorbed: Positive
+    range_end: Positive
+    chance_sigmas: Positive
+    chance_gain: Positive
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run. The fields after `verdict` do not change its results."""
+
+    scheme: SchemeConfig
+    activations: tuple[ActivationConfig, ...]
+    widths: tuple[int, ...]
+    data: ShapesetConfig | SyntheticConfig | TfdsConfig
+    optimizer: OptimizerConfig
+    probe: ProbeConfig
+    batch_size: Count
+    steps: Count
+    init_seed: Seed
+    data_seed: Seed
+    precision: one_of("float32", "tensorfloat32", "bfloat16")
+    verdict: VerdictConfig
+    name: PathName
+    out: Text
+    force: Flag
+    stop_after: Count | None
+    checkpoint_every: Seconds
+    keep_params: Flag
+    figure: Flag
+    strict: Flag
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the results: the part of the config that a run's hash covers."""
+        fields = [field.name for field in dataclasses.fields(self)]
+        kept = fields[: fields.index("verdict")]
+        identity = {name: value for name, value in dataclasses.asdict(self).items() if name in kept}
+        identity["data"].pop("dir", None)
+        return identity
+
+
+def parse(raw: Mapping[str, Any]) -> Config:
+    """The checked config of the resolved container of conf/train.yaml.
+
+    Raises:
+      InputError: an unknown key, or a value of the wrong type or outside its bounds.
+    """
+    raw = {key: value for key, value in raw.items() if key != "hydra"}
+    data = _data(_take(raw, "data"))
+    batch_size = _typed(_take(raw, "batch_size"), Count, "batch_size")
+    epoch = data.train if isinstance(data, TfdsConfig) else data.epoch
+    if isinstance(data, TfdsConfig) and batch_size > data.train:
+        raise InputError(f"batch_size is {batch_size}; {data.name} has {data.train} training examples, so at most that.")
+    probe = _build(ProbeConfig, _take(raw, "probe"), "probe")
+    if probe.examples > data.test:
+        raise InputError(f"probe.examples is {probe.examples}; the test set has {data.test} examples, so at most that.")
+    steps = lambda key: _steps(_take(raw, key), batch_size, epoch, key)
+    widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
+    scheme = _with_rest(SchemeConfig, _take(raw, "scheme") or {"fn": "standard"}, "scheme", "options")
+    activations = _activations(_take(raw, "activation"), len(widths))
+    functions = list(dict.fromkeys(activation.fn for activation in activations))
+    name = _take(raw, "name") or f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}"
+    raw.pop("seed", None)  # only its children, init_seed and data_seed, count
+    made = {
+        "scheme": scheme,
+        "activations": activations,
+        "widths": widths,
+        "data": data,
+        "optimizer": _optimizer(_take(raw, "optimizer")),
+        "probe": probe,
+        "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
+        "batch_size": batch_size,
+        "steps": steps("steps"),
+        "stop_after": steps("stop_after"),
+        "name": name,
+    }
+    return _build(Config, raw | made, "", made=set(made) - {"name"})
+
+
+def _take(raw: dict[str, Any], key: str) -> Any:
+    if key not in raw:
+        raise InputError(f"The setting {key} is missing; conf/train.yaml has its default.")
+    return raw.pop(key)
+
+
+def _mapping(value: Any, path: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise InputError(f"{path} is {value!r}; it must be one of the choices in conf/{path}, as in {path}=NAME.")
+    return dict(value)
+
+
+def _build(cls: type, raw: Any, path: str, made: typing.Collection[str] = ()) -> Any:
+    """The dataclass from a mapping, every field checked; those named in `made` are built already."""
+    raw = _mapping(raw, path)
+    hints = typing.get_type_hints(cls, include_extras=True)
+    prefix = f"{path}." if path else ""
+    for key in raw:
+        if key not in hints:
+            settable = [name for name in hints if name not in ("options", "numbers")]
+            raise InputError(f"Unknown setting {prefix}{key}; {allowed_words(str(key), settable)}")
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if field.name not in raw and required:
+            raise InputError(f"The setting {prefix}{field.name} is missing.")
+    typed = lambda key, value: value if key in made else _typed(value, hints[key], prefix + key)
+    return cls(**{key: typed(key, value) for key, value in raw.items()})
+
+
+def _with_rest(cls: type, raw: Any, path: str, rest: str) -> Any:
+    """As `_build`, with the keys that are no fields kept in the field `rest`: the options of a factory."""
+    raw = _mapping(raw, path)
+    fields = {field.name for field in dataclasses.fields(cls)} - {rest}
+    options = {key: raw.pop(key) for key in list(raw) if key not in fields}
+    return _build(cls, raw | {rest: options}, path, made={rest})
+
+
+def _typed(value: Any, hint: Any, path: str) -> Any:
+    """The value as the hinted type, or an InputError in the words of its rule."""
+    if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
+        if value is None:
+            return None
+        hint = next(part for part in typing.get_args(hint) if part is not type(None))
+    base, rule = typing.get_args(hint)
+    converted = _convert(value, base)
+    if converted is None or not rule.holds(converted):
+        raise InputError(f"{path} is {value!r}; it must be {rule.words}.")
+    return converted
+
+
+def _convert(value: Any, base: Any) -> Any:
+    """The value as `base` where nothing is lost by it, else None."""
+    if typing.get_origin(base) is tuple:
+        parts = [_convert(part, float) for part in value] if isinstance(value, list | tuple) else []
+        return tuple(parts) if len(parts) == len(typing.get_args(base)) and None not in parts else None
+    if base in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        return None if base is int and (not math.isfinite(value) or value != int(value)) else base(value)
+    return value if base in (bool, str) and isinstance(value, base) else None
+
+
+def _steps(value: Any, batch_size: int, epoch: int, path: str) -> int | None:
+    """A duration in steps: a number, or a text such as 200000examples or 3epochs."""
+    if value is None and path == "stop_after":
+        return None
+    match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*(steps?|examples?|epochs?)?", str(value).replace("_", ""))
+    try:
+        amount = float(match[1]) if match and not isinstance(value, bool) else math.nan
+    except ValueError:
+        amount = math.nan
+    unit = (match[2] or "steps").rstrip("s") if match else "step"
+    per_step = {"step": 1, "example": batch_size, "epoch": batch_size / epoch}[unit]
+    steps = amount / per_step
+    if not 1 <= steps < 2**31 or (unit == "step" and steps != int(steps)):
+        raise InputError(
+            f"{path} is {value!r}; it must be a duration of at least one step, such as 20000, 200000examples or 3epochs."
+        )
+    return math.floor(steps)
+
+
+def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]:
+    """Widths of the hidden layers, and a short name for the shape such as 5x256."""
+    profile = _mapping(profile, "profile")
+    fn = profile.pop("fn", None)
+    if isinstance(width, list | tuple):
+        fn, profile, width = "explicit", {"widths": list(width)}, 1
+    depth, width = _typed(depth, Count, "depth"), _typed(width, Count, "width")
+    widths = call_factory(profiles, fn, profile, "profile")(depth, width)
+    shape = "x".join(map(str, widths)) if fn == "explicit" else f"{depth}x{width}"
+    return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn}"
+
+
+def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
+    """One choice a hidden layer, from one name or a list of them."""
+    raw = _mapping(raw, "activation")
+    names = raw.get("fn")
+    if not isinstance(names, list | tuple):
+        return (_with_rest(ActivationConfig, raw, "activation", "options"),) * depth
+    if len(names) != depth:
+        raise InputError(f"activation lists {len(names)} functions; there are {depth} hidden layers, one for each.")
+    return tuple(_build(ActivationConfig, {"fn": name}, "activation") for name in names)
+
+
+def _optimizer(raw: Any) -> OptimizerConfig:
+    optimizer = _with_rest(OptimizerConfig, raw, "optimizer", "numbers")
+    numbers = {key: _typed(value, Number, f"optimizer.{key}") for key, value in optimizer.numbers.items()}
+    for key in ("momentum", "b1", "b2"):
+        if not 0 <= numbers.get(key, 0) < 1:
+            raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
+    return dataclasses.replace(optimizer, numbers=numbers)
+
+
+def _data(raw: Any) -> ShapesetConfig | SyntheticConfig | TfdsConfig:
+    raw = _mapping(raw, "data")
+    kind = raw.get("kind")
+    if kind not in DATA:
+        raise InputError(f"data.kind is {kind!r}; it must be one of {', '.join(DATA)}.")
+    data = _build(DATA[kind], raw, "data")
+    if isinstance(data, TfdsConfig) and None in (data.train, data.test):
+        sizes = tfds.sizes(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
+        data = dataclasses.replace(data, train=sizes.train, test=sizes.test)
+    return data

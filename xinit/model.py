@@ -1,0 +1,67 @@
+"""The multilayer perceptron, which returns every pre- and post-activation along with its logits."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import jax
+from flax import nnx
+from jax import Array
+
+from xinit.activations import Activation
+
+# {"layers": {0: {"kernel": (I, O), "bias": (O,)}, ...}}: the module's state as a plain pytree.
+Params = dict
+
+
+class Outputs(NamedTuple):
+    """Pre-activations z and post-activations f(z) of the hidden layers, each (B, width), first layer first."""
+
+    pre: tuple[Array, ...]
+    post: tuple[Array, ...]
+
+
+class MLP(nnx.Module):
+    """z_l = h_{l-1} W_l + b_l, h_l = f_l(z_l) for l = 1..d, logits = h_d W_{d+1} + b_{d+1}."""
+
+    def __init__(
+        self, widths: Sequence[int], activations: Sequence[Activation], *, precision: str, rngs: nnx.Rngs
+    ) -> None:
+        """`widths` runs from the inputs to the classes: d + 2 numbers for d activations."""
+        self.layers = nnx.List(
+            [nnx.Linear(i, o, precision=precision, rngs=rngs) for i, o in zip(widths, widths[1:], strict=False)]
+        )
+        self.functions = tuple(activation.function for activation in activations)
+
+    def __call__(self, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+        """Logits and `Outputs`; `taps`, one (B, O) a weight layer, are added to the pre-activations."""
+        pre, post, h = [], [], x_BI
+        for l, layer in enumerate(self.layers):
+            z = layer(h) if taps is None else layer(h) + taps[l]
+            if l < len(self.functions):
+                h = self.functions[l](z)
+                pre.append(z)
+                post.append(h)
+        return z, Outputs(tuple(pre), tuple(post))
+
+
+Apply = Callable[..., tuple[Array, Outputs]]
+
+
+def make_apply(widths: Sequence[int], activations: Sequence[Activation], precision: str = "float32") -> Apply:
+    """The MLP as a pure function `apply(params, x_BI, taps=None) -> (logits, Outputs)`."""
+
+    def split():
+        return nnx.split(MLP(widths, activations, precision=precision, rngs=nnx.Rngs(0)))
+
+    graph, _ = jax.eval_shape(split)  # abstract: allocates no weights
+
+    def apply(params: Params, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+        return nnx.merge(graph, params)(x_BI, taps)
+
+    return apply
+
+
+def make_params(kernels: Sequence[Array], biases: Sequence[Array]) -> Params:
+    """The parameter tree of an MLP from its kernels (I, O) and biases (O,), first layer first."""
+    layers = zip(kernels, biases, strict=True)
+    return {"layers": {l: {"kernel": kernel, "bias": bias} for l, (kernel, bias) in enumerate(layers)}}

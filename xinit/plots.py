@@ -1,0 +1,90 @@
+"""Figures from stored readings alone."""
+
+import pathlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> "Figure":
+    """What every layer does while it trains: activations, flatness and gradients, one colour a layer."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    (start, end, error), (spread, slope, gradient) = figure.subplots(2, 3)
+    if "act_hist" in readings:
+        _density(start, readings, 0, "activations at initialisation")
+        _density(end, readings, -1, f"activations after {int(readings['step'][-1]):,} steps")
+    else:
+        for axes in (start, end):
+            axes.set_axis_off()
+    _over_training(spread, readings, "act_std", "std of the activations")
+    _over_training(slope, readings, "act_slope", "mean slope, share of its maximum")
+    slope.set_ylim(0, 1.05)
+    _over_training(gradient, readings, "grad_pre_std", "std of dL/dz")
+    if np.all(readings["grad_pre_std"] > 0):
+        gradient.set_yscale("log")
+    _error(error, readings, summary)
+    handles, labels = spread.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right upper", title="layer", frameon=False)
+    figure.suptitle(f"{name}: {summary['verdict'].partition(':')[0]}")
+    return figure
+
+
+def save_layers(path: pathlib.Path, readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> None:
+    """Write `layers_figure` as a PNG."""
+    path.parent.mkdir(exist_ok=True)
+    layers_figure(readings, summary, name).savefig(path, dpi=110)
+
+
+def _colours(n_layers: int) -> np.ndarray:
+    """From the first layer, dark, to the top, bright: colour-blind safe and ordered in print too."""
+    from matplotlib import colormaps
+
+    return colormaps["viridis"](np.linspace(0, 0.9, n_layers))
+
+
+def _labelled(l: int, n_layers: int) -> str:
+    """A legend of at most ten layers."""
+    return str(l + 1) if n_layers <= 10 or l % -(-n_layers // 10) == 0 or l == n_layers - 1 else "_"
+
+
+def _density(axes: "Axes", readings: Mapping[str, np.ndarray], at: int, title: str) -> None:
+    shares, edges = readings["act_hist"][at], readings["act_edges"]
+    for l, colour in enumerate(_colours(len(shares))):
+        centres = (edges[l, 1:] + edges[l, :-1]) / 2
+        axes.plot(centres, shares[l] / np.diff(edges[l]), color=colour, lw=1.2)
+    axes.set(title=title, xlabel="activation", ylabel="density")
+    axes.set_ylim(bottom=0)
+
+
+def _over_training(axes: "Axes", readings: Mapping[str, np.ndarray], name: str, title: str) -> None:
+    values = readings[name]
+    for l, colour in enumerate(_colours(values.shape[1])):
+        axes.plot(readings["step"], values[:, l], color=colour, lw=1.4, label=_labelled(l, values.shape[1]))
+    axes.set_title(title)
+    _step_axis(axes, readings["step"])
+
+
+def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> None:
+    steps = readings["step"]
+    axes.plot(steps, 100 * readings["train_error"], color="0.6", lw=1.2, label="train (running)")
+    axes.plot(steps, 100 * readings["valid_error"], color="tab:blue", lw=1.6, label="valid")
+    axes.axhline(100 * summary["chance_error"], color="tab:red", lw=1, ls="--", label="chance")
+    axes.set(title="error, %")
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False, loc="lower left")
+    _step_axis(axes, steps)
+
+
+def _step_axis(axes: "Axes", steps: np.ndarray) -> None:
+    """Steps on a logarithmic axis that still shows step 0."""
+    axes.set_xlabel("training step")
+    if len(steps) > 1:
+        axes.set_xscale("symlog", linthresh=float(steps[1]) or 1.0)
+        axes.set_xlim(0, float(steps[-1]))

@@ -1,0 +1,218 @@
+"""The run directory: labelled readings, status, atomic writes. Reading one executes nothing; nothing here imports jax.
+
+    <out>/<name>/<hash>/  config.yaml  status.json  summary.json  readings.nc  checkpoints/  figures/
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xinit.errors import InputError
+
+if TYPE_CHECKING:
+    import xarray
+
+QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
+
+# Every reading: its axes after `step`, and what it is. Edges have no step: they are fixed for the whole run.
+READINGS: dict[str, tuple[tuple[str, ...], str]] = {
+    "train_loss": ((), "mean of -log P(y|x) over the training batches since the last probe"),
+    "train_error": ((), "share misclassified of the training batches since the last probe"),
+    "valid_loss": ((), "mean of -log P(y|x) over 1,000 validation examples"),
+    "valid_error": ((), "share misclassified of 1,000 validation examples"),
+    "act_mean": (("layer",), "mean of the activations over units and probe examples"),
+    "act_std": (("layer",), "standard deviation of the activations over units and probe examples"),
+    "act_min": (("layer",), "least activation"),
+    "act_max": (("layer",), "largest activation"),
+    "act_quantile": (("layer", "quantile"), "quantiles of the activations"),
+    "act_hist": (("layer", "bin"), "share of the activations in each bin of act_edges"),
+    "act_saturated": (("layer",), "share of (unit, example) with abs f'(z) < .05 max abs f'"),
+    "act_saturated_low": (("layer",), "the part of act_saturated with z < 0"),
+    "act_saturated_high": (("layer",), "the part of act_saturated with z >= 0"),
+    "act_slope": (("layer",), "mean of abs f'(z) / max abs f'"),
+    "act_inactive": (("layer",), "rectifiers: share of (unit, example) on the cut-off side"),
+    "act_dead": (("layer",), "share of units with abs f'(z) < .05 max abs f' on every probe example"),
+    "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
+    "act_cosine_quantile": (("layer", "quantile"), "quantiles of that cosine over the pairs"),
+    "pre_mean": (("layer",), "mean of the pre-activations"),
+    "pre_std": (("layer",), "standard deviation of the pre-activations"),
+    "pre_quantile": (("layer", "quantile"), "quantiles of the pre-activations"),
+    "grad_pre_std": (("layer",), "standard deviation of dL/dz, per example, over units and probe examples"),
+    "grad_pre_hist": (("layer", "bin"), "share of dL/dz in each bin of grad_pre_edges"),
+    "grad_w_std": (("weight",), "standard deviation of dL/dW of the mean loss over the probe batch"),
+    "grad_w_norm": (("weight",), "Frobenius norm of dL/dW of the mean loss over the probe batch"),
+    "grad_w_hist": (("weight", "bin"), "share of dL/dW in each bin of grad_w_edges"),
+    "update_ratio": (("weight",), "norm of the last step's update over the norm of the weights"),
+    "jacobian_sv_mean": (("jacobian",), "mean singular value of da(l+1)/da(l)"),
+    "jacobian_sv_quantile": (("jacobian", "quantile"), "quantiles of the singular values of da(l+1)/da(l)"),
+    "jacobian_total_sv_mean": ((), "mean singular value of da(d)/da(1)"),
+    "jacobian_total_sv_quantile": (("quantile",), "quantiles of the singular values of da(d)/da(1)"),
+}
+EDGES: dict[str, tuple[tuple[str, ...], str]] = {
+    "act_edges": (("layer", "edge"), "edges of the bins of act_hist"),
+    "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
+    "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
+}
+
+
+def run_hash(identity: Mapping[str, Any], source: str) -> str:
+    """Twelve hex digits of what decides a run's results: the canonical config and a custom function's source."""
+    canonical = json.dumps(identity, sort_keys=True, default=list)
+    return hashlib.sha256((canonical + source).encode()).hexdigest()[:12]
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Turn an operating-system error into one sentence; whatever was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The run folder {path} cannot be written: {error.strerror or error}; "
+            "choose another with out=DIR or make room there. What was written before is kept."
+        ) from error
+
+
+def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
+    """Let `write` fill a temporary name beside `path`, then rename: readers see the old or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write(temporary)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class RunDirectory:
+    """One run's folder, held by this process from `claim` to `release`."""
+
+    def __init__(self, path: pathlib.Path) -> None:
+        self.path = path
+        self._lock: Any = None
+
+    def claim(self, config_yaml: str, force: bool = False) -> None:
+        """Create the folder and hold its lock; the operating system frees the lock of a process that died.
+
+        Raises:
+          InputError: another process holds it, or it cannot be written.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.path / ".lock").open("a")
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                status = self.status()
+                holder = f"process {status.get('pid', 'unknown')} on {status.get('host', 'this host')}"
+                raise InputError(f"The run {self.path} is being computed by {holder}; wait for it or stop it.") from None
+            self._sweep(force)
+            self.write_text("config.yaml", config_yaml)
+            self.write_status("running")
+
+    def _sweep(self, force: bool) -> None:
+        """Clear what a killed process left half written and, with `force`, the results of the run before."""
+        for leftover in self.path.glob(".*.[0-9]*"):
+            leftover.unlink()
+        if force:
+            for name in ("summary.json", "readings.nc"):
+                (self.path / name).unlink(missing_ok=True)
+            for folder in ("checkpoints", "figures", "params"):
+                shutil.rmtree(self.path / folder, ignore_errors=True)
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def status(self) -> dict[str, Any]:
+        """The content of status.json; empty where there is none."""
+        return read_json(self.path / "status.json")
+
+    def write_status(self, state: str, **more: Any) -> None:
+        """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`, with who holds the run and what is known."""
+        self.write_json("status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), **more})
+
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """A JSON file of the run, atomically."""
+        self.write_text(name, json.dumps(content, indent=2) + "\n")
+
+    def write_text(self, name: str, content: str) -> None:
+        """A text file of the run, atomically."""
+        with writing(self.path):
+            write_atomically(self.path / name, lambda path: path.write_text(content) and None)
+
+    def write_readings(self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+        """readings.nc, atomically: arrays with a leading axis `step`, edges without."""
+        with writing(self.path):
+            write_atomically(self.path / "readings.nc", lambda path: _write_netcdf(path, readings, attributes))
+
+
+def read_json(path: pathlib.Path) -> dict[str, Any]:
+    """The content of a JSON file; empty where there is none."""
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+
+
+def is_finished(path: pathlib.Path) -> bool:
+    """Whether the run was computed to its end, be that done or diverged."""
+    finished = read_json(path / "status.json").get("state") in ("done", "diverged")
+    return finished and (path / "readings.nc").exists() and (path / "summary.json").exists()
+
+
+def _write_netcdf(path: pathlib.Path, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+    import h5netcdf  # written directly: importing xarray costs a second
+
+    described = {"step": (("step",), "training steps done")}
+    described |= {name: (("step", *axes), words) for name, (axes, words) in READINGS.items()}
+    described |= EDGES
+    sizes = {axis: n for name, a in readings.items() for axis, n in zip(described[name][0], a.shape, strict=True)}
+    coordinates = {axis: np.arange(1, n + 1) for axis, n in sizes.items() if axis in ("layer", "weight", "jacobian")}
+    coordinates |= {"quantile": np.array(QUANTILES)} if "quantile" in sizes else {}
+    with h5netcdf.File(path, "w") as file:
+        file.dimensions = sizes
+        file.attrs.update(attributes)
+        for axis, values in coordinates.items():
+            file.create_variable(axis, (axis,), data=values)
+        for name, values in readings.items():
+            axes, words = described[name]
+            file.create_variable(name, axes, data=np.asarray(values)).attrs["long_name"] = words
+
+
+def read_readings(path: pathlib.Path) -> dict[str, np.ndarray]:
+    """The arrays of readings.nc by name, for those who need no labels."""
+    import h5netcdf
+
+    with h5netcdf.File(path, "r") as file:
+        return {name: variable[...] for name, variable in file.variables.items()}
+
+
+def open(run: str | os.PathLike) -> "xarray.Dataset":  # noqa: A001  (xinit.open, like xarray.open_dataset)
+    """The readings of a run as a labelled dataset, its summary and config among the attributes.
+
+    Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge. Loaded whole; no file stays open.
+
+    Raises:
+      InputError: the folder holds no readings.
+    """
+    path = pathlib.Path(run)
+    if not (path / "readings.nc").exists():
+        state = read_json(path / "status.json").get("state")
+        found = f"a run that is {state} and has no readings yet" if state else "no run directory"
+        raise InputError(f"{path} is {found}; a run directory is <out>/<name>/<hash>, as printed at the end of a run.")
+    import xarray
+
+    dataset = xarray.load_dataset(path / "readings.nc", engine="h5netcdf")
+    scalars = {k: v for k, v in read_json(path / "summary.json").items() if isinstance(v, str | int | float)}
+    return dataset.assign_attrs(scalars | {"path": str(path)})
