@@ -17,52 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xinit.errors import InputError
+from xinit.readings import EDGES, QUANTILES, READINGS
 
 if TYPE_CHECKING:
     import xarray
-
-QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
-
-# Every reading: its axes after `step`, and what it is. Edges have no step: they are fixed for the whole run.
-READINGS: dict[str, tuple[tuple[str, ...], str]] = {
-    "train_loss": ((), "mean of -log P(y|x) over the training batches since the last probe"),
-    "train_error": ((), "share misclassified of the training batches since the last probe"),
-    "valid_loss": ((), "mean of -log P(y|x) over 1,000 validation examples"),
-    "valid_error": ((), "share misclassified of 1,000 validation examples"),
-    "act_mean": (("layer",), "mean of the activations over units and probe examples"),
-    "act_std": (("layer",), "standard deviation of the activations over units and probe examples"),
-    "act_min": (("layer",), "least activation"),
-    "act_max": (("layer",), "largest activation"),
-    "act_quantile": (("layer", "quantile"), "quantiles of the activations"),
-    "act_hist": (("layer", "bin"), "share of the activations in each bin of act_edges"),
-    "act_saturated": (("layer",), "share of (unit, example) with abs f'(z) < .05 max abs f'"),
-    "act_saturated_low": (("layer",), "the part of act_saturated with z < 0"),
-    "act_saturated_high": (("layer",), "the part of act_saturated with z >= 0"),
-    "act_slope": (("layer",), "mean of abs f'(z) / max abs f'"),
-    "act_inactive": (("layer",), "rectifiers: share of (unit, example) on the cut-off side"),
-    "act_dead": (("layer",), "share of units with abs f'(z) < .05 max abs f' on every probe example"),
-    "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
-    "act_cosine_quantile": (("layer", "quantile"), "quantiles of that cosine over the pairs"),
-    "pre_mean": (("layer",), "mean of the pre-activations"),
-    "pre_std": (("layer",), "standard deviation of the pre-activations"),
-    "pre_quantile": (("layer", "quantile"), "quantiles of the pre-activations"),
-    "grad_pre_std": (("layer",), "standard deviation of dL/dz, per example, over units and probe examples"),
-    "grad_pre_hist": (("layer", "bin"), "share of dL/dz in each bin of grad_pre_edges"),
-    "grad_w_std": (("weight",), "standard deviation of dL/dW of the mean loss over the probe batch"),
-    "grad_w_norm": (("weight",), "Frobenius norm of dL/dW of the mean loss over the probe batch"),
-    "grad_w_hist": (("weight", "bin"), "share of dL/dW in each bin of grad_w_edges"),
-    "update_ratio": (("weight",), "norm of the last step's update over the norm of the weights"),
-    "jacobian_sv_mean": (("jacobian",), "mean singular value of da(l+1)/da(l)"),
-    "jacobian_sv_quantile": (("jacobian", "quantile"), "quantiles of the singular values of da(l+1)/da(l)"),
-    "jacobian_total_sv_mean": ((), "mean singular value of da(d)/da(1)"),
-    "jacobian_total_sv_quantile": (("quantile",), "quantiles of the singular values of da(d)/da(1)"),
-}
-EDGES: dict[str, tuple[tuple[str, ...], str]] = {
-    "act_edges": (("layer", "edge"), "edges of the bins of act_hist"),
-    "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
-    "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
-}
-
 
 def run_hash(identity: Mapping[str, Any], source: str) -> str:
     """Twelve hex digits of what decides a run's results: the canonical config and a custom function's source."""

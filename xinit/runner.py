@@ -15,6 +15,7 @@ from xinit import record, verdict
 from xinit.config import Config
 from xinit.console import RateMeter, Reporter, error_line
 from xinit.errors import InputError
+from xinit.readings import EDGES
 
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
 PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
@@ -171,7 +172,7 @@ class _Supervisor:
         if checkpoint is None or checkpoint.state is None:
             return
         readings = dict(checkpoint.readings)
-        self.edges = {name: readings.pop(name) for name in record.EDGES if name in readings}
+        self.edges = {name: readings.pop(name) for name in EDGES if name in readings}
         n_rows = len(next(iter(readings.values()), []))
         self.rows = [{name: values[i] for name, values in readings.items()} for i in range(n_rows)]
         self.state, self.step = checkpoint.state, int(checkpoint.state.step)

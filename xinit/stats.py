@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from jax import Array
 
-QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
+from xinit.readings import QUANTILES
 
 # Quantiles from a histogram this fine are off by at most 1/2048 of the range; sorting costs a hundred times as much.
 FINE_BINS = 2048

@@ -32,12 +32,10 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
     if "act_std" in readings and readings["step"][0] == 0:
         signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0][::-1]
         findings += [
-            _over_depth("signal", "the signal", "on the way up: the activations' std at layer {top} is {ratio} of "
-                        "layer 1's", signal, limits),
-            _over_depth("gradient", "the gradient", "on the way down: the std of dL/dz at layer 1 is {ratio} of layer "
-                        "{top}'s", gradient, limits),
+            _over_depth("signal", "at layer {depth} is {ratio} of layer 1's", signal, limits),
+            _over_depth("gradient", "at layer 1 is {ratio} of layer {depth}'s", gradient, limits),
             *_flat_layers(readings, 0, "at initialisation", limits),
-        ]  # fmt: skip
+        ]
         findings += _flat_layers(readings, -1, "at the end", limits) if len(readings["step"]) > 1 else []
     return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
 
@@ -57,28 +55,29 @@ def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
     error, chance = facts["test_error"], facts["chance_error"]
     noise = limits["chance_sigmas"] * math.sqrt(chance * (1 - chance) / facts["test_examples"])
     at = f"at learning rate {facts['learning_rate']:g} after {facts['examples']:,} examples"
-    words = f"the test error is {100 * error:.1f} % (chance {100 * chance:.1f} %) {at}"
+    words = f"test error {error:.1%}, chance {chance:.1%}, {at}"
     if error > chance - max(noise, limits["chance_gain"] * chance):
         return Finding("FAIL", "chance", f"it is stuck at chance: {words}")
     return Finding("OK", "chance", f"it learns: {words}")
 
 
-def _over_depth(rule: str, what: str, words: str, std_L: np.ndarray, limits: Mapping[str, float]) -> Finding:
-    """How a standard deviation changes from the first to the last entry of `std_L`, in all and per layer."""
+def _over_depth(rule: str, compared: str, std_L: np.ndarray, limits: Mapping[str, float]) -> Finding:
+    """How the std of the signal or gradient changes from the first to the last entry, in all and per layer."""
     depth = len(std_L)
     if not np.all(np.isfinite(std_L)) or not np.all(std_L > 0):
-        return Finding("FAIL", rule, f"{what} is zero or not finite in some layer at initialisation")
+        return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if depth < 2:
-        return Finding("OK", rule, f"{what} has no depth to change over")
+        return Finding("OK", rule, f"the {rule} has no depth to change over")
     ratio = float(std_L[-1] / std_L[0])
     rate = ratio ** (1 / (depth - 1))
     change, change_rate = max(ratio, 1 / ratio), max(rate, 1 / rate)
-    detail = words.format(top=depth, ratio=f"{ratio:.2g}") + f" at initialisation (x {rate:.2f} a layer)"
+    per_layer = f"x {rate:.2f} a layer"
+    detail = f"over depth: at initialisation its std {compared.format(depth=depth, ratio=f'{ratio:.2g}')} ({per_layer})"
     if change > limits["signal_fail"] and change_rate > limits["rate_fail"]:
-        return Finding("FAIL", rule, f"{what} {'vanishes' if ratio < 1 else 'explodes'} {detail}")
+        return Finding("FAIL", rule, f"the {rule} {'vanishes' if ratio < 1 else 'explodes'} {detail}")
     if change > limits["signal_warn"]:
-        return Finding("WARN", rule, f"{what} {'fades' if ratio < 1 else 'grows'} {detail}")
-    return Finding("OK", rule, f"{what} keeps its size {detail}")
+        return Finding("WARN", rule, f"the {rule} {'fades' if ratio < 1 else 'grows'} {detail}")
+    return Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")
 
 
 def _flat_layers(readings: Mapping[str, np.ndarray], at: int, when: str, limits: Mapping[str, float]) -> list[Finding]:

@@ -1,0 +1,50 @@
+"""Reductions against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from xinit import stats
+from xinit.readings import QUANTILES
+
+SAMPLES = {
+    "normal": lambda key: jax.random.normal(key, (300, 50)),
+    "tiny": lambda key: 1e-12 * jax.random.normal(key, (300, 50)),
+    "rectified": lambda key: jax.nn.relu(jax.random.normal(key, (300, 50))),
+    "spikes": lambda key: jnp.tanh(20 * jax.random.normal(key, (300, 50))),
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_histogram_is_numpys(name):
+    x = SAMPLES[name](jax.random.key(0))
+    low, high = float(jnp.quantile(x, 0.01)) - 1e-13, float(jnp.quantile(x, 0.99)) + 1e-13
+    shares = stats.histogram(x, jnp.float32(low), jnp.float32(high), 32)
+    counts, _ = np.histogram(np.asarray(x), bins=32, range=(np.float32(low), np.float32(high)))
+    assert np.abs(np.asarray(shares) * x.size - counts).max() <= 3  # values that rounding puts on the other side
+    assert float(shares.sum()) == pytest.approx(counts.sum() / x.size, abs=1e-3)
+
+
+def test_histogram_says_what_lies_outside():
+    x = jnp.array([-2.0, -1.0, 0.0, 0.5, 1.0, 1.5, jnp.nan, jnp.inf])
+    np.testing.assert_allclose(stats.histogram(x, -1.0, 1.0, 4), [1 / 8, 0, 1 / 8, 2 / 8])
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_fine_quantiles_are_within_a_fine_bin_of_the_exact_ones(name):
+    x = SAMPLES[name](jax.random.key(1))
+    bin_width = float(jnp.ptp(x)) / stats.FINE_BINS
+    exact = np.quantile(np.asarray(x), QUANTILES)
+    spacing = np.diff(np.sort(np.asarray(x).ravel())).max()  # between two samples any value is a quantile
+    np.testing.assert_allclose(stats.fine_quantiles(x), exact, atol=bin_width + spacing * 0.5)
+    np.testing.assert_allclose(stats.exact_quantiles(x), exact, rtol=1e-5, atol=1e-18)
+
+
+def test_fine_quantiles_of_a_constant():
+    np.testing.assert_allclose(stats.fine_quantiles(jnp.full((10, 3), 0.7)), np.full(9, 0.7), rtol=1e-6)
+
+
+def test_cosines_of_pairs():
+    h = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
+    np.testing.assert_allclose(stats.cosines(h), [0, np.sqrt(0.5), np.sqrt(0.5)], atol=1e-6)
