@@ -1,11 +1,19 @@
-"""Strict numerics for every test, and the optional data beside the project."""
+"""Strict numerics for every test, caches of their own, and the optional data beside the project."""
 
+import os
 import pathlib
+import tempfile
+
+# Before jax or a child process looks: the suite neither reads nor fills the user's caches.
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="xinit-tests-")
 
 import jax
 import pytest
 
+from xinit.backend import use_compilation_cache
+
 jax.config.update("jax_numpy_rank_promotion", "raise")
+use_compilation_cache()
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 

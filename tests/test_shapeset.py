@@ -176,16 +176,14 @@ def test_shapes_keep_the_margin_and_scale_with_the_image(size):
 
 
 def test_draw_is_the_picture_of_a_sample():
-    size = 10
-    images, labels = draw(jax.random.key(0), 400, size)
-    assert (images.shape, images.dtype) == ((400, size**2), jnp.uint8)
-    assert (labels.shape, labels.dtype) == ((400,), jnp.int32)
-    s = sample(jax.random.key(0), 400, size)
-    assert (labels == s.labels).all()
-    assert (images[:, 0] == s.background).all()
-    assert (
-        rasterise(s.vertices, s.foreground, s.background, s.n_objects, size).reshape(400, -1) != images
-    ).mean() < 1e-4
+    images, labels = draw(jax.random.key(1), N, 10)
+    assert (images.shape, images.dtype) == ((N, 100), jnp.uint8)
+    assert (labels.shape, labels.dtype) == ((N,), jnp.int32)
+    s = ours(10)
+    assert (labels == s["labels"]).all()
+    pictures = rasterise(s["vertices"], s["foreground"], s["background"], s["n_objects"], 10)
+    # The programs round differently, and a corner may fall on the other side of a pixel.
+    assert (images != pictures.reshape(N, 100)).mean() < 1e-4
 
 
 def picture(*corners_of_objects, size=8) -> list[str]:
@@ -226,18 +224,12 @@ def test_pixel_rule(objects, expected):
     assert picture(*objects, size=6) == expected
 
 
-def test_deterministic_and_independent_of_other_keys():
-    first, again, other = (draw(jax.random.key(seed), 400, 32)[0] for seed in (5, 5, 6))
+def test_deterministic_independent_of_other_keys_and_compiled_once():
+    compiled = jax.jit(lambda key: shapeset.draw(key, 400))
+    first, again, other = (np.asarray(compiled(jax.random.key(seed))[0]) for seed in (5, 5, 6))
     assert (first == again).all()
-    assert (first != other).any(axis=1).all()
-    assert len(np.unique(np.asarray(first), axis=0)) == 400
-
-
-def test_new_keys_compile_nothing():
-    counted = jax.jit(lambda key: shapeset.draw(key, 10))
-    for seed in range(3):
-        counted(jax.random.key(seed))
-    assert counted._cache_size() == 1
+    assert len(np.unique(np.concatenate([first, other]), axis=0)) == 800
+    assert compiled._cache_size() == 1
 
 
 @pytest.mark.parametrize("transform", [jax.vmap, lambda f: functools.partial(jax.lax.map, f)], ids=["vmap", "loop"])

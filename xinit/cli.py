@@ -76,23 +76,31 @@ def _as_text(value: Any) -> str:
 
 
 def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
-    """Run `job(container)` for each config the command line asks for; the exit code of bad input, else DONE.
+    """Run `job(container)` for each config the command line asks for; BAD_INPUT if one was refused, else DONE.
 
-    Mistakes end as one sentence on stderr, without a traceback.
+    A mistake becomes one sentence on stderr, without a traceback; the other jobs of a sweep go on.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets exceptions through instead of Hydra's own report and exit code
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    refused: list[int] = []
+
+    def attempt(config: Any) -> Any:
+        try:  # inside the job: what leaves it, Hydra reports in its own way first
+            return job(container(config))
+        except InputError as error:
+            refused.append(complain(str(error)))
+        except OmegaConfBaseException as error:
+            refused.append(complain(in_our_words(str(error))))
+
     sys.argv[1:] = normalise(sys.argv[1:])
     try:
-        hydra.main(str(conf_dir()), config_name, version_base="1.3")(lambda config: job(container(config)))()
-    except InputError as error:
-        return complain(str(error))
+        hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
     except (HydraException, OmegaConfBaseException) as error:
         return complain(in_our_words(str(error)))
-    return DONE
+    return BAD_INPUT if refused else DONE
 
 
 def complain(message: str) -> int:

@@ -59,8 +59,8 @@ class _Shape(NamedTuple):
     u_y: Array
     v_x: Array
     v_y: Array
-    centre_x: Array
-    centre_y: Array
+    centre_x: Array | float
+    centre_y: Array | float
 
 
 def _regular(n: int) -> np.ndarray:
@@ -106,8 +106,9 @@ def _first_rotation(kind: Array, uniform: Array) -> Array:
 def _place(kind: Array, phi1: Array, phi3: Array, uniforms: Array, size: int) -> _Shape:
     """A shape of the given kind and rotations, with scales and position from four uniforms: uniforms (4, N, D).
 
-    Corners are P R(phi1) diag(s) R(phi2) R(phi3) + centre. phi2 brings the first row of R(phi1) diag(s) back to the
-    axis, so the product of the first three is [[a, 0], [b, s_x s_y / a]] and phi2 itself is not needed.
+    Corners are P R(phi1) diag(s_x, s_y) R(phi2) R(phi3) + centre, as row vectors. phi2 turns the first row of
+    R(phi1) diag(s_x, s_y) back onto the x axis, so R(phi1) diag(s_x, s_y) R(phi2) = [[a, 0], [b, s_x s_y / a]] and
+    phi2 itself is not needed.
     """
     scales = size * (SCALES[0] + (SCALES[1] - SCALES[0]) * uniforms[:2])
     s_x, s_y = jnp.maximum(scales[0], scales[1]), jnp.minimum(scales[0], scales[1])
@@ -115,13 +116,10 @@ def _place(kind: Array, phi1: Array, phi3: Array, uniforms: Array, size: int) ->
     a = jnp.sqrt((cos * s_x) ** 2 + (sin * s_y) ** 2)
     b, c = cos * sin * (s_y**2 - s_x**2) / a, s_x * s_y / a
     cos, sin = jnp.cos(phi3), jnp.sin(phi3)
-    shape = _Shape(a * cos, a * sin, b * cos - c * sin, b * sin + c * cos, jnp.zeros_like(a), jnp.zeros_like(a))
+    shape = _Shape(a * cos, a * sin, b * cos - c * sin, b * sin + c * cos, 0.0, 0.0)
     left, right = MARGIN + _reach(kind, shape, -1.0, 0.0), size - MARGIN - _reach(kind, shape, 1.0, 0.0)
     low, high = MARGIN + _reach(kind, shape, 0.0, -1.0), size - MARGIN - _reach(kind, shape, 0.0, 1.0)
-    return shape._replace(
-        centre_x=left + uniforms[2] * (right - left),
-        centre_y=low + uniforms[3] * (high - low),
-    )
+    return shape._replace(centre_x=left + uniforms[2] * (right - left), centre_y=low + uniforms[3] * (high - low))
 
 
 def _hides(front_kind: Array, front: _Shape, rear_kind: Array, rear: _Shape) -> Array:
