@@ -56,15 +56,15 @@ def paired(first: Callable[[], None], second: Callable[[], None], pairs: int) ->
 
 def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     """The default network on a ring of fixed Shapeset batches, and those batches."""
-    x, y = shapeset.draw(jax.random.key(0), 50 * BATCH)
+    x, y = jax.jit(shapeset.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
     decode = pixels_to((-1, 1))
     data = {"x": decode(x).reshape(50, BATCH, INPUTS), "y": y.reshape(50, BATCH)}
     dataset = Dataset(
         INPUTS, CLASSES, 50, lambda: data, lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i]), decode
     )  # fmt: skip
     widths, functions = (INPUTS, *(width,) * depth, CLASSES), (activations.tanh(),) * depth
-    apply = make_apply(widths, functions)
-    return Problem(widths, functions, apply, dataset, optimizers.sgd, None, (), STEPS[width], BATCH), data
+    apply, optimizer = make_apply(widths, functions), lambda hyper: optimizers.sgd(hyper["learning_rate"])
+    return Problem(widths, functions, apply, dataset, optimizer, None, (), STEPS[width], BATCH), data
 
 
 def bare_scan(steps: int) -> Callable:

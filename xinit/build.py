@@ -2,26 +2,28 @@
 
 import functools
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from jax import Array
 
 from xinit import activations, initializers, optimizers, schemes
 from xinit.activations import Activation
-from xinit.config import Config, SchemeConfig, ShapesetConfig, TfdsConfig
+from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, TfdsConfig
 from xinit.data import shapeset, synthetic, tfds
 from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, stored
 from xinit.errors import InputError
 from xinit.factories import call_factory, call_with_options
 from xinit.model import Apply, Params, make_apply
-from xinit.optimizers import Optimizer
 from xinit.probes import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
+
+
+Optimizer = Callable[[Hyper], optax.GradientTransformation]
 
 
 class Problem(NamedTuple):
@@ -87,7 +89,7 @@ def data_key(config: Config) -> Array:
 def build_problem(config: Config) -> Problem:
     """The static side of a config."""
     functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
-    optimizer = _optimizer(config)
+    optimizer = _optimizer(config.optimizer)
     dataset = _dataset(config)
     widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
     apply = make_apply(widths, functions, config.precision)
@@ -115,18 +117,19 @@ def build_hyper(config: Config) -> dict[str, Array]:
     return {name: jnp.float32(value) for name, value in numbers.items()}
 
 
-def _optimizer(config: Config) -> Optimizer:
-    factory = getattr(optimizers, config.optimizer.fn, None)
-    if not inspect.isfunction(factory):
-        raise InputError(f"Unknown optimizer {config.optimizer.fn!r}; conf/optimizer lists the choices.")
-    return factory
+def _optimizer(config: OptimizerConfig) -> Optimizer:
+    """The optimizer as a function of `hyper`; built once with the config's own numbers, to check their names."""
+    numbers = {"learning_rate": config.learning_rate, **config.numbers}
+    call_factory(optimizers, config.fn, numbers, "optimizer")
+    make = getattr(optimizers, config.fn)
+    return lambda hyper: make(**{name: hyper[name] for name in numbers})
 
 
 def build_scheme(config: SchemeConfig) -> Scheme:
     """The scheme a config names: a factory of ours by its name, or a user's function as "module:function"."""
     options = dict(config.options)
     if ":" not in config.fn:
-        made = call_factory((schemes, initializers), config.fn, options, "scheme")
+        made = call_factory((schemes, initializers), config.fn, options, "scheme", also=("gain",))
         return schemes.from_function(made)
     kwargs = options.pop("kwargs", None)
     function = import_function(config.fn)

@@ -4,6 +4,7 @@ Orbax restores a bit-flipped file silently, so the checksums are verified on loa
 reported and the one before it used.
 """
 
+import errno
 import hashlib
 import json
 import logging
@@ -40,7 +41,11 @@ def save_tree(path: pathlib.Path, tree: Any) -> None:
     """A tree of arrays into the folder `path`, which appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
-    _checkpointer().save(temporary.absolute(), jax.tree.map(np.asarray, tree))
+    arrays = jax.tree.map(np.asarray, tree)
+    needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
+    if shutil.disk_usage(path.parent).free < 1.1 * needed:  # looked at first: orbax ends in tracebacks on a full disk
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    _checkpointer().save(temporary.absolute(), arrays)
     (temporary / "checksums.json").write_text(json.dumps(_checksums(temporary)))
     shutil.rmtree(path, ignore_errors=True)
     os.replace(temporary, path)
@@ -76,6 +81,8 @@ def save(folder: pathlib.Path, step: int, state: Any, readings: Mapping[str, np.
 def load(folder: pathlib.Path, like: Any) -> Checkpoint | None:
     """The newest checkpoint that is whole and fits the tree `like`; None where there is none."""
     complaints: list[str] = []
+    for leftover in folder.glob(".*"):  # of a process that was killed while it wrote
+        shutil.rmtree(leftover)
     for path in reversed(_complete(folder)):
         try:
             tree = load_tree(path)

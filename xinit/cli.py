@@ -23,10 +23,23 @@ def conf_dir() -> pathlib.Path:
 
 
 def normalise(arguments: Sequence[str]) -> list[str]:
-    """Hydra's spelling of the arguments: `scheme=xavier` as `+scheme=xavier`, `activation=[tanh,relu]` as a value."""
-    appended = re.compile(rf"({'|'.join(APPENDED)})=")
-    plus = [f"+{argument}" if appended.match(argument) else argument for argument in arguments]
-    return [re.sub(r"^activation=(?=\[)", "activation.fn=", argument) for argument in plus]
+    """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
+
+    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed.
+    """
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+
+    def one(argument: str) -> str:
+        match = re.match(r"([A-Za-z_][\w.]*)=(.?)", argument)
+        if not match or match[1].startswith("hydra"):
+            return argument
+        if match[1] == "activation" and match[2] == "[":
+            return "++activation.fn=" + argument.partition("=")[2]
+        if match[1] in groups:
+            return f"+{argument}" if match[1] in APPENDED else argument
+        return f"++{argument}"
+
+    return [one(argument) for argument in arguments]
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -43,7 +56,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return container(compose(config_name, overrides=normalise(overrides)))
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(in_our_words(str(error))) from error
+        raise InputError(in_our_words(error)) from error
 
 
 def container(config: Any) -> dict[str, Any]:
@@ -93,13 +106,13 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         except InputError as error:
             refused.append(complain(str(error)))
         except OmegaConfBaseException as error:
-            refused.append(complain(in_our_words(str(error))))
+            refused.append(complain(in_our_words(error)))
 
     sys.argv[1:] = normalise(sys.argv[1:])
     try:
         hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
     except (HydraException, OmegaConfBaseException) as error:
-        return complain(in_our_words(str(error)))
+        return complain(in_our_words(error))
     return BAD_INPUT if refused else DONE
 
 
@@ -109,22 +122,13 @@ def complain(message: str) -> int:
     return BAD_INPUT
 
 
-def in_our_words(message: str) -> str:
+def in_our_words(error: Exception) -> str:
     """Hydra's and OmegaConf's messages as one sentence: what was wrong, what came, what is allowed."""
+    message = str(error)
     if match := re.search(r"Could not find '(\w+)/([^']*)'", message):
         choices = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
         return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
-    if match := re.search(r"Missing mandatory value: (\S+)", message):
-        return f"The setting {match[1]} is missing; give it as {match[1]}=VALUE."
-    if match := re.search(r"Could not override '([^']*)'", message):
-        return f"Unknown setting {match[1]}; {allowed_words(match[1], _settings(message))}"
+    if "Missing mandatory value" in message:
+        key = getattr(error, "full_key", None)
+        return f"The setting {key} is missing; give it as {key}=VALUE."
     return " ".join(message.split())
-
-
-def _settings(message: str) -> list[str]:
-    """The names at the place where an override missed, from the YAML itself."""
-    import yaml
-
-    train = yaml.safe_load((conf_dir() / "train.yaml").read_text())
-    groups = [next(iter(entry)) for entry in train["defaults"] if isinstance(entry, dict)]
-    return [key for key in [*train, *groups, *APPENDED] if key not in ("defaults", "hydra") and " " not in key]

@@ -78,7 +78,7 @@ class ShapesetConfig:
     """Shapeset-3x2, generated."""
 
     kind: Text
-    size: Annotated[int, Rule(lambda v: 8 <= v <= 256, "a whole number of pixels from 8 to 256")]
+    size: Annotated[int, Rule(lambda v: 10 <= v <= 256, "a whole number of pixels from 10 to 256")]
     pixel_range: Range
     valid: Count
     test: Count
@@ -187,6 +187,11 @@ class Config:
         return identity
 
 
+# What a person sets, where it differs from what comes of it.
+SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths"}
+SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
+
+
 def parse(raw: Mapping[str, Any]) -> Config:
     """The checked config of the resolved container of conf/train.yaml.
 
@@ -194,6 +199,9 @@ def parse(raw: Mapping[str, Any]) -> Config:
       InputError: an unknown key, or a value of the wrong type or outside its bounds.
     """
     raw = {key: value for key, value in raw.items() if key != "hydra"}
+    for key in raw:
+        if key not in SETTINGS:
+            raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
     data = _data(_take(raw, "data"))
     batch_size = _typed(_take(raw, "batch_size"), Count, "batch_size")
     epoch = data.train if isinstance(data, TfdsConfig) else data.epoch

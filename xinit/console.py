@@ -64,8 +64,7 @@ class Reporter:
         parts = [f"step {step:>7,}", _errors(row)]
         if "act_std" in row:
             parts.append("act std " + " ".join(f"{value:.2f}" for value in _some(row["act_std"])))
-            ratio = float(row["grad_pre_std"][0] / row["grad_pre_std"][-1])
-            parts.append(f"dL/dz bottom/top {ratio:.2g}")
+            parts.append(f"dL/dz bottom/top {_share(row['grad_pre_std'][0], row['grad_pre_std'][-1])}")
         if seconds_left is not None:
             parts.append(f"{seconds_left:.0f} s left")
         self.note("  ".join(part for part in parts if part))
@@ -127,7 +126,7 @@ def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:
     gradient = row["grad_pre_std"]
     for l in range(len(gradient)):
         cells = [form.format(row[name][l]) for _, name, form in shown]
-        table.add_row(str(l + 1), *cells, f"{gradient[l] / gradient[-1]:.2g}" if gradient[-1] else "-")
+        table.add_row(str(l + 1), *cells, _share(gradient[l], gradient[-1]))
     return table
 
 
@@ -146,6 +145,10 @@ def _errors(row: Mapping[str, np.ndarray]) -> str:
     return "  ".join(
         f"{word} {form.format(float(row[name]))}" for word, name, form in shown if name in row and not np.isnan(row[name])
     )
+
+
+def _share(part: np.floating, whole: np.floating) -> str:
+    return f"{part / whole:.2g}" if whole else "-"
 
 
 def _some(values: np.ndarray, most: int = 6) -> np.ndarray:

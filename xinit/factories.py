@@ -20,8 +20,16 @@ def allowed_words(word: str, allowed: Iterable[str]) -> str:
     return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(allowed)}."
 
 
-def call_factory(modules: types.ModuleType | Sequence[types.ModuleType], fn: Any, options: Mapping, path: str) -> Any:
+def call_factory(
+    modules: types.ModuleType | Sequence[types.ModuleType],
+    fn: Any,
+    options: Mapping[str, Any],
+    path: str,
+    also: Sequence[str] = (),
+) -> Any:
     """`fn(**options)`, fn a public function of one of the modules (the first that has it).
+
+    `path` is where the choice stands in the config, `also` names the settings there that are no options.
 
     Raises:
       InputError: no such function, or options it does not take or of the wrong type.
@@ -30,17 +38,17 @@ def call_factory(modules: types.ModuleType | Sequence[types.ModuleType], fn: Any
     public = {name: f for module in reversed(modules) for name, f in _public_functions(module).items()}
     if fn not in public:
         complete = [name for name, f in public.items() if not _required(f)]  # what a name alone can choose
-        raise InputError(f"Unknown {path} {fn!r}; {allowed_words(str(fn), complete)}")
-    return call_with_options(public[fn], options, path)
+        raise InputError(f"Unknown {path} {fn!r}; {allowed_words(str(fn), complete or public)}")
+    return call_with_options(public[fn], options, path, also)
 
 
-def call_with_options(function: Callable, options: Mapping[str, Any], path: str) -> Any:
+def call_with_options(function: Callable, options: Mapping[str, Any], path: str, also: Sequence[str] = ()) -> Any:
     """`function(**options)`, with the options checked against its signature first."""
     parameters = inspect.signature(function).parameters
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     for key, value in options.items():
         if key not in parameters and not open_ended:
-            raise InputError(f"Unknown setting {path}.{key}; {allowed_words(str(key), ['fn', *parameters])}")
+            raise InputError(f"Unknown setting {path}.{key}; {allowed_words(str(key), ['fn', *also, *parameters])}")
         if key in parameters and not _fits(value, parameters[key].annotation):
             words = getattr(parameters[key].annotation, "__name__", str(parameters[key].annotation))
             raise InputError(f"{path}.{key} is {value!r}; it must be of type {words}.")

@@ -6,12 +6,13 @@
 import contextlib
 import fcntl
 import hashlib
+import io
 import json
 import os
 import pathlib
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,11 +41,11 @@ def writing(path: pathlib.Path) -> Iterator[None]:
         ) from error
 
 
-def write_atomically(path: pathlib.Path, write: Callable[[pathlib.Path], None]) -> None:
-    """Let `write` fill a temporary name beside `path`, then rename: readers see the old or the new, never a part."""
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """Fill a temporary name beside `path`, then rename: readers see the old or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        write(temporary)
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -69,6 +70,7 @@ class RunDirectory:
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
+                self.release()
                 status = self.status()
                 holder = f"process {status.get('pid', 'unknown')} on {status.get('host', 'this host')}"
                 raise InputError(f"The run {self.path} is being computed by {holder}; wait for it or stop it.") from None
@@ -107,19 +109,21 @@ class RunDirectory:
     def write_text(self, name: str, content: str) -> None:
         """A text file of the run, atomically."""
         with writing(self.path):
-            write_atomically(self.path / name, lambda path: path.write_text(content) and None)
+            write_atomically(self.path / name, content.encode())
 
     def write_readings(self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """readings.nc, atomically: arrays with a leading axis `step`, edges without."""
+        # Made in memory first: HDF5 answers a full disk with much more than an OSError.
+        content = _netcdf(readings, attributes)
         with writing(self.path):
-            write_atomically(self.path / "readings.nc", lambda path: _write_netcdf(path, readings, attributes))
+            write_atomically(self.path / "readings.nc", content)
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The content of a JSON file; empty where there is none."""
     try:
         return json.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
 
 
@@ -129,7 +133,7 @@ def is_finished(path: pathlib.Path) -> bool:
     return finished and (path / "readings.nc").exists() and (path / "summary.json").exists()
 
 
-def _write_netcdf(path: pathlib.Path, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
+def _netcdf(readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> bytes:
     import h5netcdf  # written directly: importing xarray costs a second
 
     described = {"step": (("step",), "training steps done")}
@@ -138,7 +142,8 @@ def _write_netcdf(path: pathlib.Path, readings: Mapping[str, np.ndarray], attrib
     sizes = {axis: n for name, a in readings.items() for axis, n in zip(described[name][0], a.shape, strict=True)}
     coordinates = {axis: np.arange(1, n + 1) for axis, n in sizes.items() if axis in ("layer", "weight", "jacobian")}
     coordinates |= {"quantile": np.array(QUANTILES)} if "quantile" in sizes else {}
-    with h5netcdf.File(path, "w") as file:
+    buffer = io.BytesIO()
+    with h5netcdf.File(buffer, "w") as file:
         file.dimensions = sizes
         file.attrs.update(attributes)
         for axis, values in coordinates.items():
@@ -146,6 +151,7 @@ def _write_netcdf(path: pathlib.Path, readings: Mapping[str, np.ndarray], attrib
         for name, values in readings.items():
             axes, words = described[name]
             file.create_variable(name, axes, data=np.asarray(values)).attrs["long_name"] = words
+    return buffer.getvalue()
 
 
 def read_readings(path: pathlib.Path) -> dict[str, np.ndarray]:

@@ -1,10 +1,13 @@
 """One run with its directory: claimed, trained from probe point to probe point, checkpointed, judged, recorded."""
 
+import contextlib
 import dataclasses
 import importlib.util
 import json
 import pathlib
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -109,6 +112,28 @@ def _try_status(directory: record.RunDirectory, state: str, **more: Any) -> None
         return
 
 
+@contextlib.contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that ctrl-c or a scheduler's SIGTERM adds to, so that a run stops between two writes; the second one
+    stops it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: Any) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield asked
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Supervisor:
     """The host's side of one run. It decides when to look; it never touches what is computed."""
 
@@ -129,15 +154,14 @@ class _Supervisor:
         end = min(config.steps, config.stop_after or config.steps)
         title = f"{config.name}: {config.steps:,} steps of {config.batch_size} on {self.device}"
         self.reporter.start(title, self.step, config.steps)
-        try:
-            diverged_between = self._train_until(end)
-        except KeyboardInterrupt:
-            self._save()
-            self.directory.write_status("interrupted", step=self.step)
+        with _asked_to_stop() as asked:
+            diverged_between = self._train_until(end, asked)
             self.reporter.stop()
-            self.reporter.note(f"interrupted at step {self.step:,}; the same command goes on from there.")
-            raise
-        self.reporter.stop()
+            if asked and diverged_between is None and self.step < end:
+                self._save()
+                self.directory.write_status("interrupted", step=self.step)
+                self.reporter.note(f"interrupted at step {self.step:,}; the same command goes on from there.")
+                raise KeyboardInterrupt
         if end < config.steps and diverged_between is None:
             return self._stopped()
         return self._finished(diverged_between)
@@ -179,8 +203,8 @@ class _Supervisor:
         self.resumed_from = self.step
         self.reporter.note(f"going on from the checkpoint at step {self.step:,} of {self.config.steps:,}.")
 
-    def _train_until(self, end: int) -> tuple[int, int] | None:
-        """Train up to `end`; the steps between which the loss stopped being finite, or None."""
+    def _train_until(self, end: int, asked: list[int]) -> tuple[int, int] | None:
+        """Train up to `end` or until asked to stop; the steps between which the loss stopped being finite, or None."""
         saved = time.perf_counter()
         for stop, probed in self._stops(end):
             if stop > self.step:
@@ -192,6 +216,8 @@ class _Supervisor:
             if time.perf_counter() - saved > self.config.checkpoint_every and self.step < end:
                 self._save()
                 saved = time.perf_counter()
+            if asked:
+                break
         return None
 
     def _stops(self, end: int) -> Iterator[tuple[int, bool]]:

@@ -10,7 +10,6 @@ from xinit import cli
 
 def main() -> int:
     """Run what the command line asks for; the exit code."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a scheduler's stop saves the run as ctrl-c does
     outcomes: list = []
     try:
         code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
