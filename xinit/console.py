@@ -88,10 +88,11 @@ class Reporter:
     def contrast(self, rows: Sequence[Mapping[str, str]]) -> None:
         """One line for each run of a sweep, side by side."""
         table = Table(title="side by side", title_justify="left")
-        for heading in rows[0]:
+        headings = list(dict.fromkeys(heading for row in rows for heading in row))
+        for heading in headings:
             table.add_column(heading, justify="left" if heading == "verdict" else "right", overflow="fold")
         for row in rows:
-            table.add_row(*row.values())
+            table.add_row(*(row.get(heading, "") for heading in headings))
         self.console.print(table)
 
     def _view(self) -> Group:
@@ -168,13 +169,20 @@ def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
 
 def _outcome_cells(outcome: Any) -> dict[str, str]:
     if not outcome.summary:
-        return {"test error": "stopped", "verdict": ""}
-    error = outcome.summary["test_error"]
-    return {
+        return {"test error": "stopped", "chance": "", "verdict": ""}
+    error, readings = outcome.summary["test_error"], outcome.readings
+    cells = {
         "test error": "diverged" if error is None else f"{error:.1%}",
         "chance": f"{outcome.summary['chance_error']:.1%}",
-        "verdict": outcome.summary["verdict"],
     }
+    if "act_std" in readings:
+        signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0]
+        cells["signal, top/bottom at start"] = _share(signal[-1], signal[0])
+        cells["gradient, bottom/top at start"] = _share(gradient[0], gradient[-1])
+        cells["least slope at end"] = f"{readings['act_slope'][-1].min():.2f}"
+    level = outcome.findings[0].level
+    rules = [finding.rule for finding in outcome.findings if finding.level == level != "OK"]
+    return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Outcome(NamedTuple):
     path: pathlib.Path
     summary: dict[str, Any]
     findings: list[verdict.Finding]
+    readings: dict[str, np.ndarray]
 
 
 def execute(config: Config, reporter: Reporter) -> Outcome:
@@ -94,7 +95,7 @@ def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
     reporter.result(str(path), summary, {name: values[-1] for name, values in readings.items()})
     if config.keep_params and not (path / "params").exists():
         reporter.note("its weights were not kept; force=true keep_params=true runs it anew and keeps them.")
-    return Outcome(config, path, summary, findings)
+    return Outcome(config, path, summary, findings, readings)
 
 
 def _yaml(config: Config) -> str:
@@ -280,7 +281,7 @@ class _Supervisor:
         self.directory.write_status("stopped", step=self.step)
         path = self.directory.path
         self.reporter.note(f"stopped after {self.step:,} steps as asked; without stop_after it goes on. {path}")
-        return Outcome(self.config, path, {}, [])
+        return Outcome(self.config, path, {}, [], {})
 
     def _finished(self, diverged_between: tuple[int, int] | None) -> Outcome:
         import shutil
@@ -308,7 +309,7 @@ class _Supervisor:
         self.directory.write_status(state, step=self.step, **more)
         shutil.rmtree(self.checkpoints, ignore_errors=True)
         self.reporter.result(str(path), summary, self.rows[-1] if self.rows else {})
-        return Outcome(config, path, summary, findings)
+        return Outcome(config, path, summary, findings, self._readings())
 
     def _summary(self, errors: Mapping[str, float], diverged_between: tuple[int, int] | None) -> dict[str, Any]:
         from xinit.backend import versions

@@ -1,0 +1,127 @@
+"""The command line as a person uses it: exit codes, one sentence for a mistake, sweeps, the wheel."""
+
+import os
+import pathlib
+import subprocess
+import sys
+import venv
+
+import pytest
+
+from xinit import cli, record, train
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+SMALL = ["data=synthetic", "width=16", "depth=3", "steps=300", "figure=false", "probe.points=5", "data.test=1000",
+         "optimizer.learning_rate=0.1"]  # fmt: skip
+
+
+def main(monkeypatch, tmp_path, *arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["xinit.train", *arguments])
+    return train.main()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "normal"),
+    [
+        (["scheme=xavier", "depth=3"], ["+scheme=xavier", "++depth=3"]),
+        (["+scheme=xavier", "-m", "activation=relu"], ["+scheme=xavier", "-m", "activation=relu"]),
+        (["activation=[tanh,relu]", "scheme.gain=2"], ["++activation.fn=[tanh,relu]", "++scheme.gain=2"]),
+        (["experiment=glorot2010", "hydra.verbose=true"], ["+experiment=glorot2010", "hydra.verbose=true"]),
+        (["--config-dir", "x", "~verdict"], ["--config-dir", "x", "~verdict"]),
+    ],
+)
+def test_arguments_reach_hydra_in_its_spelling(arguments, normal):
+    assert cli.normalise(arguments) == normal
+
+
+def test_settings_as_overrides():
+    settings = {"scheme": "xavier", "optimizer": {"learning_rate": 0.1}, "width": [3, 4], "force": True, "name": None,
+                "out": "a b's"}  # fmt: skip
+    expected = ["scheme=xavier", "optimizer.learning_rate=0.1", "width=[3,4]", "force=true", "name=null", r"out='a b\'s'"]
+    assert cli.overrides_from(settings) == expected
+    assert cli.compose("train", cli.overrides_from(settings))["out"] == "a b's"
+
+
+def test_exit_codes(monkeypatch, tmp_path, capsys):
+    run = lambda *arguments: main(monkeypatch, tmp_path, *SMALL, *arguments)
+    assert run("scheme=xavier") == cli.DONE
+    assert run("scheme=xavier", "activation=tanh") == cli.DONE  # done already
+    assert run("scheme=constant") == cli.FAILED
+    assert run("scheme=he", "activation=relu", "optimizer.learning_rate=1e7") == cli.DIVERGED
+    assert run("scheme=xavier", "verdict.signal_warn=1.001") == cli.DONE
+    assert run("scheme=xavier", "verdict.signal_warn=1.001", "strict=true") == cli.WARNED
+    capsys.readouterr()
+    assert run("scheme=xaviar") == cli.BAD_INPUT
+    errors = capsys.readouterr().err
+    assert errors.startswith("xinit: Unknown scheme 'xaviar'; did you mean xavier? Allowed: ")
+    assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["depth=0"], "depth is 0; it must be a whole number, at least 1."),
+        (["+depht=3"], "Unknown setting depht; did you mean depth?"),
+        (["data=mnist", "data.dir=nowhere"], "mnist is not in"),
+        (["scheme=he", "scheme.negative_slope=activation"], "needs a rectifier, but the activation is tanh; use relu"),
+        (["scheme=custom"], "The setting scheme.fn is missing"),
+        (["depth=1,2"], "Ambiguous value for argument"),
+        (["depth=["], "no viable alternative at input"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, capsys, arguments, words):
+    monkeypatch.setattr("xinit.data.tfds._has_tensorflow", lambda: False)
+    assert main(monkeypatch, tmp_path, *arguments) == cli.BAD_INPUT
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert errors.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
+    assert main(monkeypatch, tmp_path, *SMALL, "-m", "scheme=standard,xavier", "seed=0,1") == cli.DONE
+    table = capsys.readouterr().out.split("side by side")[1]
+    assert [word in table for word in ("scheme", "init_seed", "test error", "verdict")] == [True] * 4
+    runs = [record.open(path.parent) for path in tmp_path.glob("runs/*/*/summary.json")]
+    assert len(runs) == 4
+    for run in runs:
+        assert f"{run.attrs['test_error']:.1%}" in table
+
+
+def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(monkeypatch, tmp_path, capsys):
+    assert main(monkeypatch, tmp_path, *SMALL, "-m", "steps=20", "depth=0,2") == cli.BAD_INPUT
+    assert "depth is 0" in capsys.readouterr().err
+    assert len(list(tmp_path.glob("runs/*/*/summary.json"))) == 1
+
+
+def test_help_lists_the_choices_without_jax(tmp_path):
+    code = "import sys; from xinit import train; code = train.main(); sys.exit(code or 'jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0
+    for words in ("scheme: constant, custom,", "learning_rate: 0.03", "+scheme=xavier"):
+        assert words in done.stdout
+
+
+def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
+    """Built, installed where the clone is out of sight, and run from a folder that has a `conf` of its own."""
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
+    venv.create(tmp_path / "venv", with_pip=True)
+    python = tmp_path / "venv" / "bin" / "python"
+    wheel = next((tmp_path / "dist").glob("*.whl"))
+    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
+    own = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)
+    dependencies = [p for p in sys.path if p.endswith("site-packages")]
+    (pathlib.Path(own.stdout.strip()) / "dependencies.pth").write_text("\n".join(dependencies))  # not installed twice
+    (tmp_path / "work" / "conf" / "scheme").mkdir(parents=True)
+    (tmp_path / "work" / "conf" / "train.yaml").write_text("depth: 99\n")
+    (tmp_path / "work" / "conf" / "__init__.py").write_text("raise RuntimeError('the wrong conf')\n")
+    clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [python, "-m", "xinit.train", "scheme=xavier", *SMALL]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", env=clean)
+    assert done.returncode == cli.DONE, done.stderr
+    where = [python, "-c", "import xinit; print(xinit.__file__)"]
+    place = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path / "work", env=clean).stdout
+    assert str(tmp_path / "venv") in place
+    assert list((tmp_path / "work" / "runs").glob("*/*/summary.json"))

@@ -1,0 +1,68 @@
+"""Data flows one way: who may import whom, and what must stay cheap to import."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+# Each line may import from the lines above it (and its own).
+LAYERS = [
+    {"errors", "readings"},
+    {"factories", "activations", "stats", "profiles", "record"},
+    {"initializers", "verdict", "plots"},
+    {"model"},
+    {"schemes", "probes", "optimizers", "data"},
+    {"config"},
+    {"build"},
+    {"loop"},
+    {"backend", "checkpoints", "console", "cli"},
+    {"runner"},
+    {"train"},
+]
+RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
+FILES = sorted(path for path in (ROOT / "xinit").rglob("*.py") if path.name != "__init__.py")
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def module(path):
+    return path.relative_to(ROOT / "xinit").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_imports_go_one_way(path):
+    own = module(path)
+    assert own in RANK, f"{own} has no layer: add it to LAYERS"
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "xinit" and len(parts) > 1 and parts[1] in RANK:
+            assert RANK[parts[1]] <= RANK[own], f"{own} imports {parts[1]}, which lies above it"
+
+
+@pytest.mark.parametrize("name", ["record", "readings", "verdict", "plots", "config", "cli", "console"])
+def test_the_numpy_side_imports_no_jax(name):
+    code = f"import sys, xinit.{name}; sys.exit(any(m in sys.modules for m in ('jax', 'flax', 'xarray', 'matplotlib')))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_only_config_and_build_know_the_config():
+    knowing = {"config", "build", "runner", "train", "__init__"}
+    for path in FILES:
+        if module(path) not in knowing and path.name != "__init__.py":
+            assert not any(name.startswith("xinit.config") for name in imports(path)), path
+
+
+def test_import_xinit_is_quick_and_loads_nothing_heavy():
+    code = "import sys, xinit; print(sorted({'jax', 'flax', 'hydra', 'xarray', 'rich'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

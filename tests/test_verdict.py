@@ -1,0 +1,103 @@
+"""Every rule, at readings that must and must not trip it; thresholds as shipped."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from xinit import cli, verdict
+from xinit.config import parse
+
+LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
+FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
+         "diverged_between": None}  # fmt: skip
+HISTOGRAM_RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, 9)}
+
+
+def readings(depth=5, function="tanh", **changed):
+    """Two probe points of a sound network; `changed` replaces (start, end) rows of a reading."""
+    edges = np.tile(np.linspace(*HISTOGRAM_RANGE[function], 129), (depth, 1))
+    mean = {"tanh": 0.0, "sigmoid": 0.5, "relu": 0.6}[function]
+    saturated = np.nan if function == "relu" else 0.05
+    plain = {"act_std": 0.4, "grad_pre_std": 0.01, "act_slope": 0.8, "act_mean": mean, "act_saturated": saturated}
+    made = {name: np.full((2, depth), value) for name, value in plain.items()}
+    for name, (start, end) in changed.items():
+        made[name] = np.array([np.broadcast_to(start, depth), np.broadcast_to(end, depth)], float)
+    return made | {"step": np.array([0, 20_000]), "act_edges": edges}
+
+
+def judged(made, **facts):
+    findings = verdict.judge(made, FACTS | facts, LIMITS)
+    return findings[0].level, {finding.rule for finding in findings if finding.level == findings[0].level}, findings
+
+
+def test_a_sound_network_is_ok_in_one_sentence():
+    level, _, findings = judged(readings())
+    assert level == "OK"
+    assert verdict.sentence(findings) == (
+        "OK: it learns: test error 60.0%, chance 83.3%, at learning rate 0.03 after 200,000 examples; "
+        "the signal keeps its size over depth (x 1.00 a layer); the gradient keeps its size over depth (x 1.00 a layer)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("factor", "depth", "level"),
+    [(0.95, 5, "OK"), (0.8, 5, "WARN"), (0.57, 5, "FAIL"), (1.7, 5, "FAIL"), (1.3, 5, "WARN"), (0.965, 50, "WARN"),
+     (0.7, 50, "FAIL"), (0.1, 2, "FAIL"), (0.9, 2, "OK")],
+)  # fmt: skip
+@pytest.mark.parametrize(("rule", "name"), [("signal", "act_std"), ("gradient", "grad_pre_std")])
+def test_signals_and_gradients_over_depth(rule, name, factor, depth, level):
+    over_depth = factor ** np.arange(depth)
+    values = over_depth if rule == "signal" else over_depth[::-1]
+    found, rules, _ = judged(readings(depth, **{name: (values, values)}))
+    assert found == level
+    assert level == "OK" or rules == {rule}
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_shallow_networks_have_a_verdict(depth):
+    assert judged(readings(depth))[0] == "OK"
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(0.836, "FAIL"), (0.8333, "FAIL"), (0.82, "FAIL"), (0.80, "OK"), (0.1, "OK")]
+)
+def test_stuck_at_chance_says_at_which_rate_and_after_how_much(error, level):
+    found, rules, findings = judged(readings(), test_error=error)
+    assert found == level
+    if level == "FAIL":
+        assert rules == {"chance"}
+        assert "at learning rate 0.03 after 200,000 examples" in findings[0].sentence
+
+
+def test_an_absorbed_sigmoid_layer_is_called_so_though_few_units_pass_the_cut():
+    """The top layer's mean .05, slopes .19 of their maximum: above the .05 cut, and stuck all the same."""
+    at_end = {"act_mean": (0.5, [0.5, 0.5, 0.55, 0.7, 0.05]), "act_slope": (0.95, [0.9, 0.9, 0.9, 0.7, 0.19])}
+    level, rules, findings = judged(readings(function="sigmoid", **at_end))
+    assert (level, rules) == ("FAIL", {"absorbed"})
+    assert "layer 5 is absorbed into a flat tail at the end (mean activation 0.05" in findings[0].sentence
+
+
+def test_saturation_on_both_sides_warns_at_the_end_and_fails_at_the_start():
+    saturated = [0.6, 0.6, 0.1, 0.1, 0.1]
+    slope = [0.2, 0.2, 0.8, 0.8, 0.8]
+    assert judged(readings(act_saturated=(0.0, saturated), act_slope=(0.9, slope)))[:2] == ("WARN", {"saturated"})
+    level, _, findings = judged(readings(act_saturated=(saturated, 0.0), act_slope=(slope, 0.9)))
+    assert level == "FAIL"
+    assert findings[0].sentence == "layers 1, 2 are saturated at initialisation (up to 60 % of units)"
+
+
+def test_a_rectifier_with_half_its_units_off_is_not_called_saturated():
+    level, _, findings = judged(readings(function="relu", act_slope=(0.5, 0.3)))
+    assert level == "OK"
+    assert not {"saturated", "absorbed"} & {finding.rule for finding in findings}
+
+
+def test_divergence_comes_with_its_interval():
+    _, _, findings = judged(readings(), test_error=None, diverged_between=(100, 150))
+    assert findings[0].sentence.startswith("the loss became infinite or not a number between steps 100 and 150")
+
+
+def test_without_probes_only_the_error_is_judged():
+    findings = verdict.judge({"step": np.array([100]), "train_loss": np.zeros(1)}, FACTS, LIMITS)
+    assert [finding.rule for finding in findings] == ["chance"]
