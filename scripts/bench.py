@@ -24,7 +24,7 @@ from xinit import activations, optimizers, schemes
 from xinit.backend import device_words, versions
 from xinit.build import Problem
 from xinit.data import shapeset
-from xinit.data.dataset import Dataset, Examples, pixels_to
+from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
 from xinit.loop import make_program
 from xinit.model import make_apply
@@ -59,9 +59,8 @@ def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     x, y = jax.jit(shapeset.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
     decode = pixels_to((-1, 1))
     data = {"x": decode(x).reshape(50, BATCH, INPUTS), "y": y.reshape(50, BATCH)}
-    dataset = Dataset(
-        INPUTS, CLASSES, 50, lambda: data, lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i]), decode
-    )  # fmt: skip
+    nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
+    dataset = Dataset(INPUTS, CLASSES, 50, lambda: data, nothing, fixed, decode)
     widths, functions = (INPUTS, *(width,) * depth, CLASSES), (activations.tanh(),) * depth
     apply, optimizer = make_apply(widths, functions), lambda hyper: optimizers.sgd(hyper["learning_rate"])
     return Problem(widths, functions, apply, dataset, optimizer, None, (), STEPS[width], BATCH), data

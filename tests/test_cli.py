@@ -38,7 +38,14 @@ def test_arguments_reach_hydra_in_its_spelling(arguments, normal):
 def test_settings_as_overrides():
     settings = {"scheme": "xavier", "optimizer": {"learning_rate": 0.1}, "width": [3, 4], "force": True, "name": None,
                 "out": "a b's"}  # fmt: skip
-    expected = ["scheme=xavier", "optimizer.learning_rate=0.1", "width=[3,4]", "force=true", "name=null", r"out='a b\'s'"]
+    expected = [
+        "scheme=xavier",
+        "optimizer.learning_rate=0.1",
+        "width=[3,4]",
+        "force=true",
+        "name=null",
+        r"out='a b\'s'",
+    ]
     assert cli.overrides_from(settings) == expected
     assert cli.compose("train", cli.overrides_from(settings))["out"] == "a b's"
 
@@ -80,9 +87,9 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, cap
 
 
 def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
-    assert main(monkeypatch, tmp_path, *SMALL, "-m", "scheme=standard,xavier", "seed=0,1") == cli.DONE
+    assert main(monkeypatch, tmp_path, "-m", *SMALL, "scheme=standard,xavier", "seed=0,1") == cli.DONE
     table = capsys.readouterr().out.split("side by side")[1]
-    assert [word in table for word in ("scheme", "init_seed", "test error", "verdict")] == [True] * 4
+    assert [word in table for word in ("scheme", "seed", "test error", "verdict")] == [True] * 4
     runs = [record.open(path.parent) for path in tmp_path.glob("runs/*/*/summary.json")]
     assert len(runs) == 4
     for run in runs:
@@ -90,7 +97,7 @@ def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
 
 
 def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(monkeypatch, tmp_path, capsys):
-    assert main(monkeypatch, tmp_path, *SMALL, "-m", "steps=20", "depth=0,2") == cli.BAD_INPUT
+    assert main(monkeypatch, tmp_path, "-m", *SMALL, "steps=20", "depth=0,2") == cli.BAD_INPUT
     assert "depth is 0" in capsys.readouterr().err
     assert len(list(tmp_path.glob("runs/*/*/summary.json"))) == 1
 
@@ -111,7 +118,9 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     python = tmp_path / "venv" / "bin" / "python"
     wheel = next((tmp_path / "dist").glob("*.whl"))
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
-    own = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True)
+    own = subprocess.run(
+        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
+    )
     dependencies = [p for p in sys.path if p.endswith("site-packages")]
     (pathlib.Path(own.stdout.strip()) / "dependencies.pth").write_text("\n".join(dependencies))  # not installed twice
     (tmp_path / "work" / "conf" / "scheme").mkdir(parents=True)

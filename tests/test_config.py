@@ -129,10 +129,13 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
 def test_bad_input_is_one_sentence(overrides):
     from xinit.build import build_problem, build_scheme
 
-    with pytest.raises(InputError) as raised:
-        config = parsed(*overrides.split())
+    def build(*overrides):
+        config = parsed(*overrides)
         build_scheme(config.scheme)
         build_problem(config)
+
+    with pytest.raises(InputError) as raised:
+        build(*overrides.split())
     message = str(raised.value)
     assert BAD[overrides] in message
     assert "\n" not in message

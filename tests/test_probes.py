@@ -135,14 +135,14 @@ def test_the_papers_jacobian_values():
 def test_a_he_relu_net_is_not_saturated_and_a_hot_tanh_net_is():
     relu = measured(functions=(activations.relu(),) * 3, initializer=he())
     assert np.isnan(relu["act_saturated"]).all()
-    assert (0.2 < relu["act_inactive"]).all()
+    assert (relu["act_inactive"] > 0.2).all()
     hot = measured(functions=(activations.tanh(),) * 3, gain=20.0)
     assert (hot["act_saturated"] > 0.5).all()
 
 
 def test_an_absorbed_sigmoid_layer_has_low_slope_though_little_is_beyond_the_cut():
     functions = (activations.sigmoid(),) * 3
-    apply, params = network(functions)
+    _, params = network(functions)
     kernels = [layer["kernel"] for layer in params["layers"].values()]
     biases = [layer["bias"] for layer in params["layers"].values()]
     params = make_params(kernels, [*biases[:2], biases[2] - 3.2, biases[3]])
@@ -160,7 +160,6 @@ def test_gelu_reports_no_saturation_and_depth_one_no_jacobian():
 
 
 def test_edges_of_a_layer_without_signal_are_still_edges():
-    edges = probes.edges_at_start(
-        (activations.linear(),), {name: np.zeros(1) for name in ("act_min", "act_max", "grad_pre_std")} | {"grad_w_std": np.zeros(2)}
-    )  # fmt: skip
+    nothing = {name: np.zeros(1) for name in ("act_min", "act_max", "grad_pre_std")} | {"grad_w_std": np.zeros(2)}
+    edges = probes.edges_at_start((activations.linear(),), nothing)
     assert all((np.diff(edge, axis=1) > 0).all() for edge in edges.values())

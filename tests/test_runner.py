@@ -1,5 +1,6 @@
 """A run and its folder: done, cut, killed, damaged, diverged, refused; every way ends where the plain way does."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -20,7 +21,8 @@ from xinit.console import Reporter
 from xinit.errors import InputError
 
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
-         "figure": False, "keep_params": True, "checkpoint_every": 0, "data.valid": 1000, "data.test": 1000}  # fmt: skip
+         "figure": False, "keep_params": True, "checkpoint_every": 0, "data.valid": 1000,
+         "data.test": 1000}  # fmt: skip
 
 
 def execute(out, **settings):
@@ -184,7 +186,7 @@ def test_killed_ten_times_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tm
         assert any(word == "at" for word, _ in logged(log)[before:])
     assert ended(child(tmp_path / "killed", log))[0] in (0, cli.FAILED)
     events = logged(log)
-    redone = [step - later for (word, step), (next_word, later) in zip(events, events[1:], strict=False)
+    redone = [step - later for (word, step), (next_word, later) in itertools.pairwise(events)
               if (word, next_word) == ("at", "from")]  # fmt: skip
     assert len(redone) == 10
     assert 0 < sum(redone) < 40_000
@@ -301,7 +303,10 @@ def test_an_edited_custom_function_is_another_run(tmp_path, monkeypatch):
     [
         ({"scheme.fn": "no.such.module:f"}, "there is no module 'no.such.module'"),
         ({"scheme.fn": "math:nothing"}, "the module math has no 'nothing'"),
-        ({"scheme.fn": "bad:wrong_shape"}, r"made a kernel of shape \(2, 2\) and type float32 for layer 1; it must return"),
+        (
+            {"scheme.fn": "bad:wrong_shape"},
+            r"made a kernel of shape \(2, 2\) and type float32 for layer 1",
+        ),
         ({"scheme.fn": "bad:wrong_type"}, "type float16 for layer 1; it must return shape"),
         ({"scheme.fn": "bad:crashes"}, "failed for widths .* with ZeroDivisionError: division by zero"),
         ({"scheme.fn": "bad:nothing_back"}, "scheme 'bad:nothing_back' must return"),

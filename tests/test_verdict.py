@@ -36,7 +36,8 @@ def test_a_sound_network_is_ok_in_one_sentence():
     assert level == "OK"
     assert verdict.sentence(findings) == (
         "OK: it learns: test error 60.0%, chance 83.3%, at learning rate 0.03 after 200,000 examples; "
-        "the signal keeps its size over depth (x 1.00 a layer); the gradient keeps its size over depth (x 1.00 a layer)."
+        "the signal keeps its size over depth (x 1.00 a layer); "
+        "the gradient keeps its size over depth (x 1.00 a layer)."
     )
 
 

@@ -39,7 +39,7 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
-def open(run: str | os.PathLike) -> "xarray.Dataset":  # noqa: A001  (like xarray.open_dataset)
+def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run as a labelled dataset, its summary and config among the attributes; see `record.open`."""
     from xinit import record
 

@@ -22,7 +22,6 @@ from xinit.model import Apply, Params, make_apply
 from xinit.probes import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 
-
 Optimizer = Callable[[Hyper], optax.GradientTransformation]
 
 

@@ -1,6 +1,6 @@
 """Checkpoints: a training state and the readings so far, written by orbax, with a checksum of every file.
 
-Orbax restores a bit-flipped file silently, so the checksums are verified on load, and a checkpoint that does not pass is
+Orbax restores a bit-flipped file silently, so the checksums are verified on load; a checkpoint that does not pass is
 reported and the one before it used.
 """
 

@@ -206,7 +206,9 @@ def parse(raw: Mapping[str, Any]) -> Config:
     batch_size = _typed(_take(raw, "batch_size"), Count, "batch_size")
     epoch = data.train if isinstance(data, TfdsConfig) else data.epoch
     if isinstance(data, TfdsConfig) and batch_size > data.train:
-        raise InputError(f"batch_size is {batch_size}; {data.name} has {data.train} training examples, so at most that.")
+        raise InputError(
+            f"batch_size is {batch_size}; {data.name} has {data.train} training examples, so at most that."
+        )
     probe = _build(ProbeConfig, _take(raw, "probe"), "probe")
     if probe.examples > data.test:
         raise InputError(f"probe.examples is {probe.examples}; the test set has {data.test} examples, so at most that.")
@@ -307,7 +309,8 @@ def _steps(value: Any, batch_size: int, epoch: int, path: str) -> int | None:
     steps = amount / per_step
     if not 1 <= steps < 2**31 or (unit == "step" and steps != int(steps)):
         raise InputError(
-            f"{path} is {value!r}; it must be a duration of at least one step, such as 20000, 200000examples or 3epochs."
+            f"{path} is {value!r}; it must be a duration of at least one step, such as 20000, 200000examples or "
+            "3epochs."
         )
     return math.floor(steps)
 

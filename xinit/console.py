@@ -29,14 +29,14 @@ class Reporter:
     """Prints one run's progress. A terminal gets a bar and a table that stay in place; a pipe gets lines."""
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet, highlight=False, soft_wrap=not sys.stdout.isatty())
+        self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._table: Table | str = ""
 
     def note(self, message: str) -> None:
         """One line, kept."""
-        self.console.print(message, markup=False)
+        self.console.print(message, markup=False, soft_wrap=True)
 
     def start(self, title: str, step: int, steps: int) -> None:
         """Begin to show a run of `steps` steps at `step`."""
@@ -144,7 +144,9 @@ def error_line(summary: Mapping[str, Any]) -> str:
 def _errors(row: Mapping[str, np.ndarray]) -> str:
     shown = [("loss", "train_loss", "{:.3f}"), ("train", "train_error", "{:.1%}"), ("valid", "valid_error", "{:.1%}")]
     return "  ".join(
-        f"{word} {form.format(float(row[name]))}" for word, name, form in shown if name in row and not np.isnan(row[name])
+        f"{word} {form.format(float(row[name]))}"
+        for word, name, form in shown
+        if name in row and not np.isnan(row[name])
     )
 
 
@@ -160,7 +162,10 @@ def _some(values: np.ndarray, most: int = 6) -> np.ndarray:
 def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
     """A line for each outcome: what its config has that others have not, and what came of it."""
     settings = [_flat(outcome.config.identity()) | {"scheme.fn": outcome.config.scheme.label} for outcome in outcomes]
-    varied = [key for key in settings[0] if len({repr(one.get(key)) for one in settings}) > 1]
+    if all(one["init_seed"] == one["data_seed"] for one in settings):
+        settings = [{"seed": one.pop("init_seed"), **one, "data_seed": None} for one in settings]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    varied = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
     return [
         {key.removesuffix(".fn"): str(one.get(key, "")) for key in varied} | _outcome_cells(outcome)
         for one, outcome in zip(settings, outcomes, strict=True)

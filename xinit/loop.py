@@ -44,9 +44,7 @@ class Program(NamedTuple):
 
 def make_program(problem: Problem) -> Program:
     """The program of a problem: everything that decides a shape or the arithmetic is closed over here."""
-    return Program(
-        _make_start(problem), _make_segment(problem), _make_measure(problem), _make_evaluate(problem)
-    )
+    return Program(_make_start(problem), _make_segment(problem), _make_measure(problem), _make_evaluate(problem))
 
 
 def make_train(problem: Problem) -> Callable[..., tuple[TrainState, Readings]]:

@@ -1,5 +1,6 @@
 """The multilayer perceptron, which returns every pre- and post-activation along with its logits."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ class MLP(nnx.Module):
     ) -> None:
         """`widths` runs from the inputs to the classes: d + 2 numbers for d activations."""
         self.layers = nnx.List(
-            [nnx.Linear(i, o, precision=precision, rngs=rngs) for i, o in zip(widths, widths[1:], strict=False)]
+            [nnx.Linear(i, o, precision=precision, rngs=rngs) for i, o in itertools.pairwise(widths)]
         )
         self.functions = tuple(activation.function for activation in activations)
 

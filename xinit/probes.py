@@ -35,7 +35,7 @@ def mean_loss(apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] 
 
 
 def backpropagate(apply: Apply, params: Params, batch: Batch):
-    """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, one (B, O) a weight layer, is the gradient at zero taps."""
+    """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
     n = len(batch[1])
     taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
     loss = lambda params, taps: mean_loss(apply, params, batch, taps)
@@ -132,8 +132,7 @@ def jacobians(kernels, slopes, n_examples: int, quantiles: Callable) -> Readings
     At the first `n_examples` probe examples; a is the post-activation.
     """
     steps = [  # (N, O, I) for each pair of neighbouring hidden layers
-        slope[:n_examples, :, None] * kernel.T[None]
-        for kernel, slope in zip(kernels[1:-1], slopes[1:], strict=True)
+        slope[:n_examples, :, None] * kernel.T[None] for kernel, slope in zip(kernels[1:-1], slopes[1:], strict=True)
     ]
     if not steps:
         return {}

@@ -1,6 +1,6 @@
 """The run directory: labelled readings, status, atomic writes. Reading one executes nothing; nothing here imports jax.
 
-    <out>/<name>/<hash>/  config.yaml  status.json  summary.json  readings.nc  checkpoints/  figures/
+<out>/<name>/<hash>/  config.yaml  status.json  summary.json  readings.nc  checkpoints/  figures/
 """
 
 import contextlib
@@ -22,6 +22,7 @@ from xinit.readings import EDGES, QUANTILES, READINGS
 
 if TYPE_CHECKING:
     import xarray
+
 
 def run_hash(identity: Mapping[str, Any], source: str) -> str:
     """Twelve hex digits of what decides a run's results: the canonical config and a custom function's source."""
@@ -73,7 +74,9 @@ class RunDirectory:
                 self.release()
                 status = self.status()
                 holder = f"process {status.get('pid', 'unknown')} on {status.get('host', 'this host')}"
-                raise InputError(f"The run {self.path} is being computed by {holder}; wait for it or stop it.") from None
+                raise InputError(
+                    f"The run {self.path} is being computed by {holder}; wait for it or stop it."
+                ) from None
             self._sweep(force)
             self.write_text("config.yaml", config_yaml)
             self.write_status("running")
@@ -99,7 +102,7 @@ class RunDirectory:
         return read_json(self.path / "status.json")
 
     def write_status(self, state: str, **more: Any) -> None:
-        """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`, with who holds the run and what is known."""
+        """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""
         self.write_json("status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), **more})
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
@@ -162,7 +165,7 @@ def read_readings(path: pathlib.Path) -> dict[str, np.ndarray]:
         return {name: variable[...] for name, variable in file.variables.items()}
 
 
-def open(run: str | os.PathLike) -> "xarray.Dataset":  # noqa: A001  (xinit.open, like xarray.open_dataset)
+def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run as a labelled dataset, its summary and config among the attributes.
 
     Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge. Loaded whole; no file stays open.

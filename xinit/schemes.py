@@ -7,6 +7,7 @@ A scheme is `(key, widths, activations, hyper, batch) -> (Params, lr_scale)`: `w
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -32,11 +33,10 @@ def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer]) -> Sch
     """The scheme whose layer l (from 0) has kernel gain x choose(l, activations)(key_l, (I, O)), and zero biases."""
 
     def scheme(key, widths, activations, hyper, batch):
-        shapes = list(zip(widths, widths[1:], strict=False))
+        shapes = list(itertools.pairwise(widths))
         keys = layer_keys(key, len(shapes))
         kernels = [
-            hyper["gain"] * choose(l, activations)(keys[l], shape, jnp.float32)
-            for l, shape in enumerate(shapes)
+            hyper["gain"] * choose(l, activations)(keys[l], shape, jnp.float32) for l, shape in enumerate(shapes)
         ]
         return make_params(kernels, [jnp.zeros(o) for _, o in shapes]), jnp.ones(len(shapes))
 

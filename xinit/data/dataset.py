@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-
 Arrays = dict[str, "Examples"]
 
 
