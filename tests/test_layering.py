@@ -19,6 +19,7 @@ LAYERS = [
     {"build"},
     {"loop"},
     {"backend", "checkpoints", "console", "cli"},
+    {"supervisor"},
     {"runner"},
     {"train"},
 ]
@@ -56,7 +57,7 @@ def test_the_numpy_side_imports_no_jax(name):
 
 
 def test_only_config_and_build_know_the_config():
-    knowing = {"config", "build", "runner", "train", "__init__"}
+    knowing = {"config", "build", "supervisor", "runner", "train", "__init__"}
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
             assert not any(name.startswith("xinit.config") for name in imports(path)), path

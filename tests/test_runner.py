@@ -120,9 +120,10 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, tmp_pat
 
 DRIVER = """
 import os, signal, sys
-from xinit import checkpoints, record, runner, train
+from xinit import checkpoints, record, supervisor, train
+from xinit.supervisor import Supervisor
 
-runner.TICK_SECONDS = 0.03
+supervisor.TICK_SECONDS = 0.03
 where, nth, log = sys.argv.pop(1), int(sys.argv.pop(1)), open(sys.argv.pop(1), "a", buffering=1)
 
 def die_at(module, name, applies=lambda *a: True, count=[0]):
@@ -134,7 +135,7 @@ def die_at(module, name, applies=lambda *a: True, count=[0]):
         return original(*arguments)
     setattr(module, name, dying)
 
-advance, resume = runner._Supervisor._advance, runner._Supervisor._resume
+advance, resume = Supervisor._advance, Supervisor._resume
 def logged_advance(self, stop, probed):
     done = advance(self, stop, probed)
     print("at", self.state.step, file=log)
@@ -142,7 +143,7 @@ def logged_advance(self, stop, probed):
 def logged_resume(self):
     resume(self)
     print("from", self.step, file=log)
-runner._Supervisor._advance, runner._Supervisor._resume = logged_advance, logged_resume
+Supervisor._advance, Supervisor._resume = logged_advance, logged_resume
 if where == "checkpoint":  # orbax has written its files, they have no checksums yet
     die_at(checkpoints, "_checksums", lambda path: path.name.startswith("."))
 if where == "readings":  # the temporary file is written, the name is the old one's

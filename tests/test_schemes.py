@@ -14,6 +14,7 @@ from xinit.build import build_scheme
 from xinit.config import SchemeConfig
 from xinit.errors import InputError
 
+ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHAPES = [(300, 300), (1024, 100), (100, 1024), (50, 784)]
 TRUNCATED_KURTOSIS = scipy.stats.truncnorm.stats(-2, 2, moments="k").item() + 3
 DISTRIBUTIONS = {  # kurtosis decides the sampling error of a variance; bound is in standard deviations
@@ -99,7 +100,7 @@ def test_constant():
     np.testing.assert_allclose(layers[1]["kernel"], np.full((3, 2), 0.3))
 
 
-@pytest.mark.parametrize("path", sorted(pathlib.Path("conf/scheme").glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "scheme").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_yaml_names_its_scheme_and_its_gain_scales_the_kernels(path):
     import yaml
 

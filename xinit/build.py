@@ -50,21 +50,38 @@ class Run(NamedTuple):
     chance_error: float
 
 
-def build(config: Config) -> Run:
-    """The run a config describes: data loaded, initial weights drawn.
+class Plan(NamedTuple):
+    """A checked config before anything is generated or compiled."""
+
+    problem: Problem
+    scheme: Scheme
+    hyper: Hyper
+
+
+def plan(config: Config) -> Plan:
+    """What a config describes, its parts checked against each other.
 
     Raises:
       InputError: the parts do not go together, a function of the user's fails, data is missing.
     """
-    scheme = build_scheme(config.scheme)
-    problem = build_problem(config)
-    hyper = build_hyper(config)
-    check_scheme(scheme, problem, hyper, config.scheme.fn)
+    made = Plan(build_problem(config), build_scheme(config.scheme), build_hyper(config))
+    check_scheme(made, config.scheme.fn)
+    return made
+
+
+def begin(config: Config, planned: Plan) -> Run:
+    """The run of a plan: data on the device, initial weights drawn."""
+    problem, scheme, hyper = planned
     data = problem.dataset.load()
     data["probe"] = data["test"].head(config.probe.examples)
     params, lr_scale = draw_params(scheme, problem, init_key(config), hyper, data)
     chance_error = _chance_error(problem.dataset, data)
     return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data, chance_error)
+
+
+def build(config: Config) -> Run:
+    """The run a config describes: `begin(config, plan(config))`, with the errors of `plan`."""
+    return begin(config, plan(config))
 
 
 def _chance_error(dataset: Dataset, data: Arrays) -> float:
@@ -161,8 +178,9 @@ def draw_params(scheme: Scheme, problem: Problem, key: Array, hyper: Hyper, data
     )
 
 
-def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> None:
+def check_scheme(planned: Plan, fn: str) -> None:
     """InputError unless the scheme makes this network's weights; evaluated abstractly, nothing is compiled."""
+    problem, scheme, hyper = planned
     widths, n = problem.widths, problem.batch_size
     batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
     draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
@@ -209,9 +227,7 @@ def _dataset(config: Config) -> Dataset:
     if isinstance(data, ShapesetConfig):
         sample = lambda key, n: Examples(*shapeset.draw(key, n, data.size))
         decode = pixels_to(data.pixel_range)
-        chance_error = 1 - max(shapeset.PRIOR)
-        return generated(
-            sample, n_inputs=data.size**2, n_classes=shapeset.N_CLASSES, decode=decode, chance_error=chance_error
-        )
+        chance, n_classes = shapeset.CHANCE_ERROR, shapeset.N_CLASSES
+        return generated(sample, n_inputs=data.size**2, n_classes=n_classes, decode=decode, chance_error=chance)
     sample = synthetic.make_sample(data.inputs, data.classes)
     return generated(sample, n_inputs=data.inputs, n_classes=data.classes, decode=lambda x: x)

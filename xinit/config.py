@@ -5,6 +5,7 @@ Durations come out in steps, and whatever only names things (profile, depth, wid
 """
 
 import dataclasses
+import json
 import math
 import re
 import types
@@ -190,6 +191,13 @@ class Config:
 # What a person sets, where it differs from what comes of it.
 SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths"}
 SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
+
+
+def as_yaml(config: Config) -> str:
+    """The config as YAML, every value in it resolved."""
+    import yaml
+
+    return yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config), default=list)), sort_keys=False)
 
 
 def parse(raw: Mapping[str, Any]) -> Config:

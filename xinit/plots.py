@@ -60,7 +60,11 @@ def _density(axes: "Axes", readings: Mapping[str, np.ndarray], at: int, title: s
         centres = (edges[l, 1:] + edges[l, :-1]) / 2
         axes.plot(centres, shares[l] / np.diff(edges[l]), color=colour, lw=1.2)
     axes.set(title=title, xlabel="activation", ylabel="density")
-    axes.set_ylim(bottom=0)
+    if np.isnan(readings["act_inactive"][at]).all():
+        axes.set_ylim(bottom=0)
+    else:  # beside a rectifier's spike at zero everything else would be flat
+        axes.set_yscale("log")
+        axes.set_ylim(bottom=1e-3)
 
 
 def _over_training(axes: "Axes", readings: Mapping[str, np.ndarray], name: str, title: str) -> None:

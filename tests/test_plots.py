@@ -1,0 +1,47 @@
+"""Figures from stored readings alone: what they show, also for the awkward runs."""
+
+import numpy as np
+import pytest
+
+from xinit import plots, probes
+
+SUMMARY = {"chance_error": 0.9, "verdict": "OK: it learns."}
+
+
+def readings(depth=3, points=4, rectifies=False, histograms=True):
+    rng = np.random.default_rng(0)
+    made = {name: rng.uniform(0.1, 0.9, (points, depth)) for name in ("act_std", "act_slope", "grad_pre_std")}
+    made |= {name: rng.uniform(0, 1, points) for name in ("train_error", "valid_error")}
+    made["act_inactive"] = np.full((points, depth), 0.5 if rectifies else np.nan)
+    if histograms:
+        made["act_hist"] = rng.dirichlet(np.ones(probes.BINS), (points, depth))
+    edges = np.tile(np.linspace(-1, 1, probes.BINS + 1), (depth, 1))
+    return made | {"step": np.array([0, 10, 100, 1000])[:points], "act_edges": edges}
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"depth": 1}, {"depth": 50}, {"points": 1}, {"rectifies": True}, {"histograms": False}], ids=str
+)
+def test_the_layers_figure(how, tmp_path):
+    made = readings(**how)
+    figure = plots.layers_figure(made, SUMMARY, "name")
+    depth, drawn = made["act_std"].shape[1], 6 if how.get("histograms", True) else 4
+    panels = [axes for axes in figure.axes if axes.axison]
+    assert len(panels) == drawn
+    assert all(axes.lines for axes in panels)
+    assert sum(len(axes.lines) == depth for axes in panels) >= drawn - 1
+    assert figure.get_suptitle() == "name: OK"
+    assert len(figure.legends[0].get_texts()) == min(depth, 10 if depth <= 10 else 11)
+    plots.save_layers(tmp_path / "figures" / "layers.png", made, SUMMARY, "name")
+    assert (tmp_path / "figures" / "layers.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_drawn_is_what_was_stored():
+    made = readings()
+    figure = plots.layers_figure(made, SUMMARY, "name")
+    spread = next(axes for axes in figure.axes if axes.get_title() == "std of the activations")
+    for l, line in enumerate(spread.lines):
+        np.testing.assert_array_equal(line.get_ydata(), made["act_std"][:, l])
+    start = next(axes for axes in figure.axes if axes.get_title() == "activations at initialisation")
+    width = made["act_edges"][0, 1] - made["act_edges"][0, 0]
+    np.testing.assert_allclose(start.lines[0].get_ydata().sum() * width, 1)
