@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_loses_nothing_already_written(tmp_path):
     """A file-size limit makes the write of the readings fail for real, in a process of its own."""
     first = execute(tmp_path, stop_after=100)
     before = (first.path / "readings.nc").read_bytes()
-    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)); "
+    code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
     code += "from xinit import train; sys.exit(train.main())"
     arguments = cli.overrides_from(SMALL | {"out": str(tmp_path)})
     process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)

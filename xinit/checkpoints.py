@@ -45,7 +45,10 @@ def save_tree(path: pathlib.Path, tree: Any) -> None:
     needed = sum(leaf.nbytes for leaf in jax.tree.leaves(arrays))
     if shutil.disk_usage(path.parent).free < 1.1 * needed:  # looked at first: orbax ends in tracebacks on a full disk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    _checkpointer().save(temporary.absolute(), arrays)
+    try:
+        _checkpointer().save(temporary.absolute(), arrays)
+    except Exception as error:  # a write that fails is a ValueError of tensorstore's
+        raise OSError(f"orbax could not write a checkpoint ({type(error).__name__})") from error
     (temporary / "checksums.json").write_text(json.dumps(_checksums(temporary)))
     shutil.rmtree(path, ignore_errors=True)
     os.replace(temporary, path)
