@@ -7,13 +7,16 @@ Conventions. dL/dz is per example: the gradient of the mean loss times the numbe
 loss over the probe batch. Histograms hold the share of all values in each bin.
 """
 
+import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax import Array
+from jax import Array, lax
 
 from xinit import stats
 from xinit.activations import FLAT, Activation
@@ -50,15 +53,24 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
     range) and cosines. `full`: quantiles exact, and singular values of the Jacobians at a few examples.
     """
     quantiles = stats.exact_quantiles if tier == "full" else stats.fine_quantiles
+    saturates = jnp.array([f.saturates for f in activations])
+    rectifies = jnp.array([f.rectifies for f in activations])
 
     def probe(params: Params, batch: Batch, edges: Mapping[str, Array]) -> Readings:
         outputs, g_params, g_taps = backpropagate(apply, params, batch)
+        slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
+        steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
         g_pre = [g * len(batch[1]) for g in g_taps[: len(activations)]]
         g_w = [layer["kernel"] for layer in g_params["layers"].values()]
-        slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
-        readings = moments(outputs.pre, outputs.post, g_pre, g_w) | flatness(activations, outputs.pre, slopes)
+        readings = over_layers(layer_moments, outputs.pre, outputs.post, steepness, g_pre)
+        readings |= over_layers(weight_moments, g_w)
+        for name in ("act_saturated", "act_saturated_low", "act_saturated_high"):
+            readings[name] = jnp.where(saturates, readings[name], jnp.nan)
+        readings["act_inactive"] = jnp.where(rectifies, readings["act_inactive"], jnp.nan)
         if tier != "economy":
-            readings |= distributions(outputs.pre, outputs.post, g_pre, g_w, edges, quantiles)
+            hidden = functools.partial(layer_distributions, quantiles)
+            lists = outputs.pre, outputs.post, g_pre, edges["act_edges"], edges["grad_pre_edges"]
+            readings |= over_layers(hidden, *lists) | over_layers(weight_distributions, g_w, edges["grad_w_edges"])
         if tier == "full":
             kernels = [layer["kernel"] for layer in params["layers"].values()]
             readings |= jacobians(kernels, slopes, jacobian_examples, quantiles)
@@ -67,63 +79,67 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
     return probe
 
 
-def _stack(function: Callable, *lists: Sequence) -> Array:
-    """function over the layers, stacked: the leading axis is the layer."""
-    return jnp.stack([function(*arguments) for arguments in zip(*lists, strict=True)])
+def over_layers(function: Callable[..., Any], *lists: Sequence[Array]) -> Any:
+    """`function` of each layer, its results stacked: the leading axis is the layer.
 
-
-def moments(pre: Sequence[Array], post: Sequence[Array], g_pre: Sequence[Array], g_w: Sequence[Array]) -> Readings:
-    """Means, standard deviations and extremes over units and examples; norms of the weight gradients."""
-    return {
-        "act_mean": _stack(jnp.mean, post),
-        "act_std": _stack(jnp.std, post),
-        "act_min": _stack(jnp.min, post),
-        "act_max": _stack(jnp.max, post),
-        "pre_mean": _stack(jnp.mean, pre),
-        "pre_std": _stack(jnp.std, pre),
-        "grad_pre_std": _stack(jnp.std, g_pre),
-        "grad_w_std": _stack(jnp.std, g_w),
-        "grad_w_norm": _stack(jnp.linalg.norm, g_w),
-    }
-
-
-def flatness(activations: Sequence[Activation], pre: Sequence[Array], slopes: Sequence[Array]) -> Readings:
-    """Where the units sit on f: mean slope, shares beyond the cut abs f' < .05 max abs f', dead and inactive shares.
-
-    `act_saturated` is not a number where f does not saturate (rectifiers, whose off units are `act_inactive`; gelu,
-    whose f' crosses zero), `act_inactive` where f is no rectifier.
+    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
+    as five.
     """
-    nan = jnp.float32(jnp.nan)
-
-    def one(f: Activation, z: Array, slope: Array) -> Readings:
-        flat = jnp.abs(slope) < FLAT * f.slope_max
-        low, high = jnp.mean(flat & (z < 0)), jnp.mean(flat & (z >= 0))
-        return {
-            "act_slope": jnp.mean(jnp.abs(slope)) / f.slope_max,
-            "act_saturated": low + high if f.saturates else nan,
-            "act_saturated_low": low if f.saturates else nan,
-            "act_saturated_high": high if f.saturates else nan,
-            "act_inactive": low + high if f.rectifies else nan,
-            "act_dead": jnp.mean(jnp.all(flat, axis=0)),
-        }
-
-    layers = [one(*layer) for layer in zip(activations, pre, slopes, strict=True)]
-    return {name: jnp.stack([layer[name] for layer in layers]) for name in layers[0]}
+    layers = list(zip(*lists, strict=True))
+    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
+    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
+    results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
+    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
 
 
-def distributions(pre, post, g_pre, g_w, edges: Mapping[str, Array], quantiles: Callable) -> Readings:
-    """Histograms between the given edges, quantiles, and cosines between examples."""
-    hist = lambda x, edge: stats.histogram(x, edge[0], edge[-1], BINS)
-    cosines = [stats.cosines(h) for h in post]
+def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
+    """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
+
+    The shares beyond the cut are given as saturated and as inactive; which of the two it is, f decides: a rectifier's
+    off units are inactive, and where f' crosses zero, as gelu's does, neither is reported.
+    """
+    flat = steepness < FLAT
+    low, high = jnp.mean(flat & (z < 0)), jnp.mean(flat & (z >= 0))
     return {
-        "act_hist": _stack(hist, post, edges["act_edges"]),
-        "grad_pre_hist": _stack(hist, g_pre, edges["grad_pre_edges"]),
-        "grad_w_hist": _stack(hist, g_w, edges["grad_w_edges"]),
-        "act_quantile": _stack(quantiles, post),
-        "pre_quantile": _stack(quantiles, pre),
-        "act_cosine_mean": _stack(jnp.mean, cosines),
-        "act_cosine_quantile": _stack(quantiles, cosines),
+        "act_mean": jnp.mean(h),
+        "act_std": jnp.std(h),
+        "act_min": jnp.min(h),
+        "act_max": jnp.max(h),
+        "pre_mean": jnp.mean(z),
+        "pre_std": jnp.std(z),
+        "act_slope": jnp.mean(steepness),
+        "act_saturated": low + high,
+        "act_saturated_low": low,
+        "act_saturated_high": high,
+        "act_inactive": low + high,
+        "act_dead": jnp.mean(jnp.all(flat, axis=0)),
+        "grad_pre_std": jnp.std(g_z),
     }
+
+
+def weight_moments(g_w: Array) -> Readings:
+    """Size of one layer's weight gradient."""
+    return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w)}
+
+
+def layer_distributions(
+    quantiles: Callable[[Array], Array], z: Array, h: Array, g_z: Array, act_edges: Array, grad_edges: Array
+) -> Readings:
+    """Histograms between the given edges, quantiles, and cosines between the examples of one layer."""
+    cosines = stats.cosines(h)
+    return {
+        "act_hist": stats.histogram(h, act_edges[0], act_edges[-1], BINS),
+        "grad_pre_hist": stats.histogram(g_z, grad_edges[0], grad_edges[-1], BINS),
+        "act_quantile": quantiles(h),
+        "pre_quantile": quantiles(z),
+        "act_cosine_mean": jnp.mean(cosines),
+        "act_cosine_quantile": quantiles(cosines),
+    }
+
+
+def weight_distributions(g_w: Array, edges: Array) -> Readings:
+    """Histogram of one layer's weight gradient between the given edges."""
+    return {"grad_w_hist": stats.histogram(g_w, edges[0], edges[-1], BINS)}
 
 
 def jacobians(kernels, slopes, n_examples: int, quantiles: Callable) -> Readings:
@@ -139,12 +155,17 @@ def jacobians(kernels, slopes, n_examples: int, quantiles: Callable) -> Readings
     total = steps[0]
     for step in steps[1:]:
         total = step @ total
-    values = [jnp.linalg.svd(j, compute_uv=False) for j in [*steps, total]]
+
+    def spectrum(j: Array) -> Readings:
+        values = jnp.linalg.svd(j, compute_uv=False)
+        return {"mean": jnp.mean(values), "quantile": quantiles(values)}
+
+    layers, whole = over_layers(spectrum, steps), spectrum(total)
     return {
-        "jacobian_sv_mean": _stack(jnp.mean, values[:-1]),
-        "jacobian_sv_quantile": _stack(quantiles, values[:-1]),
-        "jacobian_total_sv_mean": jnp.mean(values[-1]),
-        "jacobian_total_sv_quantile": quantiles(values[-1]),
+        "jacobian_sv_mean": layers["mean"],
+        "jacobian_sv_quantile": layers["quantile"],
+        "jacobian_total_sv_mean": whole["mean"],
+        "jacobian_total_sv_quantile": whole["quantile"],
     }
 
 
