@@ -94,6 +94,10 @@ class Reporter:
         for row in rows:
             table.add_row(*(row.get(heading, "") for heading in headings))
         self.console.print(table)
+        self.note(
+            "signal x: std of the top layer's activations over the first's; gradient x: std of dL/dz at the first "
+            "layer over the top's; both at initialisation. least slope: of the flattest layer at the end."
+        )
 
     def _view(self) -> Group:
         return Group(self._table, self._progress)
@@ -164,10 +168,10 @@ def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
     settings = [_flat(outcome.config.identity()) | {"scheme.fn": outcome.config.scheme.label} for outcome in outcomes]
     if all(one["init_seed"] == one["data_seed"] for one in settings):
         settings = [{"seed": one.pop("init_seed"), **one, "data_seed": None} for one in settings]
-    keys = dict.fromkeys(key for one in settings for key in one)
-    varied = [key for key in keys if len({repr(one.get(key)) for one in settings}) > 1]
+    common = [key for key in settings[0] if all(key in one for one in settings)]
+    varied = [key for key in common if len({repr(one[key]) for one in settings}) > 1]
     return [
-        {key.removesuffix(".fn"): str(one.get(key, "")) for key in varied} | _outcome_cells(outcome)
+        {key.removesuffix(".fn"): str(one[key]) for key in varied} | _outcome_cells(outcome)
         for one, outcome in zip(settings, outcomes, strict=True)
     ]
 
@@ -182,9 +186,9 @@ def _outcome_cells(outcome: Any) -> dict[str, str]:
     }
     if "act_std" in readings:
         signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0]
-        cells["signal, top/bottom at start"] = _share(signal[-1], signal[0])
-        cells["gradient, bottom/top at start"] = _share(gradient[0], gradient[-1])
-        cells["least slope at end"] = f"{readings['act_slope'][-1].min():.2f}"
+        cells["signal x"] = _share(signal[-1], signal[0])
+        cells["gradient x"] = _share(gradient[0], gradient[-1])
+        cells["least slope"] = f"{readings['act_slope'][-1].min():.2f}"
     level = outcome.findings[0].level
     rules = [finding.rule for finding in outcome.findings if finding.level == level != "OK"]
     return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
