@@ -13,14 +13,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from xinit import activations, optimizers, schemes
+from xinit import activations, cli, optimizers, schemes
 from xinit.backend import device_words, versions
 from xinit.build import Problem
 from xinit.data import shapeset
@@ -33,15 +34,18 @@ STEPS = {1000: 100, 256: 600}  # timed steps for each width: about half a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
 
 
-def paired(first: Callable[[], None], second: Callable[[], None], pairs: int) -> dict[str, float]:
-    """Seconds of each, alternated: medians, and the median of first over second pair by pair."""
+def paired(first: Callable[[], Any], second: Callable[[], Any], pairs: int) -> dict[str, float]:
+    """Seconds of each, alternated: medians, and the median of first over second pair by pair.
+
+    A work that returns a float has timed itself.
+    """
     times = np.empty((pairs, 2))
     for pair in range(-1, pairs):  # pair -1 warms up
         for side, work in enumerate((first, second)):
             started = time.perf_counter()
-            work()
+            own = work()
             if pair >= 0:
-                times[pair, side] = time.perf_counter() - started
+                times[pair, side] = own if isinstance(own, float) else time.perf_counter() - started
     ratios = times[:, 0] / times[:, 1]
     first_s, second_s = np.median(times, axis=0)
     low, high = np.quantile(ratios, [0.25, 0.75])
@@ -130,15 +134,15 @@ def bench_shapeset(width: int, pairs: int) -> dict:
 
 
 def bench_probes(pairs: int) -> dict:
-    """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, programs compiled."""
-    from xinit import cli
+    """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, compilation apart."""
     from xinit.config import parse
     from xinit.console import Reporter
     from xinit.runner import execute
 
-    def run(tier: str, out: str) -> None:
+    def run(tier: str, out: str) -> float:
         settings = {"scheme": "xavier", "probe": tier, "figure": False, "out": out, "force": True}
-        execute(parse(cli.compose("train", cli.overrides_from(settings))), Reporter(quiet=True))
+        summary = execute(parse(cli.compose("train", cli.overrides_from(settings))), Reporter(quiet=True)).summary
+        return summary["wall_s"] - summary["compile_s"]
 
     with tempfile.TemporaryDirectory() as out:
         timed = paired(lambda: run("standard", out), lambda: run("off", out), pairs)
@@ -154,9 +158,25 @@ def bench_memory() -> dict:
     """Peak resident memory of a 5x1000 run, in a process of its own."""
     with tempfile.TemporaryDirectory() as out:
         settings = ["+experiment=glorot2010", "scheme=xavier", "steps=200", f"out={out}"]
-        subprocess.run([sys.executable, "-m", "xinit.train", *settings], check=True, capture_output=True)
+        done = subprocess.run([sys.executable, "-m", "xinit.train", *settings], capture_output=True, text=True)
+    if done.returncode not in (cli.DONE, cli.FAILED):  # after 200 steps the verdict may well be "stuck at chance"
+        raise SystemExit(done.stderr)
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
     return {"what": "peak memory of a 5x1000 run", "first": f"{peak:.2f} GB", "second": "", "ratio": None}
+
+
+BENCHES = ("step", "shapeset", "probes", "memory")
+
+
+def measured(bench: str, pairs: int) -> Iterator[dict]:
+    """The rows of one bench."""
+    if bench in ("step", "shapeset"):
+        for width in STEPS:
+            yield (bench_step if bench == "step" else bench_shapeset)(width, pairs)
+    elif bench == "probes":
+        yield bench_probes(pairs)
+    else:
+        yield bench_memory()
 
 
 def main() -> None:
@@ -168,23 +188,14 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--json", type=pathlib.Path)
     arguments = parser.parse_args()
+    print(f"{platform.platform()}, {device_words()}, jax {versions()['jax']}, medians of {arguments.pairs} pairs")
     rows = []
     for bench in arguments.benches:
-        if bench in ("step", "shapeset"):
-            function = bench_step if bench == "step" else bench_shapeset
-            rows += [function(width, arguments.pairs) for width in STEPS]
-        elif bench == "probes":
-            rows.append(bench_probes(min(arguments.pairs, 7)))
-        elif bench == "memory":
-            rows.append(bench_memory())
-        else:
-            parser.error(f"unknown bench {bench!r}; there are step, shapeset, probes and memory")
-    print(f"{platform.platform()}, {device_words()}, jax {versions()['jax']}, medians of {arguments.pairs} pairs")
-    for row in rows:
-        ratio = (
-            "" if row["ratio"] is None else f"{row['ratio']:.3f}  [{row['quarter']:.3f}, {row['three_quarters']:.3f}]"
-        )
-        print(f"{row['what']:<55} {row['first']:>16} {row['second']:>12}  {ratio}")
+        for row in measured(bench, arguments.pairs):
+            rows.append(row)
+            quarters = "" if row["ratio"] is None else f"[{row['quarter']:.3f}, {row['three_quarters']:.3f}]"
+            ratio = "" if row["ratio"] is None else f"{row['ratio']:.3f}"
+            print(f"{row['what']:<55} {row['first']:>14} {row['second']:>10}  {ratio}  {quarters}", flush=True)
     if arguments.json:
         arguments.json.write_text(
             json.dumps({"device": device_words(), "versions": versions(), "rows": rows}, indent=2)
