@@ -6,6 +6,7 @@ import subprocess
 import sys
 import venv
 
+import numpy as np
 import pytest
 
 from xinit import cli, record, train
@@ -48,6 +49,8 @@ def test_settings_as_overrides():
     ]
     assert cli.overrides_from(settings) == expected
     assert cli.compose("train", cli.overrides_from(settings))["out"] == "a b's"
+    arrays = {"seed": np.int64(3), "optimizer": {"learning_rate": np.float64(0.1)}, "width": np.array([4, 3])}
+    assert cli.overrides_from(arrays) == ["seed=3", "optimizer.learning_rate=0.1", "width=[4,3]"]
 
 
 def test_exit_codes(monkeypatch, tmp_path, capsys):
@@ -75,6 +78,7 @@ def test_exit_codes(monkeypatch, tmp_path, capsys):
         (["scheme=custom"], "The setting scheme.fn is missing"),
         (["depth=1,2"], "Ambiguous value for argument"),
         (["depth=["], "no viable alternative at input"),
+        (["activation=3"], "A group takes a name"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, capsys, arguments, words):
@@ -98,7 +102,9 @@ def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
 
 def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(monkeypatch, tmp_path, capsys):
     assert main(monkeypatch, tmp_path, "-m", *SMALL, "steps=20", "depth=0,2") == cli.BAD_INPUT
-    assert "depth is 0" in capsys.readouterr().err
+    output, errors = capsys.readouterr()
+    assert "depth is 0" in errors
+    assert "side by side" in output
     assert len(list(tmp_path.glob("runs/*/*/summary.json"))) == 1
 
 

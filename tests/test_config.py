@@ -37,6 +37,7 @@ def test_an_experiment_sets_the_papers_network():
 @pytest.mark.parametrize(
     ("override", "steps"),
     [("20000", 20_000), ("2e4", 20_000), ("20_000", 20_000), ("200000examples", 20_000), ("3epochs", 60_000),
+     ("400000examples", 40_000), ("2epochs", 40_000),
      ("0.5epochs", 10_000), ("1epoch", 20_000), ("1005 examples", 100)],
 )  # fmt: skip
 def test_durations(override, steps):
@@ -54,6 +55,16 @@ def test_epochs_of_a_stored_set_are_its_own():
 )  # fmt: skip
 def test_widths(overrides, widths):
     assert parsed(*overrides).widths == widths
+
+
+def test_a_deep_list_of_widths_has_a_short_name_and_no_scheme_may_be_null():
+    assert parsed(f"width=[{','.join(['100'] * 100)}]", "scheme=null").name == "shapeset-tanh-100layers-standard"
+
+
+def test_a_number_is_one_run_however_it_is_written():
+    identities = [parsed("scheme=he", f"scheme.negative_slope={zero}").identity() for zero in ("0", "0.0")]
+    assert identities[0] == identities[1]
+    assert [type(one["scheme"]["options"]["negative_slope"]) for one in identities] == [float, float]
 
 
 def test_the_same_widths_are_the_same_run_however_they_are_said():
@@ -101,7 +112,7 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
     "steps=-5": "steps is -5; it must be a duration",
     "steps=3parsecs": "steps is '3parsecs'; it must be a duration",
     "steps=null": "steps is None; it must be a duration",
-    "seed=-1": "init_seed is -1; it must be a whole number from 0 to 4294967295.",
+    "seed=-1": "seed is -1; it must be a whole number from 0 to 4294967295.",
     "batch_size=0": "batch_size is 0; it must be a whole number, at least 1.",
     "optimizer.learning_rate=-1": "optimizer.learning_rate is -1; it must be a finite number above 0.",
     "optimizer.learning_rate=fast": "optimizer.learning_rate is 'fast'; it must be a finite number above 0.",
@@ -111,7 +122,7 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
     "probe.examples=20000": "probe.examples is 20000; the test set has 10000 examples, so at most that.",
     "data.size=4": "data.size is 4; it must be a whole number of pixels from 10 to 256.",
     "data.pixel_range=[1,0]": "data.pixel_range is [1, 0]; it must be two numbers, the lower one first.",
-    "name=../up": "name is '../up'; it must be a plain folder name.",
+    "name=../up": "name is '../up'; it must be a plain folder name of at most 100 characters.",
     "checkpoint_every=-1": "checkpoint_every is -1; it must be a number of seconds, at least 0.",
     "force=maybe": "force is 'maybe'; it must be true or false.",
     "activation=[tanh,relu]": "activation lists 2 functions; there are 5 hidden layers, one for each.",
@@ -121,6 +132,14 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
     "profile=taper profile.ratio=steep": "profile.ratio is 'steep'; it must be of type float.",
     "profile=taper +profile.ratoi=2": "Unknown setting profile.ratoi; did you mean ratio?",
     "optimizer=momentum optimizer.momentum=1.5": "optimizer.momentum is 1.5; it must be at least 0 and below 1.",
+    "optimizer=adam optimizer.eps=-1": "optimizer.eps is -1.0; it must be at least 0 and below 1.",
+    "seed=abc init_seed=1 data_seed=1": "seed is 'abc'; it must be a whole number",
+    "activation=[tanh,tanh] depth=2 +activation.negative_slope=1": "a list takes no settings",
+    "profile=grow profile.ratio=inf": "profile.ratio is inf;",
+    "scheme=he scheme.negative_slope=relu": "scheme.negative_slope is 'relu'; it must be a number or `activation`.",
+    "activation=3": "A group takes a name, as in activation=tanh;",
+    "data=[1]": "A group takes a name, as in activation=tanh;",
+    "probe.examples=1": "probe.examples is 1; it must be a whole number, at least 2.",
     "scheme=xavier scheme.gain=0": "scheme.gain is 0; it must be a finite number above 0.",
 }
 

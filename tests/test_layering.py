@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
     {"errors", "readings"},
-    {"factories", "activations", "stats", "profiles", "record"},
+    {"factories", "custom", "activations", "stats", "profiles", "record"},
     {"initializers", "verdict", "plots"},
     {"model"},
     {"schemes", "probes", "optimizers", "data"},

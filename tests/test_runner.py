@@ -118,6 +118,47 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, tmp_pat
     assert_same_results(plain.path, done.path)
 
 
+def test_after_two_damaged_checkpoints_new_ones_are_kept(tmp_path):
+    for stop in (100, 200):
+        stopped = execute(tmp_path, stop_after=stop)
+    for checksums in stopped.path.glob("checkpoints/*/checksums.json"):
+        checksums.write_text("{}")
+    assert execute(tmp_path, stop_after=50).summary == {}
+    assert execute(tmp_path).summary["resumed_from"] == 50
+
+
+@pytest.mark.parametrize("name", ["readings.nc", "status.json", "summary.json"])
+def test_a_finished_run_with_a_damaged_file_is_computed_again(plain, tmp_path, name):
+    done = execute(tmp_path)
+    file = done.path / name
+    file.write_bytes(file.read_bytes()[:40])
+    assert_same_results(plain.path, execute(tmp_path).path)
+    assert record.is_finished(done.path)
+
+
+def test_what_a_killed_process_left_half_written_is_no_obstacle(plain, tmp_path):
+    stopped = execute(tmp_path, stop_after=100)
+    (stopped.path / ".params.123").mkdir()
+    (stopped.path / ".readings.nc.123").write_text("half")
+    done = execute(tmp_path)
+    assert_same_results(plain.path, done.path)
+    assert not list(done.path.glob(".*.123"))
+
+
+def test_two_probe_points_and_none_reach_the_last_step(tmp_path):
+    assert execute(tmp_path, **{"probe.points": 2}).summary["steps"] == 300
+    diverged = {"probe": "off", "activation": "relu", "optimizer.learning_rate": 1e20, "seed": 3}
+    first = execute(tmp_path, **diverged)
+    assert record.is_finished(first.path)
+    assert execute(tmp_path, **diverged).summary["wall_s"] == first.summary["wall_s"]
+
+
+def test_a_forced_run_that_is_cut_goes_on(tmp_path):
+    execute(tmp_path)
+    execute(tmp_path, force=True, stop_after=100)
+    assert execute(tmp_path, force=True).summary["resumed_from"] == 100
+
+
 DRIVER = """
 import os, signal, sys
 from xinit import checkpoints, record, supervisor, train
@@ -214,7 +255,8 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
 def test_a_live_run_refuses_a_second_process_and_a_dead_ones_lock_is_taken_over(tmp_path):
     outcome = execute(tmp_path, steps=20)
     directory = record.RunDirectory(outcome.path)
-    directory.claim("")
+    directory.claim()
+    directory.begin("")
     with pytest.raises(InputError, match=f"is being computed by process {os.getpid()} on "):
         execute(tmp_path, steps=20, force=True)
     directory.release()  # as the operating system does when a process dies; the status still says running
@@ -299,20 +341,35 @@ def test_an_edited_custom_function_is_another_run(tmp_path, monkeypatch):
     assert stds[1] == pytest.approx(2 * stds[0], rel=1e-5)
 
 
+def test_a_live_session_runs_what_it_hashes_also_where_a_package_only_passes_a_function_on(tmp_path, monkeypatch):
+    package = tmp_path / "passing"
+    package.mkdir()
+    (package / "__init__.py").write_text("from passing.inner import my_init\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    stds = []
+    for scale in (0.05, 0.125):
+        (package / "inner.py").write_text(SCHEME.format(scale=scale))
+        outcome = execute(tmp_path / "runs", scheme="custom", steps=20, **{"scheme.fn": "passing:my_init"})
+        stds.append(float(outcome.readings["pre_std"][0, 0]))
+    assert stds[1] == pytest.approx(2.5 * stds[0], rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"scheme.fn": "no.such.module:f"}, "there is no module 'no.such.module'"),
-        ({"scheme.fn": "math:nothing"}, "the module math has no 'nothing'"),
+        ({"scheme.fn": "no.such.module:f"}, "there is no module 'no.such.module' that can be imported"),
+        ({"scheme.fn": "math:nothing"}, "the module math has no function 'nothing'"),
         (
             {"scheme.fn": "bad:wrong_shape"},
             r"made a kernel of shape \(2, 2\) and type float32 for layer 1",
         ),
         ({"scheme.fn": "bad:wrong_type"}, "type float16 for layer 1; it must return shape"),
-        ({"scheme.fn": "bad:crashes"}, "failed for widths .* with ZeroDivisionError: division by zero"),
+        ({"scheme.fn": "bad:crashes"}, "scheme 'bad:crashes' failed with ZeroDivisionError: division by zero"),
         ({"scheme.fn": "bad:nothing_back"}, "scheme 'bad:nothing_back' must return"),
         ({"scheme.fn": "broken:f"}, "importing 'broken' failed with SyntaxError"),
         ({"scheme.fn": "bad:wrong_shape", "scheme.kwargs": {"key": 1}}, "needs scheme.dtype, scheme.shape"),
+        ({"scheme.fn": "bad:wrong_shape", "scheme.kwargs": 3}, "scheme.kwargs is 3; it must be a mapping"),
+        ({"scheme.fn": "attribute:f"}, "importing 'attribute' failed with AttributeError"),
     ],
 )
 def test_a_custom_function_that_does_not_work_is_refused_before_any_work(settings, words, tmp_path, monkeypatch):
@@ -328,6 +385,7 @@ def test_a_custom_function_that_does_not_work_is_refused_before_any_work(setting
         "def nothing_back(key, widths, activations, hyper, batch): return None\n"
     )
     (tmp_path / "broken.py").write_text("def f(:\n")
+    (tmp_path / "attribute.py").write_text("import math\nmath.nothing\ndef f(key, shape, dtype): pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(InputError, match=words):
         execute(tmp_path / "runs", **{"scheme": "custom"} | settings)

@@ -11,19 +11,19 @@ from xinit.config import parse
 LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
          "diverged_between": None}  # fmt: skip
-HISTOGRAM_RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, 9)}
+RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}
 
 
 def readings(depth=5, function="tanh", **changed):
     """Two probe points of a sound network; `changed` replaces (start, end) rows of a reading."""
-    edges = np.tile(np.linspace(*HISTOGRAM_RANGE[function], 129), (depth, 1))
-    mean = {"tanh": 0.0, "sigmoid": 0.5, "relu": 0.6}[function]
+    low, high = (np.full(depth, bound) for bound in RANGE[function])
+    mean = {"tanh": 0.0, "sigmoid": 0.5, "relu": 0.6, "selu": 0.0}[function]
     saturated = np.nan if function == "relu" else 0.05
     plain = {"act_std": 0.4, "grad_pre_std": 0.01, "act_slope": 0.8, "act_mean": mean, "act_saturated": saturated}
     made = {name: np.full((2, depth), value) for name, value in plain.items()}
     for name, (start, end) in changed.items():
         made[name] = np.array([np.broadcast_to(start, depth), np.broadcast_to(end, depth)], float)
-    return made | {"step": np.array([0, 20_000]), "act_edges": edges}
+    return made | {"step": np.array([0, 20_000]), "act_low": low, "act_high": high}
 
 
 def judged(made, **facts):
@@ -92,6 +92,12 @@ def test_a_rectifier_with_half_its_units_off_is_not_called_saturated():
     level, _, findings = judged(readings(function="relu", act_slope=(0.5, 0.3)))
     assert level == "OK"
     assert not {"saturated", "absorbed"} & {finding.rule for finding in findings}
+
+
+def test_selu_is_absorbed_below_and_never_above():
+    flat = {"act_slope": (0.9, 0.3)}
+    assert judged(readings(function="selu", act_mean=(0.0, -1.6), **flat))[:2] == ("FAIL", {"absorbed"})
+    assert judged(readings(function="selu", act_mean=(0.0, 2.4), **flat))[0] == "OK"
 
 
 def test_divergence_comes_with_its_interval():

@@ -1,8 +1,7 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
 import functools
-import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -11,7 +10,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from xinit import activations, initializers, optimizers, schemes
+from xinit import activations, custom, initializers, optimizers, schemes
 from xinit.activations import Activation
 from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, TfdsConfig
 from xinit.data import shapeset, synthetic, tfds
@@ -123,7 +122,7 @@ def probe_points(config: Config) -> tuple[int, ...]:
         points = np.linspace(0, last, n)
     else:
         first = max(1, last / 2000)  # earlier than that little has moved
-        points = np.concatenate([[0], np.geomspace(first, last, n - 1)])
+        points = np.concatenate([[0], np.geomspace(first, last, n - 1)[:-1], [last]])
     return tuple(int(step) for step in np.unique(np.round(points)))
 
 
@@ -148,25 +147,13 @@ def build_scheme(config: SchemeConfig) -> Scheme:
         made = call_factory((schemes, initializers), config.fn, options, "scheme", also=("gain",))
         return schemes.from_function(made)
     kwargs = options.pop("kwargs", None)
-    function = import_function(config.fn)
+    if not isinstance(kwargs, Mapping | None):
+        raise InputError(f"scheme.kwargs is {kwargs!r}; it must be a mapping, such as scheme.kwargs={{alpha:0.1}}.")
+    function = custom.import_function(config.fn)
     if kwargs is not None or options:
-        function = call_with_options(function, options | dict(kwargs or {}), "scheme")
+        arguments = options | dict(kwargs or {})
+        function = custom.calling(config.fn, call_with_options, function, arguments, "scheme")
     return schemes.from_function(function)
-
-
-def import_function(fn: str) -> Callable:
-    """The function named as "module:function", or an InputError that says what is in the way."""
-    module_name, _, name = fn.partition(":")
-    try:
-        function = getattr(importlib.import_module(module_name), name)
-    except AttributeError:
-        raise InputError(f"scheme.fn is {fn!r}; the module {module_name} has no {name!r}.") from None
-    except Exception as error:  # whatever the user's module does when it is imported
-        raise InputError(
-            f"scheme.fn is {fn!r}; importing {module_name!r} failed with {type(error).__name__}: {error}. "
-            "It must be module:function, with the module importable from the current folder."
-        ) from error
-    return function
 
 
 def draw_params(scheme: Scheme, problem: Problem, key: Array, hyper: Hyper, data: Arrays) -> tuple[Params, Array]:
@@ -184,13 +171,7 @@ def check_scheme(planned: Plan, fn: str) -> None:
     widths, n = problem.widths, problem.batch_size
     batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
     draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
-    try:
-        made = jax.eval_shape(draw, jax.random.key(0), hyper, batch)
-    except InputError:
-        raise
-    except Exception as error:  # whatever the user's function does when it is called
-        reason = str(error).partition("\n")[0]
-        raise InputError(f"scheme {fn!r} failed for widths {widths} with {type(error).__name__}: {reason}") from error
+    made = custom.calling(fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
     _check_params(made, problem, fn)
 
 

@@ -94,7 +94,8 @@ def load(folder: pathlib.Path, like: Any) -> Checkpoint | None:
             if not shapes:
                 raise ValueError("it holds arrays of other shapes")
         except Exception as error:  # whatever damage does to the reader
-            complaints.append(f"The checkpoint {path} is damaged ({error}) and is passed over.")
+            complaints.append(f"The checkpoint {path} is damaged ({error}); the one before it is used.")
+            shutil.rmtree(path)  # else it would count among the last ones kept
             continue
         state = jax.tree.unflatten(jax.tree.structure(like), leaves)
         return Checkpoint(state, tree.get("readings") or {}, complaints)

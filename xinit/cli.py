@@ -10,7 +10,7 @@ from typing import Any
 from xinit.errors import InputError
 from xinit.factories import allowed_words
 
-DONE, CRASH, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 1, 2, 3, 4, 5
+DONE, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 2, 3, 4, 5  # 1 is a crash, Python's own
 
 # Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
 APPENDED = ("scheme", "experiment")
@@ -39,7 +39,7 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             return f"+{argument}" if match[1] in APPENDED else argument
         return f"++{argument}"
 
-    return [one(argument) for argument in arguments]
+    return [one(argument) for argument in arguments if argument not in ("scheme=null", "experiment=null")]
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return container(compose(config_name, overrides=normalise(overrides)))
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
         raise InputError(in_our_words(error)) from error
 
 
@@ -78,6 +78,8 @@ def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _as_text(value: Any) -> str:
+    if hasattr(value, "tolist"):  # NumPy's and jax's numbers and arrays
+        value = value.tolist()
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list | tuple):
@@ -100,7 +102,10 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
 
     refused: list[int] = []
 
+    began: list[bool] = []
+
     def attempt(config: Any) -> Any:
+        began.append(True)
         try:  # inside the job: what leaves it, Hydra reports in its own way first
             return job(container(config))
         except InputError as error:
@@ -112,6 +117,10 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
     try:
         hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
     except (HydraException, OmegaConfBaseException) as error:
+        return complain(in_our_words(error))
+    except (ValueError, TypeError, OSError) as error:
+        if began:  # ours, not what Hydra says of a command line or a sweep's folder
+            raise
         return complain(in_our_words(error))
     return BAD_INPUT if refused else DONE
 
@@ -131,4 +140,6 @@ def in_our_words(error: Exception) -> str:
     if "Missing mandatory value" in message:
         key = getattr(error, "full_key", None)
         return f"The setting {key} is missing; give it as {key}=VALUE."
+    if isinstance(error, ValueError | TypeError):
+        return f"A group takes a name, as in activation=tanh; this command line cannot be read ({message})."
     return " ".join(message.split())

@@ -35,7 +35,13 @@ Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of second
 Range = Annotated[tuple[float, float], Rule(lambda v: v[0] < v[1], "two numbers, the lower one first")]
 Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
 Text = Annotated[str, Rule(bool, "a text")]
-PathName = Annotated[str, Rule(lambda v: re.fullmatch(r"[\w.+=,-]+", v) and v.strip("."), "a plain folder name")]
+PathName = Annotated[
+    str,
+    Rule(
+        lambda v: re.fullmatch(r"[\w.+=,-]{1,100}", v) and v.strip("."),
+        "a plain folder name of at most 100 characters",
+    ),
+]
 
 
 def one_of(*values: str) -> Any:
@@ -136,7 +142,7 @@ class ProbeConfig:
     tier: one_of("off", "economy", "standard", "full")
     schedule: one_of("log", "linear")
     points: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
-    examples: Count
+    examples: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
     jacobian_examples: Count
 
 
@@ -185,6 +191,9 @@ class Config:
         kept = fields[: fields.index("verdict")]
         identity = {name: value for name, value in dataclasses.asdict(self).items() if name in kept}
         identity["data"].pop("dir", None)
+        for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
+            options = choice["options"].items()
+            choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
         return identity
 
 
@@ -225,8 +234,8 @@ def parse(raw: Mapping[str, Any]) -> Config:
     scheme = _with_rest(SchemeConfig, _take(raw, "scheme") or {"fn": "standard"}, "scheme", "options")
     activations = _activations(_take(raw, "activation"), len(widths))
     functions = list(dict.fromkeys(activation.fn for activation in activations))
-    name = _take(raw, "name") or f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}"
-    raw.pop("seed", None)  # only its children, init_seed and data_seed, count
+    name = _take(raw, "name") or f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}"[:100]
+    _typed(_take(raw, "seed"), Seed, "seed")  # only its children, init_seed and data_seed, count
     made = {
         "scheme": scheme,
         "activations": activations,
@@ -313,8 +322,7 @@ def _steps(value: Any, batch_size: int, epoch: int, path: str) -> int | None:
     except ValueError:
         amount = math.nan
     unit = (match[2] or "steps").rstrip("s") if match else "step"
-    per_step = {"step": 1, "example": batch_size, "epoch": batch_size / epoch}[unit]
-    steps = amount / per_step
+    steps = amount * {"step": 1, "example": 1, "epoch": epoch}[unit] / (1 if unit == "step" else batch_size)
     if not 1 <= steps < 2**31 or (unit == "step" and steps != int(steps)):
         raise InputError(
             f"{path} is {value!r}; it must be a duration of at least one step, such as 20000, 200000examples or "
@@ -331,7 +339,9 @@ def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]
         fn, profile, width = "explicit", {"widths": list(width)}, 1
     depth, width = _typed(depth, Count, "depth"), _typed(width, Count, "width")
     widths = call_factory(profiles, fn, profile, "profile")(depth, width)
-    shape = "x".join(map(str, widths)) if fn == "explicit" else f"{depth}x{width}"
+    shape = f"{depth}x{width}"
+    if fn == "explicit":
+        shape = "x".join(map(str, widths)) if len(widths) <= 8 else f"{len(widths)}layers"
     return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn}"
 
 
@@ -341,6 +351,9 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
     names = raw.get("fn")
     if not isinstance(names, list | tuple):
         return (_with_rest(ActivationConfig, raw, "activation", "options"),) * depth
+    if more := set(raw) - {"fn"}:
+        settings = ", ".join(f"activation.{key}" for key in sorted(more))
+        raise InputError(f"activation is a list of functions and {settings} is given; a list takes no settings.")
     if len(names) != depth:
         raise InputError(f"activation lists {len(names)} functions; there are {depth} hidden layers, one for each.")
     return tuple(_build(ActivationConfig, {"fn": name}, "activation") for name in names)
@@ -349,8 +362,8 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
 def _optimizer(raw: Any) -> OptimizerConfig:
     optimizer = _with_rest(OptimizerConfig, raw, "optimizer", "numbers")
     numbers = {key: _typed(value, Number, f"optimizer.{key}") for key, value in optimizer.numbers.items()}
-    for key in ("momentum", "b1", "b2"):
-        if not 0 <= numbers.get(key, 0) < 1:
+    for key in numbers.keys() & {"momentum", "b1", "b2", "eps"}:  # each a share, eps a small one
+        if not 0 <= numbers[key] < 1:
             raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
     return dataclasses.replace(optimizer, numbers=numbers)
 

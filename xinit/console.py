@@ -1,6 +1,8 @@
 """What a person sees while a run goes on and at its end: a live table on a terminal, plain lines elsewhere."""
 
+import contextlib
 import math
+import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -33,10 +35,21 @@ class Reporter:
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._table: Table | str = ""
+        self._log: pathlib.Path | None = None
 
     def note(self, message: str) -> None:
         """One line, kept."""
         self.console.print(message, markup=False, soft_wrap=True)
+        self._write_log(message)
+
+    def log_to(self, path: pathlib.Path) -> None:
+        """Keep what is said of a run from now on in a file of it too."""
+        self._log = path
+
+    def _write_log(self, message: str) -> None:
+        if self._log is not None:
+            with contextlib.suppress(OSError), self._log.open("a") as file:  # a full disk must not stop a run here
+                file.write(message + "\n")
 
     def start(self, title: str, step: int, steps: int) -> None:
         """Begin to show a run of `steps` steps at `step`."""
@@ -60,14 +73,14 @@ class Reporter:
         if self._live is not None:
             self._table = layer_table(row, f"step {step:,}: {_errors(row)}")
             self._live.update(self._view())
-            return
         parts = [f"step {step:>7,}", _errors(row)]
         if "act_std" in row:
             parts.append("act std " + " ".join(f"{value:.2f}" for value in _some(row["act_std"])))
             parts.append(f"dL/dz bottom/top {_share(row['grad_pre_std'][0], row['grad_pre_std'][-1])}")
         if seconds_left is not None:
             parts.append(f"{seconds_left:.0f} s left")
-        self.note("  ".join(part for part in parts if part))
+        line = "  ".join(part for part in parts if part)
+        self._write_log(line) if self._live is not None else self.note(line)
 
     def stop(self) -> None:
         """End the live display."""
@@ -165,7 +178,7 @@ def _some(values: np.ndarray, most: int = 6) -> np.ndarray:
 
 def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
     """A line for each outcome: what its config has that others have not, and what came of it."""
-    settings = [_flat(outcome.config.identity()) | {"scheme.fn": outcome.config.scheme.label} for outcome in outcomes]
+    settings = [_settings(outcome.config) for outcome in outcomes]
     if all(one["init_seed"] == one["data_seed"] for one in settings):
         settings = [{"seed": one.pop("init_seed"), **one, "data_seed": None} for one in settings]
     common = [key for key in settings[0] if all(key in one for one in settings)]
@@ -192,6 +205,19 @@ def _outcome_cells(outcome: Any) -> dict[str, str]:
     level = outcome.findings[0].level
     rules = [finding.rule for finding in outcome.findings if finding.level == level != "OK"]
     return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """What decides a run, flat, with what has a short name under it."""
+    names = [activation.fn for activation in config.activations]
+    short = {
+        "scheme.fn": config.scheme.label,
+        "activations": ", ".join(names if len(set(names)) > 1 else names[:1]),
+        "widths": " ".join(map(str, config.widths)),
+    }
+    if len(set(config.widths)) == 1:
+        short["widths"] = f"{len(config.widths)} x {config.widths[0]}"
+    return _flat(config.identity()) | short
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

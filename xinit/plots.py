@@ -1,10 +1,13 @@
 """Figures from stored readings alone."""
 
+import io
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from xinit.record import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,8 +41,10 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
 
 def save_layers(path: pathlib.Path, readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> None:
     """Write `layers_figure` as a PNG."""
+    content = io.BytesIO()
+    layers_figure(readings, summary, name).savefig(content, dpi=110)
     path.parent.mkdir(exist_ok=True)
-    layers_figure(readings, summary, name).savefig(path, dpi=110)
+    write_atomically(path, content.getvalue())
 
 
 def _colours(n_layers: int) -> np.ndarray:

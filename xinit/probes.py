@@ -27,7 +27,6 @@ Batch = tuple[Array, Array]
 Probe = Callable[[Params, Batch, Mapping[str, Array]], Readings]
 
 BINS = 128
-TIERS = ("off", "economy", "standard", "full")
 
 
 def mean_loss(apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] | None = None):
@@ -95,8 +94,8 @@ def over_layers(function: Callable[..., Any], *lists: Sequence[Array]) -> Any:
 def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
     """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
 
-    The shares beyond the cut are given as saturated and as inactive; which of the two it is, f decides: a rectifier's
-    off units are inactive, and where f' crosses zero, as gelu's does, neither is reported.
+    Both the share beyond the cut and that of z <= 0 are given; f decides which of the two is reported: a rectifier's
+    off units are inactive, not saturated, and where f' crosses zero, as gelu's does, neither is.
     """
     flat = steepness < FLAT
     low, high = jnp.mean(flat & (z < 0)), jnp.mean(flat & (z >= 0))
@@ -111,7 +110,7 @@ def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
         "act_saturated": low + high,
         "act_saturated_low": low,
         "act_saturated_high": high,
-        "act_inactive": low + high,
+        "act_inactive": jnp.mean(z <= 0),
         "act_dead": jnp.mean(jnp.all(flat, axis=0)),
         "grad_pre_std": jnp.std(g_z),
     }
@@ -154,7 +153,7 @@ def jacobians(kernels, slopes, n_examples: int, quantiles: Callable) -> Readings
         return {}
     total = steps[0]
     for step in steps[1:]:
-        total = step @ total
+        total = jnp.matmul(step, total, precision="float32")
 
     def spectrum(j: Array) -> Readings:
         values = jnp.linalg.svd(j, compute_uv=False)
@@ -173,11 +172,12 @@ def no_edges(n_layers: int) -> dict[str, np.ndarray]:
     """Edges for the first look at a network, whose readings then decide the real ones."""
     unit = np.linspace(-1, 1, BINS + 1, dtype=np.float32)
     hidden = np.tile(unit, (n_layers, 1))
-    return {"act_edges": hidden, "grad_pre_edges": hidden, "grad_w_edges": np.tile(unit, (n_layers + 1, 1))}
+    edges = {"act_edges": hidden, "grad_pre_edges": hidden, "grad_w_edges": np.tile(unit, (n_layers + 1, 1))}
+    return edges | {"act_low": hidden[:, 0], "act_high": hidden[:, -1]}
 
 
 def edges_at_start(activations: Sequence[Activation], first: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Histogram edges (layer, BINS + 1) from the readings at step 0, kept for the whole run.
+    """Histogram edges (layer, BINS + 1) from the readings at step 0, and the ranges of f, kept for the whole run.
 
     Activations: the function's own range; an unbounded side reaches to twice the first extreme. Gradients: 8 standard
     deviations to either side, which leaves room for tails that training makes heavier.
@@ -188,10 +188,12 @@ def edges_at_start(activations: Sequence[Activation], first: Mapping[str, np.nda
         low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
         return np.linspace(low, high, BINS + 1, axis=1, dtype=np.float32)
 
-    low = np.array([f.low for f in activations])
-    high = np.array([f.high for f in activations])
+    low = np.array([f.low for f in activations], np.float32)
+    high = np.array([f.high for f in activations], np.float32)
     reach = 2 * np.maximum(np.abs(first["act_min"]), np.abs(first["act_max"]))
     return {
+        "act_low": low,
+        "act_high": high,
         "act_edges": linspace(np.where(np.isinf(low), -reach, low), np.where(np.isinf(high), reach, high)),
         "grad_pre_edges": linspace(-8 * first["grad_pre_std"], 8 * first["grad_pre_std"]),
         "grad_w_edges": linspace(-8 * first["grad_w_std"], 8 * first["grad_w_std"]),

@@ -4,6 +4,7 @@ Each factory returns a profile, `(depth, width) -> widths`. To add one: a factor
 `conf/profile`.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from xinit.errors import InputError
@@ -18,7 +19,7 @@ def _geometric(first: float, last: float, n: int) -> tuple[int, ...]:
 
 
 def _checked(ratio: float) -> float:
-    if not ratio >= 1:
+    if not 1 <= ratio < math.inf:
         raise InputError(f"profile.ratio is {ratio}; it is the widest layer over the narrowest, at least 1.")
     return ratio
 

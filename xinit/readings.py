@@ -18,7 +18,7 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "act_saturated_low": (("layer",), "the part of act_saturated with z < 0"),
     "act_saturated_high": (("layer",), "the part of act_saturated with z >= 0"),
     "act_slope": (("layer",), "mean of abs f'(z) / max abs f'"),
-    "act_inactive": (("layer",), "rectifiers: share of (unit, example) on the cut-off side"),
+    "act_inactive": (("layer",), "rectifiers: share of (unit, example) with z <= 0"),
     "act_dead": (("layer",), "share of units with abs f'(z) < .05 max abs f' on every probe example"),
     "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
     "act_cosine_quantile": (("layer", "quantile"), "quantiles of that cosine over the pairs"),
@@ -38,6 +38,8 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
 }
 EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "act_edges": (("layer", "edge"), "edges of the bins of act_hist"),
+    "act_low": (("layer",), "infimum of the activation function"),
+    "act_high": (("layer",), "supremum of the activation function"),
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }

@@ -58,8 +58,9 @@ class RunDirectory:
     def __init__(self, path: pathlib.Path) -> None:
         self.path = path
         self._lock: Any = None
+        self._forced = False
 
-    def claim(self, config_yaml: str, force: bool = False) -> None:
+    def claim(self) -> None:
         """Create the folder and hold its lock; the operating system frees the lock of a process that died.
 
         Raises:
@@ -77,16 +78,23 @@ class RunDirectory:
                 raise InputError(
                     f"The run {self.path} is being computed by {holder}; wait for it or stop it."
                 ) from None
-            self._sweep(force)
+
+    def begin(self, config_yaml: str, force: bool = False) -> None:
+        """Begin to compute here, or go on; with `force`, without the results of the run before."""
+        status = self.status()
+        cut = status.get("forced") and status.get("state") not in ("done", "diverged")  # a forced run goes on too
+        self._forced = force
+        with writing(self.path):
+            self._sweep(force and not cut)
             self.write_text("config.yaml", config_yaml)
             self.write_status("running")
 
-    def _sweep(self, force: bool) -> None:
-        """Clear what a killed process left half written and, with `force`, the results of the run before."""
+    def _sweep(self, results: bool) -> None:
+        """Clear what a killed process left half written and, where asked, the results."""
         for leftover in self.path.glob(".*.[0-9]*"):
-            leftover.unlink()
-        if force:
-            for name in ("summary.json", "readings.nc"):
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        if results:
+            for name in ("summary.json", "readings.nc", "log.txt"):
                 (self.path / name).unlink(missing_ok=True)
             for folder in ("checkpoints", "figures", "params"):
                 shutil.rmtree(self.path / folder, ignore_errors=True)
@@ -103,7 +111,9 @@ class RunDirectory:
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""
-        self.write_json("status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), **more})
+        self.write_json(
+            "status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), "forced": self._forced, **more}
+        )
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the run, atomically."""
@@ -123,17 +133,17 @@ class RunDirectory:
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The content of a JSON file; empty where there is none."""
+    """The content of a JSON file; empty where there is none that can be read."""
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
 
 
 def is_finished(path: pathlib.Path) -> bool:
     """Whether the run was computed to its end, be that done or diverged."""
     finished = read_json(path / "status.json").get("state") in ("done", "diverged")
-    return finished and (path / "readings.nc").exists() and (path / "summary.json").exists()
+    return finished and bool(read_json(path / "summary.json")) and read_readings(path / "readings.nc") is not None
 
 
 def _netcdf(readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> bytes:
@@ -157,12 +167,15 @@ def _netcdf(readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -
     return buffer.getvalue()
 
 
-def read_readings(path: pathlib.Path) -> dict[str, np.ndarray]:
-    """The arrays of readings.nc by name, for those who need no labels."""
+def read_readings(path: pathlib.Path) -> dict[str, np.ndarray] | None:
+    """The arrays of readings.nc by name, for those who need no labels; None where it is missing or damaged."""
     import h5netcdf
 
-    with h5netcdf.File(path, "r") as file:
-        return {name: variable[...] for name, variable in file.variables.items()}
+    try:
+        with h5netcdf.File(path, "r") as file:
+            return {name: variable[...] for name, variable in file.variables.items()}
+    except Exception:  # absent, cut short, not HDF5
+        return None
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":

@@ -1,9 +1,7 @@
 """One run, from its config to its folder: done already, or claimed, computed and let go."""
 
 import dataclasses
-import importlib.util
 import pathlib
-import sys
 import time
 from typing import Any, NamedTuple
 
@@ -11,7 +9,8 @@ import numpy as np
 
 from xinit import record, verdict
 from xinit.config import Config, as_yaml
-from xinit.console import Reporter, error_line
+from xinit.console import Reporter
+from xinit.custom import source_of
 from xinit.errors import InputError
 
 
@@ -35,57 +34,48 @@ def execute(config: Config, reporter: Reporter) -> Outcome:
     path = pathlib.Path(config.out) / config.name / record.run_hash(identity, source_of(config.scheme.fn))
     if record.is_finished(path) and not config.force:
         return _already(config, path, reporter)
-    return Outcome(config, path, *_compute(config, path, reporter))
-
-
-def _compute(config: Config, path: pathlib.Path, reporter: Reporter) -> tuple:
     from xinit.backend import use_compilation_cache  # jax and what needs it: a second, not paid by a run that is done
-    from xinit.build import begin, plan
-    from xinit.supervisor import Supervisor
+    from xinit.build import plan
 
-    started = time.perf_counter()
     use_compilation_cache()
     planned = plan(config)
     directory = record.RunDirectory(path)
-    directory.claim(as_yaml(config), config.force)
+    directory.claim()
     try:
-        return Supervisor(config, directory, begin(config, planned), reporter, started).supervise()
-    except Exception as error:
-        _try_status(directory, "failed", reason=f"{type(error).__name__}: {error}")
-        raise
+        if record.is_finished(path) and not config.force:  # by another process, since we looked
+            return _already(config, path, reporter)
+        directory.begin(as_yaml(config), config.force)
+        reporter.log_to(path / "log.txt")
+        return Outcome(config, path, *_compute(config, directory, planned, reporter))
     finally:
         reporter.stop()
         directory.release()
 
 
-def source_of(fn: str) -> str:
-    """The source of a user's module "module:function", so that an edited function is another run; "" for ours."""
-    module = fn.partition(":")[0] if ":" in fn else ""
-    if not module:
-        return ""
-    if "" not in sys.path and str(pathlib.Path.cwd()) not in sys.path:
-        sys.path.insert(0, "")
+def _compute(config: Config, directory: record.RunDirectory, planned: Any, reporter: Reporter) -> tuple:
+    from xinit.build import begin
+    from xinit.supervisor import Supervisor
+
+    started = time.perf_counter()
     try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
-        raise InputError(
-            f"scheme.fn is {fn!r}; there is no module {module!r}. It must be module:function, with the module "
-            "importable from the current folder."
-        )
-    file = pathlib.Path(spec.origin or "")
-    return file.read_text() if file.suffix == ".py" and file.exists() else ""
+        return Supervisor(config, directory, begin(config, planned), reporter, started).supervise()
+    except KeyboardInterrupt:
+        if directory.status().get("state") == "running":
+            _try_status(directory, "interrupted")
+        raise
+    except Exception as error:
+        _try_status(directory, "failed", reason=f"{type(error).__name__}: {error}")
+        raise
 
 
 def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
     """The outcome of a finished run, judged by today's thresholds."""
     summary = record.read_json(path / "summary.json")
-    readings = record.read_readings(path / "readings.nc")
+    readings = record.read_readings(path / "readings.nc") or {}
     findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
     summary["verdict"] = verdict.sentence(findings)
-    reporter.note(f"this run is done already; force=true runs it anew. {error_line(summary)}")
-    reporter.result(str(path), summary, {name: values[-1] for name, values in readings.items()})
+    reporter.note("this run is done already; force=true runs it anew.")
+    reporter.result(str(path), summary, {name: values[-1] for name, values in readings.items() if len(values)})
     if config.keep_params and not (path / "params").exists():
         reporter.note("its weights were not kept; force=true keep_params=true runs it anew and keeps them.")
     return Outcome(config, path, summary, findings, readings)

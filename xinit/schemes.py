@@ -54,6 +54,8 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
     With `negative_slope="activation"`, a is that of the activation in front of the layer (the first layer takes the
     first activation's); an activation that is no rectifier raises InputError.
     """
+    if isinstance(negative_slope, str) and negative_slope != "activation":
+        raise InputError(f"scheme.negative_slope is {negative_slope!r}; it must be a number or `activation`.")
     if negative_slope != "activation":
         return layerwise(initializers.he(fan, negative_slope, distribution))
 

@@ -38,4 +38,4 @@ def cosines(h_NW: Array) -> Array:
     """Cosines between the activations of different examples, one for each of the N (N - 1) / 2 pairs."""
     norms = jnp.linalg.norm(h_NW, axis=1, keepdims=True)
     unit_NW = h_NW / jnp.maximum(norms, jnp.finfo(h_NW.dtype).tiny)
-    return (unit_NW @ unit_NW.T)[jnp.triu_indices(len(h_NW), k=1)]
+    return jnp.matmul(unit_NW, unit_NW.T, precision="float32")[jnp.triu_indices(len(h_NW), k=1)]

@@ -150,7 +150,7 @@ class Supervisor:
     def _tick(self) -> int:
         """Steps that take about TICK_SECONDS, in whole chunks of batches: a cut chunk is drawn twice."""
         chunk = self.run.problem.dataset.chunk_steps
-        wanted = int(self.meter.rate * TICK_SECONDS) if self.meter.steps >= 10 else 10
+        wanted = max(1, int(self.meter.rate * TICK_SECONDS)) if self.meter.steps >= 10 else 1
         return wanted // chunk * chunk - self.step % chunk if wanted > 2 * chunk else wanted
 
     def _advance(self, stop: int, probed: bool) -> tuple[int, int]:
@@ -184,9 +184,8 @@ class Supervisor:
         self._write_readings()
 
     def _write_readings(self) -> None:
-        if self.rows:
-            attributes = {"name": self.config.name, "config": as_yaml(self.config)}
-            self.directory.write_readings(self._readings(), attributes)
+        attributes = {"name": self.config.name, "config": as_yaml(self.config)}
+        self.directory.write_readings(self._readings(), attributes)
 
     def _stopped(self) -> Result:
         self._save()

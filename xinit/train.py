@@ -11,11 +11,13 @@ from xinit import cli
 def main() -> int:
     """Run what the command line asks for; the exit code."""
     outcomes: list = []
+    arguments = sys.argv[1:]
     try:
         code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    return code or conclude(outcomes)
+    sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
+    return conclude(outcomes, sweep) or code
 
 
 def job(raw: Mapping[str, Any], outcomes: list) -> float | None:
@@ -32,9 +34,9 @@ def job(raw: Mapping[str, Any], outcomes: list) -> float | None:
     return outcome.summary["chance_error"] if error is None else error
 
 
-def conclude(outcomes: list) -> int:
+def conclude(outcomes: list, sweep: bool) -> int:
     """Show the runs of a sweep side by side; the exit code of a single run says what came of it."""
-    if len(outcomes) > 1:
+    if sweep and outcomes:
         from xinit.console import Reporter, contrast_rows
 
         Reporter().contrast(contrast_rows(outcomes))

@@ -86,9 +86,9 @@ def _flat_layers(readings: Mapping[str, np.ndarray], at: int, when: str, limits:
     Only where f saturates. A layer absorbed into a tail can have few units beyond the cut, so its mean slope decides.
     """
     slope, mean, saturated = (readings[name][at] for name in ("act_slope", "act_mean", "act_saturated"))
-    low, high = readings["act_edges"][:, 0], readings["act_edges"][:, -1]
-    place = (mean - low) / (high - low)
-    in_tail = np.minimum(place, 1 - place) < limits["range_end"]
+    low, high = readings["act_low"], readings["act_high"]
+    scale = np.where(np.isinf(low) | np.isinf(high), np.minimum(np.abs(low), np.abs(high)), high - low)
+    in_tail = np.minimum(mean - low, high - mean) < limits["range_end"] * scale
     saturates = ~np.isnan(saturated)
     absorbed = saturates & in_tail & (slope < limits["slope_absorbed"])
     too_saturated = saturates & ~absorbed & (saturated > limits["saturated_warn"])

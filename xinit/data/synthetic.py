@@ -16,6 +16,6 @@ def make_sample(inputs: int, classes: int):
         teacher_IO = jax.random.normal(jax.random.key(TEACHER_SEED), (inputs, classes))
         teacher_IO /= jnp.linalg.norm(teacher_IO, axis=0, keepdims=True)
         x = jax.random.normal(key, (n, inputs))
-        return Examples(x, jnp.argmax(x @ teacher_IO, axis=1).astype(jnp.int32))
+        return Examples(x, jnp.argmax(jnp.matmul(x, teacher_IO, precision="float32"), axis=1).astype(jnp.int32))
 
     return sample
