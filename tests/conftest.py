@@ -13,6 +13,7 @@ import pytest
 from xinit.backend import use_compilation_cache
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_num_cpu_devices", 8)  # more than there are cores: for populations
 use_compilation_cache()
 
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"

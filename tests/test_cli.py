@@ -91,21 +91,31 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, cap
 
 
 def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
-    assert main(monkeypatch, tmp_path, "-m", *SMALL, "scheme=standard,xavier", "seed=0,1") == cli.DONE
+    assert main(monkeypatch, tmp_path, "-m", *SMALL, "scheme=standard,xavier", "depth=2,3") == cli.DONE
     table = capsys.readouterr().out.split("side by side")[1]
-    assert [word in table for word in ("scheme", "seed", "test error", "verdict")] == [True] * 4
+    assert [word in table for word in ("scheme", "depth", "test error", "verdict")] == [True] * 4
     runs = [record.open(path.parent) for path in tmp_path.glob("runs/*/*/summary.json")]
     assert len(runs) == 4
     for run in runs:
         assert f"{run.attrs['test_error']:.1%}" in table
 
 
-def test_a_mistake_in_one_job_of_a_sweep_leaves_the_others(monkeypatch, tmp_path, capsys):
-    assert main(monkeypatch, tmp_path, "-m", *SMALL, "steps=20", "depth=0,2") == cli.BAD_INPUT
-    output, errors = capsys.readouterr()
-    assert "depth is 0" in errors
-    assert "side by side" in output
-    assert len(list(tmp_path.glob("runs/*/*/summary.json"))) == 1
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["depth=0,2"], "depth is 0; it must be a whole number, at least 1. (1 of 2 jobs)"),
+        (["+depht=1,2"], "Unknown setting depht; did you mean depth?"),
+        (["scheme=xavier,nix"], "Unknown scheme 'nix'"),
+        (["scheme=xavier,he", "scheme.negative_slope=activation"], "Unknown setting scheme.negative_slope"),
+        (["seed=0,1", "population.strategy=fast"], "must be one of auto, vmap, map, sequential"),
+    ],
+)
+def test_a_mistake_in_one_job_of_a_sweep_is_found_before_any_work(monkeypatch, tmp_path, capsys, arguments, words):
+    assert main(monkeypatch, tmp_path, "-m", *SMALL, "steps=20", *arguments) == cli.BAD_INPUT
+    errors = capsys.readouterr().err
+    assert words in errors
+    assert errors.startswith("xinit: ")
+    assert not list(tmp_path.glob("runs/*/*/status.json"))
 
 
 def test_help_lists_the_choices_without_jax(tmp_path):

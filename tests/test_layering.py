@@ -11,16 +11,19 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
     {"errors", "readings"},
-    {"factories", "custom", "activations", "stats", "profiles", "record"},
-    {"initializers", "verdict", "plots"},
+    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts"},
+    {"initializers", "verdict", "plots", "sweeps", "comparison"},
+    {"comparison_plots"},
     {"model"},
     {"schemes", "probes", "optimizers", "data"},
     {"config"},
     {"build"},
     {"loop"},
+    {"population"},
     {"backend", "checkpoints", "console", "cli"},
     {"supervisor"},
     {"runner"},
+    {"launcher"},
     {"train"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -50,14 +53,20 @@ def test_imports_go_one_way(path):
             assert RANK[parts[1]] <= RANK[own], f"{own} imports {parts[1]}, which lies above it"
 
 
-@pytest.mark.parametrize("name", ["record", "readings", "verdict", "plots", "config", "cli", "console"])
+NUMPY_SIDE = [
+    "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
+    "comparison_plots", "launcher", "runner",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMPY_SIDE)
 def test_the_numpy_side_imports_no_jax(name):
     code = f"import sys, xinit.{name}; sys.exit(any(m in sys.modules for m in ('jax', 'flax', 'xarray', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_only_config_and_build_know_the_config():
-    knowing = {"config", "build", "supervisor", "runner", "train", "__init__"}
+    knowing = {"config", "build", "supervisor", "runner", "launcher", "train", "__init__"}
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
             assert not any(name.startswith("xinit.config") for name in imports(path)), path

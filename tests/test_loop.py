@@ -9,7 +9,7 @@ import pytest
 from xinit import cli
 from xinit.build import build
 from xinit.config import parse
-from xinit.loop import make_program, make_train
+from xinit.loop import make_program, make_segment, make_train
 from xinit.probes import no_edges
 
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "economy", "scheme": "xavier",
@@ -20,12 +20,11 @@ def built(**settings):
     return build(parse(cli.compose("train", cli.overrides_from(SMALL | settings))))
 
 
-def trained(run, stops, apart=False):
-    program = make_program(run.problem)
-    segment = jax.jit(program.segment)
-    state = jax.jit(program.start)(run.params, run.hyper)
+def trained(run, stops):
+    segment, start = jax.jit(make_segment(run.problem)), jax.jit(make_program(run.problem).start)
+    state, before = start(run.params, run.hyper), 0
     for stop in stops:
-        state = segment(state, run.data_key, run.hyper, run.data, np.int32(stop), np.bool_(apart))
+        state, before = segment(state, run.data_key, run.hyper, run.data, np.int32(before), np.int32(stop)), stop
     return state
 
 
@@ -37,10 +36,9 @@ def assert_same(one, other):
 def test_cut_anywhere_the_result_is_bitwise_the_same(data):
     run = built(data=data)
     whole = trained(run, [120])
-    assert int(whole.step) == 120
-    for stops, apart in (([1, 49, 50, 51, 100, 120], False), ([120], True), ([3, 50, 119, 120], True)):
-        cut = trained(run, stops, apart)
-        assert_same((whole.params, whole.loss_sum), (cut.params, cut.loss_sum))
+    assert (np.asarray(whole.params["layers"][0]["kernel"]) != np.asarray(run.params["layers"][0]["kernel"])).all()
+    for stops in ([1, 49, 50, 51, 100, 120], [119, 120], [3, 50, 50, 119, 120]):
+        assert_same(whole, trained(run, stops))
 
 
 def test_observing_does_not_change_training():
@@ -57,12 +55,11 @@ def test_observing_does_not_change_training():
 
 def test_a_segment_with_other_numbers_compiles_nothing():
     run = built()
-    program = make_program(run.problem)
-    segment = jax.jit(program.segment)
-    state = jax.jit(program.start)(run.params, run.hyper)
-    for seed, rate, stop in ((0, 0.1, 10), (1, 0.01, 57), (2, 0.3, 120)):
+    segment = jax.jit(make_segment(run.problem))
+    state = jax.jit(make_program(run.problem).start)(run.params, run.hyper)
+    for seed, rate, start, stop in ((0, 0.1, 0, 10), (1, 0.01, 10, 57), (2, 0.3, 57, 120)):
         hyper = run.hyper | {"learning_rate": jnp.float32(rate)}
-        segment(state, jax.random.key(seed), hyper, run.data, np.int32(stop), np.bool_(seed % 2))
+        segment(state, jax.random.key(seed), hyper, run.data, np.int32(start), np.int32(stop))
     assert segment._cache_size() == 1
 
 
@@ -115,11 +112,24 @@ def test_layers_have_their_own_learning_rate_factor():
 
 def test_update_ratio_is_that_of_the_last_step():
     run = built()
-    before, after = trained(run, [56]).params["layers"], trained(run, [57], apart=True)
+    _, readings = make_train(run.problem)(run.params, run.data_key, run.hyper, run.data, no_edges(3))
+    assert np.isnan(readings["update_ratio"][0]).all()
+    point = run.problem.points[5]
+    before, after = (trained(run, [stop]).params["layers"] for stop in (point - 1, point))
     for l in range(4):
-        old, new = np.asarray(before[l]["kernel"]), np.asarray(after.params["layers"][l]["kernel"])
+        old, new = np.asarray(before[l]["kernel"]), np.asarray(after[l]["kernel"])
         ratio = np.linalg.norm(new - old) / np.linalg.norm(old)
-        assert float(after.update_ratio[l]) == pytest.approx(ratio, rel=1e-3)
+        assert float(readings["update_ratio"][5, l]) == pytest.approx(ratio, rel=1e-3)
+
+
+def test_divergence_is_dated_to_the_step():
+    """The first step whose loss is not finite, wherever the run is cut; NaN weights give one at once."""
+    run = built(activation="relu", scheme="he", **{"optimizer.learning_rate": 1e6})
+    state = trained(run, [120])
+    at = int(state.diverged_at)
+    assert 1 < at <= 120
+    assert int(trained(run, [at - 1]).diverged_at) == 0
+    assert int(trained(run, [1, at, 120]).diverged_at) == at
 
 
 def numpy_losses(layers, batches, learning_rate):
@@ -152,11 +162,11 @@ def test_an_independent_numpy_loop_gives_the_same_losses_on_mnist(tfds_dir):
     layers = [(layer["kernel"], layer["bias"]) for layer in run.params["layers"].values()]
     theirs = np.array(list(numpy_losses(layers, batches, 0.05)))
 
-    program = make_program(run.problem)
-    segment, state, ours = jax.jit(program.segment), program.start(run.params, run.hyper), []
-    for stop in range(1, 201):
+    segment, ours = jax.jit(make_segment(run.problem)), []
+    state = make_program(run.problem).start(run.params, run.hyper)
+    for step in range(200):
         state = state._replace(loss_sum=jnp.float32(0))
-        state = segment(state, run.data_key, run.hyper, run.data, np.int32(stop), np.bool_(False))
+        state = segment(state, run.data_key, run.hyper, run.data, np.int32(step), np.int32(step + 1))
         ours.append(float(state.loss_sum))
     np.testing.assert_allclose(ours, theirs, rtol=1e-4)
     assert theirs[-20:].mean() < 0.8 * theirs[:20].mean()

@@ -10,7 +10,7 @@ from xinit.config import parse
 
 LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
-         "diverged_between": None}  # fmt: skip
+         "diverged_at": None}  # fmt: skip
 RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}
 
 
@@ -101,8 +101,8 @@ def test_selu_is_absorbed_below_and_never_above():
 
 
 def test_divergence_comes_with_its_interval():
-    _, _, findings = judged(readings(), test_error=None, diverged_between=(100, 150))
-    assert findings[0].sentence.startswith("the loss became infinite or not a number between steps 100 and 150")
+    _, _, findings = judged(readings(), test_error=None, diverged_at=150)
+    assert findings[0].sentence.startswith("the loss became infinite or not a number at step 150")
 
 
 def test_without_probes_only_the_error_is_judged():

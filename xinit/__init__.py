@@ -2,6 +2,7 @@
 
     import xinit
     readings = xinit.run(scheme="xavier", depth=5, width=256)   # train one network: an xarray.Dataset
+    readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5)   # many, together
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
 
 `python -m xinit.train --help` lists the settings.
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from xinit.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     import xarray
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "open", "run"]
+__all__ = ["InputError", "open", "run", "sweep"]
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
 _MODULES = ("activations", "initializers", "model", "probes", "profiles", "record", "schemes", "verdict")
@@ -39,11 +42,41 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
-def open(run: str | os.PathLike) -> "xarray.Dataset":
-    """The readings of a run as a labelled dataset, its summary and config among the attributes; see `record.open`."""
-    from xinit import record
+def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **settings: Any) -> "xarray.Dataset":
+    """Train every combination of `over`, as `python -m xinit.train -m` does: runs that share a program train together.
 
-    return record.open(run)
+        readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5, width=256)
+        readings.test_error.groupby("scheme").mean()
+
+    Args:
+      over: the values of each swept setting.
+      progress: show progress on stdout.
+      settings: what all runs share, as in `run`.
+
+    Returns:
+      The dataset of `sweeps.open`: a leading axis replica, the swept settings as coordinates on it.
+
+    Raises:
+      InputError: as `run`; every run is checked before the first begins.
+    """
+    import itertools
+
+    from xinit import cli, console, launcher, runner, sweeps
+
+    grid = [dict(zip(over, values, strict=True)) for values in itertools.product(*over.values())]
+    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
+    outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
+    return open(sweeps.write(outcomes))
+
+
+def open(run: str | os.PathLike) -> "xarray.Dataset":
+    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`."""
+    import pathlib
+
+    from xinit import record, sweeps
+
+    path = pathlib.Path(run)
+    return sweeps.open(path) if (path / "sweep.json").exists() else record.open(path)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -46,44 +46,61 @@ class Run(NamedTuple):
     data_key: Array
     hyper: Hyper
     data: Arrays
-    chance_error: float
 
 
 class Plan(NamedTuple):
-    """A checked config before anything is generated or compiled."""
+    """Checked configs that share a program, before anything is generated or compiled.
 
+    One scheme and one set of numbers for each config; schemes are jitted, and equal ones are one function.
+    """
+
+    configs: tuple[Config, ...]
     problem: Problem
-    scheme: Scheme
-    hyper: Hyper
+    schemes: tuple[Scheme, ...]
+    hypers: tuple[Hyper, ...]
 
 
-def plan(config: Config) -> Plan:
-    """What a config describes, its parts checked against each other.
+def plan(configs: Sequence[Config]) -> Plan:
+    """What configs of one program describe, the parts checked against each other.
 
     Raises:
       InputError: the parts do not go together, a function of the user's fails, data is missing.
     """
-    made = Plan(build_problem(config), build_scheme(config.scheme), build_hyper(config))
-    check_scheme(made, config.scheme.fn)
-    return made
+    problem = build_problem(configs[0])
+    jitted = {}
+    for config in configs:
+        name = repr((config.scheme.fn, config.scheme.options))
+        if name not in jitted:
+            scheme = build_scheme(config.scheme)
+            check_scheme(scheme, problem, build_hyper(config), config.scheme.fn)
+            jitted[name] = jax.jit(scheme, static_argnums=(1, 2))
+    schemes = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
+    return Plan(tuple(configs), problem, schemes, tuple(map(build_hyper, configs)))
 
 
-def begin(config: Config, planned: Plan) -> Run:
-    """The run of a plan: data on the device, initial weights drawn."""
-    problem, scheme, hyper = planned
-    data = problem.dataset.load()
-    data["probe"] = data["test"].head(config.probe.examples)
-    params, lr_scale = draw_params(scheme, problem, init_key(config), hyper, data)
-    chance_error = _chance_error(problem.dataset, data)
-    return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data, chance_error)
+def load(planned: Plan) -> Arrays:
+    """The data of a plan, on the device."""
+    data = planned.problem.dataset.load()
+    data["probe"] = data["test"].head(planned.configs[0].probe.examples)
+    return data
+
+
+def begin(planned: Plan, i: int, data: Arrays) -> Run:
+    """The run of a plan's i-th config, its initial weights drawn: each on its own, whatever runs beside it."""
+    problem, config, hyper = planned.problem, planned.configs[i], planned.hypers[i]
+    first = data["valid"].head(problem.batch_size)
+    batch = problem.dataset.decode(first.x), first.y
+    params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
+    return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data)
 
 
 def build(config: Config) -> Run:
-    """The run a config describes: `begin(config, plan(config))`, with the errors of `plan`."""
-    return begin(config, plan(config))
+    """The run a config describes, with the errors of `plan`."""
+    planned = plan([config])
+    return begin(planned, 0, load(planned))
 
 
-def _chance_error(dataset: Dataset, data: Arrays) -> float:
+def chance_error(dataset: Dataset, data: Arrays) -> float:
     """The error of the best constant answer: known, or that of the commonest valid label on the test set."""
     if dataset.chance_error is not None:
         return dataset.chance_error
@@ -156,18 +173,8 @@ def build_scheme(config: SchemeConfig) -> Scheme:
     return schemes.from_function(function)
 
 
-def draw_params(scheme: Scheme, problem: Problem, key: Array, hyper: Hyper, data: Arrays) -> tuple[Params, Array]:
-    """Initial weights and per-layer learning-rate factors, for one replica."""
-    first = data["valid"].head(problem.batch_size)
-    batch = problem.dataset.decode(first.x), first.y
-    return jax.jit(lambda key, hyper, batch: scheme(key, problem.widths, problem.activations, hyper, batch))(
-        key, hyper, batch
-    )
-
-
-def check_scheme(planned: Plan, fn: str) -> None:
+def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> None:
     """InputError unless the scheme makes this network's weights; evaluated abstractly, nothing is compiled."""
-    problem, scheme, hyper = planned
     widths, n = problem.widths, problem.batch_size
     batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
     draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)

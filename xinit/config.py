@@ -161,6 +161,14 @@ class VerdictConfig:
 
 
 @dataclass(frozen=True)
+class PopulationConfig:
+    """How replicas are laid out on the devices; it changes no result."""
+
+    strategy: one_of("auto", "vmap", "map", "sequential")
+    chunk: Count | None
+
+
+@dataclass(frozen=True)
 class Config:
     """One training run. The fields after `verdict` do not change its results."""
 
@@ -176,13 +184,14 @@ class Config:
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
     verdict: VerdictConfig
+    population: PopulationConfig
     name: PathName
     out: Text
     force: Flag
     stop_after: Count | None
     checkpoint_every: Seconds
     keep_params: Flag
-    figure: Flag
+    figure: Flag | None
     strict: Flag
 
     def identity(self) -> dict[str, Any]:
@@ -195,6 +204,15 @@ class Config:
             options = choice["options"].items()
             choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
         return identity
+
+    def program(self) -> str:
+        """What configs must share to train as one population: all of `identity` that is not a number of a replica."""
+        identity = self.identity()
+        for number in ("scheme", "init_seed", "data_seed"):
+            del identity[number]
+        identity["optimizer"] = [self.optimizer.fn, *sorted(self.optimizer.numbers)]
+        identity["stop_after"] = self.stop_after
+        return json.dumps(identity, sort_keys=True, default=list)
 
 
 # What a person sets, where it differs from what comes of it.
@@ -244,6 +262,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "optimizer": _optimizer(_take(raw, "optimizer")),
         "probe": probe,
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
+        "population": _build(PopulationConfig, _take(raw, "population"), "population"),
         "batch_size": batch_size,
         "steps": steps("steps"),
         "stop_after": steps("stop_after"),

@@ -14,6 +14,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xinit.sweeps import as_text, cells, label, swept
+
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 # What the layer table shows of the last reading: heading, reading, format. Shares are in percent.
@@ -35,32 +37,37 @@ class Reporter:
         self._live: Live | None = None
         self._progress: Progress | None = None
         self._table: Table | str = ""
-        self._log: pathlib.Path | None = None
+        self._logs: Sequence[pathlib.Path] = ()
 
     def note(self, message: str) -> None:
         """One line, kept."""
         self.console.print(message, markup=False, soft_wrap=True)
         self._write_log(message)
 
-    def log_to(self, path: pathlib.Path) -> None:
-        """Keep what is said of a run from now on in a file of it too."""
-        self._log = path
+    def log_to(self, *paths: pathlib.Path) -> None:
+        """Keep what is said from now on in these files too."""
+        self._logs = paths
 
     def _write_log(self, message: str) -> None:
-        if self._log is not None:
-            with contextlib.suppress(OSError), self._log.open("a") as file:  # a full disk must not stop a run here
+        for path in self._logs:
+            with contextlib.suppress(OSError), path.open("a") as file:  # a full disk must not stop a run here
                 file.write(message + "\n")
 
-    def start(self, title: str, step: int, steps: int) -> None:
-        """Begin to show a run of `steps` steps at `step`."""
-        self.note(title)
-        if not self.console.is_terminal:
-            return
-        columns = TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
-        self._progress = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *columns)
-        self._task = self._progress.add_task("training", total=steps, completed=step, rate="")
-        self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
-        self._live.start()
+    def expect(self, work: float) -> None:
+        """What there is to do in all; a run on its own counts its steps instead."""
+
+    def start(self, config: Any, step: int, device: str) -> None:
+        """Begin to show the training of a run that is at `step`."""
+        self.note(f"{config.name}: {config.steps:,} steps of {config.batch_size} on {device}")
+        self._show_bar(step, config.steps)
+
+    def _show_bar(self, done: float, total: float) -> None:
+        if self.console.is_terminal:
+            columns = TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
+            self._progress = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *columns)
+            self._task = self._progress.add_task("training", total=total, completed=done, rate="")
+            self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
+            self._live.start()
 
     def advance(self, step: int, steps_per_s: float) -> None:
         """Move the bar."""
@@ -68,8 +75,11 @@ class Reporter:
             self._progress.update(self._task, completed=step, rate=f"{steps_per_s:,.0f} steps/s")
             self._live.update(self._view())
 
-    def probe(self, step: int, row: Mapping[str, np.ndarray], seconds_left: float | None) -> None:
-        """Show the readings of a probe point."""
+    def probe(
+        self, step: int, row_R: Mapping[str, np.ndarray], diverged_R: np.ndarray, seconds_left: float | None
+    ) -> None:
+        """Show the readings of a probe point, of a population of one."""
+        row = {name: values[0] for name, values in row_R.items()}
         if self._live is not None:
             self._table = layer_table(row, f"step {step:,}: {_errors(row)}")
             self._live.update(self._view())
@@ -79,6 +89,9 @@ class Reporter:
             parts.append(f"dL/dz bottom/top {_share(row['grad_pre_std'][0], row['grad_pre_std'][-1])}")
         if seconds_left is not None:
             parts.append(f"{seconds_left:.0f} s left")
+        self._line(parts)
+
+    def _line(self, parts: Sequence[str]) -> None:
         line = "  ".join(part for part in parts if part)
         self._write_log(line) if self._live is not None else self.note(line)
 
@@ -88,7 +101,7 @@ class Reporter:
             self._live.stop()
             self._live = None
 
-    def result(self, path: str, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
+    def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
         """The end of a run: the layer table, the error beside chance and beside how much was seen, the verdict."""
         if "act_std" in row:
             self.console.print(layer_table(row, f"after {summary['steps']:,} steps"))
@@ -98,22 +111,103 @@ class Reporter:
         self.note(words)
         self.note(f"run directory: {path}")
 
-    def contrast(self, rows: Sequence[Mapping[str, str]]) -> None:
-        """One line for each run of a sweep, side by side."""
-        table = Table(title="side by side", title_justify="left")
-        headings = list(dict.fromkeys(heading for row in rows for heading in row))
-        for heading in headings:
-            table.add_column(heading, justify="left" if heading == "verdict" else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(row.get(heading, "") for heading in headings))
-        self.console.print(table)
+    def contrast(self, outcomes: Sequence[Any]) -> None:
+        """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
+        rows = cell_rows(outcomes)
+        if len(rows) < len(outcomes):
+            self._print_rows(f"test error of {len(outcomes)} runs", rows)
+            self.note("sd and interval (of the mean, Student's t) over the n runs that did not diverge.")
+            return
+        self._print_rows("side by side", contrast_rows(outcomes))
         self.note(
             "signal x: std of the top layer's activations over the first's; gradient x: std of dL/dz at the first "
             "layer over the top's; both at initialisation. least slope: of the flattest layer at the end."
         )
 
+    def _print_rows(self, title: str, rows: Sequence[Mapping[str, str]]) -> None:
+        table = Table(title=title, title_justify="left")
+        headings = list(dict.fromkeys(heading for row in rows for heading in row))
+        for heading in headings:
+            left = heading in ("verdict", "verdicts")
+            table.add_column(heading, justify="left" if left else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(row.get(heading, "") for heading in headings))
+        self.console.print(table)
+
     def _view(self) -> Group:
         return Group(self._table, self._progress)
+
+
+class SweepReporter(Reporter):
+    """Prints the progress of a whole sweep: groups, replicas, steps per second in all, time left, the best so far.
+
+    Work is counted in weights times steps, so that the time left covers groups of different networks.
+    """
+
+    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+        super().__init__(console, quiet)
+        self._labels: dict[str, str] = {}
+        self._members: Sequence[str] = ()
+        self._best: tuple[float, str] | None = None
+        self._all = self._before = self._size = self._unit = self._rate = 0.0  # work: of the sweep, of what is done
+
+    def begin(self, configs: Mapping[str, Any], n_done: int, n_groups: int) -> None:
+        """Begin a sweep of `configs`, by the names of their folders, of which `n_done` are done."""
+        names = zip(configs, swept(list(configs.values())), strict=True)
+        self._labels = {name: label(settings) for name, settings in names}
+        groups = f" in {n_groups} groups, one program each" if n_groups > 1 else ""
+        self.note(f"{len(configs)} runs{groups}" + (f"; {n_done} are done already" if n_done else ""))
+
+    def expect(self, work: float) -> None:
+        """What there is to do, in bytes of weights times steps."""
+        self._all = work
+
+    def enter(self, members: Sequence[str], words: str, weights: float) -> None:
+        """Begin a population of these members, laid out as `words` say, with so many bytes of weights each."""
+        self._before += self._size  # whatever the one before left out
+        self._members, self._unit, self._size = members, weights * len(members), 0.0
+        self.note(words)
+
+    def start(self, config: Any, step: int, device: str) -> None:
+        """Begin to show the training of a population that is at `step`."""
+        self._size = config.steps * self._unit
+        title = f"{len(self._members)} x {config.name}" if len(self._members) > 1 else config.name
+        self.note(f"{title}: {config.steps:,} steps of {config.batch_size} on {device}")
+        self._show_bar(self._before + step * self._unit, self._all)
+
+    def advance(self, step: int, steps_per_s: float) -> None:
+        """Move the bar of the sweep."""
+        self._rate = steps_per_s
+        if self._live is not None:
+            completed = self._before + step * self._unit
+            self._progress.update(self._task, completed=completed, rate=self._speed())
+            self._live.update(self._view())
+
+    def probe(
+        self, step: int, row_R: Mapping[str, np.ndarray], diverged_R: np.ndarray, seconds_left: float | None
+    ) -> None:
+        """One line: how far the sweep is, and the best run it has seen."""
+        parts = [f"step {step:>7,}"]
+        if "valid_error" in row_R:
+            errors = np.where(diverged_R, np.nan, row_R["valid_error"])
+            for r in np.flatnonzero(errors < (self._best[0] if self._best else np.inf)):
+                self._best = min(self._best or (np.inf, ""), (float(errors[r]), self._labels[self._members[r]]))
+        if self._best:
+            parts.append(f"best valid so far {self._best[0]:.1%} ({self._best[1]})")
+        if diverged_R.any():
+            parts.append(f"{int(diverged_R.sum())} diverged")
+        if self._rate:
+            left = (self._all - self._before - step * self._unit) / (self._rate * self._unit)
+            parts += [self._speed(), f"{left:,.0f} s left in all"]
+        self._line(parts)
+
+    def _speed(self) -> str:
+        return f"{self._rate * len(self._members):,.0f} steps/s in all"
+
+    def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
+        """A run of the sweep is done: its own log gets what a run on its own would print."""
+        with contextlib.suppress(OSError), (path / "log.txt").open("a") as file:
+            file.write(f"{error_line(summary)}\n{summary['verdict']}\n")
 
 
 class RateMeter:
@@ -178,20 +272,13 @@ def _some(values: np.ndarray, most: int = 6) -> np.ndarray:
 
 def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
     """A line for each outcome: what its config has that others have not, and what came of it."""
-    settings = [_settings(outcome.config) for outcome in outcomes]
-    if all(one["init_seed"] == one["data_seed"] for one in settings):
-        settings = [{"seed": one.pop("init_seed"), **one, "data_seed": None} for one in settings]
-    common = [key for key in settings[0] if all(key in one for one in settings)]
-    varied = [key for key in common if len({repr(one[key]) for one in settings}) > 1]
-    return [
-        {key.removesuffix(".fn"): str(one[key]) for key in varied} | _outcome_cells(outcome)
-        for one, outcome in zip(settings, outcomes, strict=True)
-    ]
+    rows = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
+    return [{name: as_text(value) for name, value in own.items()} | _outcome_cells(outcome) for outcome, own in rows]
 
 
 def _outcome_cells(outcome: Any) -> dict[str, str]:
     if not outcome.summary:
-        return {"test error": "stopped", "chance": "", "verdict": ""}
+        return {"test error": outcome.state, "chance": "", "verdict": ""}
     error, readings = outcome.summary["test_error"], outcome.readings
     cells = {
         "test error": "diverged" if error is None else f"{error:.1%}",
@@ -207,20 +294,18 @@ def _outcome_cells(outcome: Any) -> dict[str, str]:
     return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
 
 
-def _settings(config: Any) -> dict[str, Any]:
-    """What decides a run, flat, with what has a short name under it."""
-    names = [activation.fn for activation in config.activations]
-    short = {
-        "scheme.fn": config.scheme.label,
-        "activations": ", ".join(names if len(set(names)) > 1 else names[:1]),
-        "widths": " ".join(map(str, config.widths)),
-    }
-    if len(set(config.widths)) == 1:
-        short["widths"] = f"{len(config.widths)} x {config.widths[0]}"
-    return _flat(config.identity()) | short
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix.removesuffix("."): tree}
-    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+def cell_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
+    """A line for each cell of a sweep: mean, standard deviation and interval of the test error over its seeds."""
+    rows = []
+    for cell in cells(outcomes):
+        interval, wide = cell.pop("test_error"), lambda low, high: f"[{low:.1%}, {high:.1%}]"
+        shown = {
+            "test error": f"{interval.mean:.1%}" if interval.n else "-",
+            "sd": f"{interval.std:.1%}" if interval.n > 1 else "-",
+            "95 % interval": wide(interval.low, interval.high) if interval.n > 1 else "-",
+            "n": str(interval.n),
+        }
+        results = ("diverged", "unfinished", "verdicts")
+        where = {name: as_text(value) for name, value in cell.items() if name not in results}
+        rows.append(where | shown | {name: str(cell[name]) for name in results if name in cell})
+    return rows

@@ -1,7 +1,8 @@
-"""Training as a pure function of parameters, key, numbers and data.
+"""Training as a pure function of parameters, key, numbers and data: what one replica does.
 
 The host runs segments from one probe point to the next; a segment is one compiled loop whose bounds are arguments, so
-every schedule uses the same program, and cutting a run anywhere leaves its result bitwise the same.
+every schedule uses the same program, and cutting a run anywhere leaves its result bitwise the same. `population` maps
+these functions over replicas.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,29 +23,66 @@ EVALUATION_BATCH = 500  # keeps the activations of a 10,000-example set out of m
 
 
 class TrainState(NamedTuple):
-    """Everything a run needs to go on: parameters, optimizer state, step, and running sums since the last probe."""
+    """What a replica needs to go on: parameters, optimizer state, running sums since the last probe, and whether.
+
+    `diverged_at` is the first step whose loss was not finite, 0 while there is none.
+    """
 
     params: Params
     opt_state: Any
-    step: Array
     loss_sum: Array
     error_sum: Array
-    since: Array  # the step at which the running sums began
-    update_ratio: Array  # (weight,) norm of the last step's update over that of the weights, see `segment`
+    diverged_at: Array
 
 
 class Program(NamedTuple):
-    """The pure functions a run is made of; each is jitted (or mapped over replicas, then jitted) by who runs it."""
+    """The pure functions a run is made of; each is mapped over replicas and jitted by who runs it.
+
+    `draw(key, c, data)` prepares chunk c of the batches, `advance(state, hyper, chunk, data, c, first, last)` trains on
+    its steps first..last-1.
+    """
 
     start: Callable[[Params, Mapping[str, Array]], TrainState]
-    segment: Callable[..., TrainState]
-    measure: Callable[..., tuple[TrainState, Readings]]
+    draw: Callable[..., Any]
+    advance: Callable[..., TrainState]
+    update_ratio: Callable[[Params, Params], Array]
+    measure: Callable[..., Readings]
     evaluate: Callable[..., dict[str, Array]]
 
 
 def make_program(problem: Problem) -> Program:
     """The program of a problem: everything that decides a shape or the arithmetic is closed over here."""
-    return Program(_make_start(problem), _make_segment(problem), _make_measure(problem), _make_evaluate(problem))
+    return Program(
+        _make_start(problem),
+        problem.dataset.draw,
+        _make_advance(problem),
+        _update_ratio,
+        _make_measure(problem),
+        _make_evaluate(problem),
+    )
+
+
+def over_chunks(chunk_steps: int, start: Array, stop: Array, train: Callable, state: Any) -> Any:
+    """`train(c, first, last, state)` for each chunk of batches that the steps start..stop-1 lie in.
+
+    Chunks, and steps within a chunk: nested loops, since a conditional would run both its sides under vmap.
+    """
+    K = chunk_steps
+    one = lambda c, state: train(c, jnp.maximum(start - c * K, 0), jnp.minimum(stop - c * K, K), state)
+    return lax.fori_loop(start // K, jnp.where(stop > start, (stop + K - 1) // K, 0), one, state)
+
+
+def make_segment(problem: Problem) -> Callable[..., TrainState]:
+    """`segment(state, key, hyper, data, start, stop) -> TrainState`: one run from step `start` to step `stop`."""
+    program = make_program(problem)
+
+    def segment(state, key, hyper, data, start, stop):
+        def chunk(c, first, last, state):
+            return program.advance(state, hyper, program.draw(key, c, data), data, c, first, last)
+
+        return over_chunks(problem.dataset.chunk_steps, start, stop, chunk, state)
+
+    return segment
 
 
 def make_train(problem: Problem) -> Callable[..., tuple[TrainState, Readings]]:
@@ -52,15 +90,20 @@ def make_train(problem: Problem) -> Callable[..., tuple[TrainState, Readings]]:
 
     The convenient form of `make_program` for use from Python: one run, no files.
     """
-    program = Program(*(jax.jit(part) for part in make_program(problem)))
+    program = make_program(problem)
+    segment, begin = jax.jit(make_segment(problem)), jax.jit(program.start)
+    measure, update_ratio = jax.jit(program.measure), jax.jit(program.update_ratio)
 
     def train(params, key, hyper, data, edges):
-        state, rows = program.start(params, hyper), []
+        state, rows, before = begin(params, hyper), [], 0
+        ratio = jnp.full(len(params["layers"]), jnp.nan)
         for point in problem.points:
             if point:
-                state = program.segment(state, key, hyper, data, point, True)
-            state, row = program.measure(state, data, edges)
-            rows.append(row)
+                earlier = segment(state, key, hyper, data, before, point - 1)
+                state = segment(earlier, key, hyper, data, point - 1, point)
+                ratio = update_ratio(earlier.params, state.params)
+            rows.append(measure(state, data, edges, jnp.float32(point - before), ratio))
+            state, before = state._replace(loss_sum=jnp.float32(0), error_sum=jnp.float32(0)), point
         return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
 
     return train
@@ -68,26 +111,24 @@ def make_train(problem: Problem) -> Callable[..., tuple[TrainState, Readings]]:
 
 def _make_start(problem: Problem):
     def start(params: Params, hyper: Mapping[str, Array]) -> TrainState:
-        zero, n_weights = jnp.float32(0), len(params["layers"])
-        opt_state = problem.optimizer(hyper).init(params)
-        return TrainState(params, opt_state, jnp.int32(0), zero, zero, jnp.int32(0), jnp.full(n_weights, jnp.nan))
+        zero = jnp.float32(0)
+        return TrainState(params, problem.optimizer(hyper).init(params), zero, zero, jnp.int32(0))
 
     return start
 
 
 def _make_step(problem: Problem):
-    def step(state: TrainState, hyper: Mapping[str, Array], batch: tuple[Array, Array]) -> TrainState:
+    def step(state: TrainState, hyper: Mapping[str, Array], batch: tuple[Array, Array], number: Array) -> TrainState:
         loss_of = lambda params: mean_loss(problem.apply, params, batch)
         (loss, (logits, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, _scaled(updates, hyper["lr_scale"]))
-        error = jnp.mean(jnp.argmax(logits, axis=1) != batch[1])
-        return state._replace(
-            params=params,
+        first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
+        return TrainState(
+            params=optax.apply_updates(state.params, _scaled(updates, hyper["lr_scale"])),
             opt_state=opt_state,
-            step=state.step + 1,
             loss_sum=state.loss_sum + loss,
-            error_sum=state.error_sum + error,
+            error_sum=state.error_sum + jnp.mean(jnp.argmax(logits, axis=1) != batch[1]),
+            diverged_at=jnp.where(first_failure, number, state.diverged_at),
         )
 
     return step
@@ -99,34 +140,15 @@ def _scaled(updates: Params, lr_scale: Array) -> Params:
     return {"layers": {l: scale(l, layer) for l, layer in updates["layers"].items()}}
 
 
-def _make_segment(problem: Problem):
-    dataset, step, K = problem.dataset, _make_step(problem), problem.dataset.chunk_steps
+def _make_advance(problem: Problem):
+    dataset, step = problem.dataset, _make_step(problem)
 
-    def advance(state: TrainState, key: Array, hyper, data, stop: Array) -> TrainState:
-        """Chunks, and steps within a chunk: nested loops, since a conditional would run both its sides under vmap."""
+    def advance(state: TrainState, hyper, chunk, data, c: Array, first: Array, last: Array) -> TrainState:
+        number = lambda i: c * dataset.chunk_steps + i + 1
+        one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data), number(i))
+        return lax.fori_loop(first, last, one, state)
 
-        def chunk_steps(c, state):
-            chunk = dataset.draw(key, c, data)
-            one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data))
-            return lax.fori_loop(state.step - c * K, jnp.minimum(stop - c * K, K), one, state)
-
-        last = jnp.where(stop > state.step, (stop + K - 1) // K, 0)
-        return lax.fori_loop(state.step // K, last, chunk_steps, state)
-
-    def segment(state: TrainState, key: Array, hyper, data, stop: Array, last_apart: Array) -> TrainState:
-        """Train up to step `stop`. With `last_apart` the last step runs on its own, for its `update_ratio`.
-
-        Both parts are turns of one loop: the same compiled step, so the result does not depend on it.
-        """
-
-        def part(i, carry):
-            state, _ = carry
-            return advance(state, key, hyper, data, stop - (1 - i)), state.params
-
-        state, before = lax.fori_loop(1 - jnp.int32(last_apart), 2, part, (state, state.params))
-        return state._replace(update_ratio=jnp.where(last_apart, _update_ratio(before, state.params), jnp.nan))
-
-    return segment
+    return advance
 
 
 def _update_ratio(before: Params, after: Params) -> Array:
@@ -138,19 +160,17 @@ def _update_ratio(before: Params, after: Params) -> Array:
 def _make_measure(problem: Problem):
     dataset = problem.dataset
 
-    def measure(state: TrainState, data, edges) -> tuple[TrainState, Readings]:
-        """The readings at this state, and the state with its running sums begun anew."""
-        steps = state.step - state.since  # 0 at step 0: not a number, as it should be
+    def measure(state: TrainState, data, edges, steps: Array, update_ratio: Array) -> Readings:
+        """The readings at this state, `steps` after the last ones: 0 at step 0, where running means are nan."""
         readings = {"train_loss": state.loss_sum / steps, "train_error": state.error_sum / steps}
         if problem.probe is not None:
             batch = dataset.decode(data["probe"].x), data["probe"].y
             valid = data["valid"].head(VALID_EXAMPLES)
             loss, (logits, _) = mean_loss(problem.apply, state.params, (dataset.decode(valid.x), valid.y))
             error = jnp.mean(jnp.argmax(logits, axis=1) != valid.y)
-            readings |= {"valid_loss": loss, "valid_error": error, "update_ratio": state.update_ratio}
+            readings |= {"valid_loss": loss, "valid_error": error, "update_ratio": update_ratio}
             readings |= problem.probe(state.params, batch, edges)
-        zero = jnp.float32(0)
-        return state._replace(loss_sum=zero, error_sum=zero, since=state.step), readings
+        return readings
 
     return measure
 

@@ -23,6 +23,13 @@ from xinit.readings import EDGES, QUANTILES, READINGS
 if TYPE_CHECKING:
     import xarray
 
+# Of a run: with a leading axis step, but for the edges.
+DESCRIBED = {
+    "step": (("step",), "training steps done"),
+    **{name: (("step", *axes), words) for name, (axes, words) in READINGS.items()},
+    **EDGES,
+}
+
 
 def run_hash(identity: Mapping[str, Any], source: str) -> str:
     """Twelve hex digits of what decides a run's results: the canonical config and a custom function's source."""
@@ -59,6 +66,7 @@ class RunDirectory:
         self.path = path
         self._lock: Any = None
         self._forced = False
+        self._checkpoint: str | None = None  # as in status.json: relative to `path`, so that folders can be moved
 
     def claim(self) -> None:
         """Create the folder and hold its lock; the operating system frees the lock of a process that died.
@@ -81,12 +89,37 @@ class RunDirectory:
 
     def begin(self, config_yaml: str, force: bool = False) -> None:
         """Begin to compute here, or go on; with `force`, without the results of the run before."""
-        status = self.status()
-        cut = status.get("forced") and status.get("state") not in ("done", "diverged")  # a forced run goes on too
+        anew = force and not self._forced_run_was_cut()
+        self._checkpoint = None if anew else self.status().get("checkpoint")
         self._forced = force
         with writing(self.path):
-            self._sweep(force and not cut)
+            self._sweep(anew)
             self.write_text("config.yaml", config_yaml)
+            self.write_status("running")
+
+    def _forced_run_was_cut(self) -> bool:
+        """Whether a run that was forced did not come to its end: then the same command goes on with it."""
+        return bool(self.status().get("forced")) and not self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether the run says it came to its end, be that done or diverged."""
+        return self.status().get("state") in ("done", "diverged")
+
+    @property
+    def checkpoint(self) -> pathlib.Path | None:
+        """The folder of the checkpoints that hold this run's state, alone or among others; None where there is none."""
+        pointer = self._checkpoint or self.status().get("checkpoint")
+        return pathlib.Path(os.path.normpath(self.path / pointer)) if pointer else None
+
+    def to_resume_from(self, force: bool) -> pathlib.Path | None:
+        """The checkpoint that a run begun now would go on from."""
+        return None if force and not self._forced_run_was_cut() else self.checkpoint
+
+    def point_to(self, checkpoint: pathlib.Path) -> None:
+        """Keep in the status where this run's checkpoints lie."""
+        pointer = os.path.relpath(checkpoint, self.path)
+        if pointer != self._checkpoint:
+            self._checkpoint = pointer
             self.write_status("running")
 
     def _sweep(self, results: bool) -> None:
@@ -111,9 +144,10 @@ class RunDirectory:
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""
-        self.write_json(
-            "status.json", {"state": state, "pid": os.getpid(), "host": platform.node(), "forced": self._forced, **more}
-        )
+        who = {"pid": os.getpid(), "host": platform.node(), "forced": self._forced}
+        if self._checkpoint is not None and state not in ("done", "diverged"):
+            who["checkpoint"] = self._checkpoint
+        self.write_json("status.json", {"state": state, **who, **more})
 
     def write_json(self, name: str, content: Mapping[str, Any]) -> None:
         """A JSON file of the run, atomically."""
@@ -127,7 +161,7 @@ class RunDirectory:
     def write_readings(self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """readings.nc, atomically: arrays with a leading axis `step`, edges without."""
         # Made in memory first: HDF5 answers a full disk with much more than an OSError.
-        content = _netcdf(readings, attributes)
+        content = netcdf(readings, DESCRIBED, attributes)
         with writing(self.path):
             write_atomically(self.path / "readings.nc", content)
 
@@ -142,17 +176,34 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
 
 def is_finished(path: pathlib.Path) -> bool:
     """Whether the run was computed to its end, be that done or diverged."""
-    finished = read_json(path / "status.json").get("state") in ("done", "diverged")
-    return finished and bool(read_json(path / "summary.json")) and read_readings(path / "readings.nc") is not None
+    return RunDirectory(path).is_over() and bool(read_json(path / "summary.json")) and _is_whole(path / "readings.nc")
 
 
-def _netcdf(readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> bytes:
+def _is_whole(path: pathlib.Path) -> bool:
+    """Whether HDF5 opens the file, which it does not where its end is missing."""
+    import h5netcdf
+
+    try:
+        h5netcdf.File(path, "r").close()
+    except Exception:  # absent, cut short, not HDF5
+        return False
+    return True
+
+
+def netcdf(
+    readings: Mapping[str, np.ndarray],
+    described: Mapping[str, tuple[tuple[str, ...], str]],
+    attributes: Mapping[str, Any],
+    columns: Mapping[str, np.ndarray] | None = None,
+) -> bytes:
+    """A netCDF file of arrays whose axes and definitions `described` holds, with `columns` along the axis replica."""
     import h5netcdf  # written directly: importing xarray costs a second
+    import h5py
 
-    described = {"step": (("step",), "training steps done")}
-    described |= {name: (("step", *axes), words) for name, (axes, words) in READINGS.items()}
-    described |= EDGES
+    columns = columns or {}
     sizes = {axis: n for name, a in readings.items() for axis, n in zip(described[name][0], a.shape, strict=True)}
+    if columns:
+        sizes["replica"] = len(next(iter(columns.values())))
     coordinates = {axis: np.arange(1, n + 1) for axis, n in sizes.items() if axis in ("layer", "weight", "jacobian")}
     coordinates |= {"quantile": np.array(QUANTILES)} if "quantile" in sizes else {}
     buffer = io.BytesIO()
@@ -161,6 +212,9 @@ def _netcdf(readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -
         file.attrs.update(attributes)
         for axis, values in coordinates.items():
             file.create_variable(axis, (axis,), data=values)
+        for name, values in columns.items():
+            kind = h5py.string_dtype() if values.dtype == object else values.dtype
+            file.create_variable(name, ("replica",), kind, values)
         for name, values in readings.items():
             axes, words = described[name]
             file.create_variable(name, axes, data=np.asarray(values)).attrs["long_name"] = words

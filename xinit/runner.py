@@ -1,24 +1,29 @@
-"""One run, from its config to its folder: done already, or claimed, computed and let go."""
+"""Runs, from their configs to their folders: done already, or grouped by program, planned, trained and let go."""
 
+import contextlib
 import dataclasses
+import gc
 import pathlib
 import time
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import record, verdict
+from xinit import hosts, record, verdict
 from xinit.config import Config, as_yaml
-from xinit.console import Reporter
+from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
 from xinit.errors import InputError
 
 
 class Outcome(NamedTuple):
-    """Where a run lies and what came of it; the last three are empty for a run that was stopped before its end."""
+    """Where a run lies, its state, and what came of it; the last three are empty for one that is not over."""
 
     config: Config
     path: pathlib.Path
+    state: str
     summary: dict[str, Any]
     findings: list[verdict.Finding]
     readings: dict[str, np.ndarray]
@@ -30,60 +35,214 @@ def execute(config: Config, reporter: Reporter) -> Outcome:
     Raises:
       InputError: bad input, a folder that cannot be written, a run held by another process.
     """
-    identity = config.identity()
-    path = pathlib.Path(config.out) / config.name / record.run_hash(identity, source_of(config.scheme.fn))
+    path = _path(config)
     if record.is_finished(path) and not config.force:
         return _already(config, path, reporter)
-    from xinit.backend import use_compilation_cache  # jax and what needs it: a second, not paid by a run that is done
+    return _compute([[path]], {path: config}, reporter)[path]
+
+
+def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outcome]:
+    """Compute the runs of a sweep, those that share a program as one population, and leave what is done.
+
+    A run that crashes is marked, its traceback printed, and the others go on. With several processes
+    (`jax.distributed`) each computes its share, and all return the outcomes of all.
+
+    Raises:
+      InputError: as `execute`; every config is checked before any work is done.
+    """
+    paths = [_path(config) for config in configs]
+    jobs = dict(zip(paths, configs, strict=True))  # equal jobs are one run
+    token = hosts.agree_on_token()
+    todo = [hosts.share(group) for group in _groups(jobs)]
+    todo = [[path for path in group if jobs[path].force or not record.is_finished(path)] for group in todo]
+    todo = [group for group in todo if group]
+    n_done = len(jobs) - sum(map(len, todo))
+    reporter.begin({path.name: config for path, config in jobs.items()}, n_done, len(todo))
+    outcomes = _compute(todo, jobs, reporter) if todo else {}
+    hosts.wait_for_all(pathlib.Path(configs[0].out) / "sweeps", token)
+    return [outcomes.get(path) or from_disk(jobs[path]) for path in paths]
+
+
+def _path(config: Config) -> pathlib.Path:
+    hashed = record.run_hash(config.identity(), source_of(config.scheme.fn))
+    return pathlib.Path(config.out) / config.name / hashed
+
+
+def _groups(jobs: dict[pathlib.Path, Config]) -> list[list[pathlib.Path]]:
+    """The jobs of each program; those that share their batches are neighbours."""
+    groups: dict[str, list[pathlib.Path]] = {}
+    for path, config in jobs.items():
+        groups.setdefault(config.program(), []).append(path)
+    return [sorted(group, key=lambda path: jobs[path].data_seed) for group in groups.values()]
+
+
+def _compute(todo: list[list[pathlib.Path]], jobs: dict, reporter: Reporter) -> dict[pathlib.Path, Outcome]:
+    """The outcomes of the runs to do; all groups are planned, and so checked, before the first begins."""
+    from xinit.backend import use_compilation_cache  # jax and what needs it: a second, not paid by what is done
     from xinit.build import plan
+    from xinit.population import weight_bytes
 
     use_compilation_cache()
-    planned = plan(config)
-    directory = record.RunDirectory(path)
-    directory.claim()
-    try:
-        if record.is_finished(path) and not config.force:  # by another process, since we looked
-            return _already(config, path, reporter)
-        directory.begin(as_yaml(config), config.force)
-        reporter.log_to(path / "log.txt")
-        return Outcome(config, path, *_compute(config, directory, planned, reporter))
-    finally:
-        reporter.stop()
-        directory.release()
+    planned = [plan([jobs[path] for path in group]) for group in todo]
+    reporter.expect(sum(len(group.configs) * group.problem.steps * weight_bytes(group.problem) for group in planned))
+    outcomes: dict[pathlib.Path, Outcome] = {}
+    for group, plan_of_group in zip(todo, planned, strict=True):
+        outcomes |= Group(plan_of_group, group, reporter).train()
+    return outcomes
 
 
-def _compute(config: Config, directory: record.RunDirectory, planned: Any, reporter: Reporter) -> tuple:
-    from xinit.build import begin
-    from xinit.supervisor import Supervisor
+class Group:
+    """The runs that share a program, trained in chunks that fit the memory."""
 
-    started = time.perf_counter()
-    try:
-        return Supervisor(config, directory, begin(config, planned), reporter, started).supervise()
-    except KeyboardInterrupt:
-        if directory.status().get("state") == "running":
-            _try_status(directory, "interrupted")
-        raise
-    except Exception as error:
-        _try_status(directory, "failed", reason=f"{type(error).__name__}: {error}")
-        raise
+    def __init__(self, planned: Any, paths: Sequence[pathlib.Path], reporter: Reporter) -> None:
+        from xinit.build import load
+
+        self.planned, self.paths, self.reporter = planned, paths, reporter
+        self.alone = not isinstance(reporter, SweepReporter)
+        self.data = load(planned)
+        self.populations: dict[tuple, Any] = {}
+        self.outcomes: dict[pathlib.Path, Outcome] = {}
+
+    def train(self) -> dict[pathlib.Path, Outcome]:
+        """Train all chunks; one that is too large for the memory is halved, and so are those after it."""
+        most = self._chunk_size()
+        queue = list(self._chunks(range(len(self.paths)), most))
+        while queue:
+            chunk = queue.pop(0)
+            if not self._train_or_run_out(chunk):
+                most = -(-len(chunk) // 2)
+                self.reporter.note(f"out of memory with {len(chunk)} runs at once; going on with {most}.")
+                self.populations.clear()
+                gc.collect()
+                queue = list(self._chunks([i for part in (chunk, *queue) for i in part], most))
+        return self.outcomes
+
+    def _chunk_size(self) -> int:
+        from xinit import backend, population
+
+        config, problem = self.planned.configs[0], self.planned.problem
+        strategy = population.choose_strategy(config.population.strategy, problem, len(self.paths))
+        footprint = population.replica_bytes(problem, self.planned.hypers[0], strategy)
+        memory = backend.device_memory(strategy.devices[0])
+        fits = population.chunk_size(strategy, footprint, memory)
+        return config.population.chunk or fits
+
+    def _chunks(self, indices: Sequence[int], most: int) -> Iterator[list[int]]:
+        """Parts of at most `most` runs, as equal as can be, that go on from one checkpoint or begin anew."""
+        origins: dict[Any, list[int]] = {}
+        for i in indices:
+            folder = record.RunDirectory(self.paths[i]).to_resume_from(self.planned.configs[i].force)
+            origins.setdefault(folder, []).append(i)
+        for members in origins.values():
+            parts = -(-len(members) // most)
+            size = -(-len(members) // parts)
+            yield from (members[k : k + size] for k in range(0, len(members), size))
+
+    def _train_or_run_out(self, chunk: Sequence[int]) -> bool:
+        """Train a chunk; False where the memory did not hold it."""
+        from xinit.supervisor import Member
+
+        members = [Member(i, self.planned.configs[i], record.RunDirectory(self.paths[i])) for i in chunk]
+        try:
+            for member in members:
+                member.directory.claim()
+            return self._attempt([member for member in members if self._begin(member)])
+        finally:
+            for member in members:
+                member.directory.release()
+
+    def _begin(self, member: Any) -> bool:
+        """Begin the run of a folder that is held; False where another process finished it since we looked."""
+        if record.is_finished(member.directory.path) and not member.config.force:
+            self.outcomes[member.directory.path] = _already(member.config, member.directory.path, self.reporter)
+            return False
+        member.directory.begin(as_yaml(member.config), member.config.force)
+        return True
+
+    def _attempt(self, members: Sequence[Any]) -> bool:
+        """Train runs that have begun and note how it ended; False where the memory did not hold them."""
+        try:
+            if members:
+                self._train_chunk(members)
+        except (KeyboardInterrupt, InputError) as error:
+            self._mark(members, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error))
+            raise
+        except Exception as error:
+            if len(members) > 1 and _out_of_memory(error):
+                return False
+            self._mark(members, "failed", f"{type(error).__name__}: {error}")
+            if self.alone:
+                raise
+            traceback.print_exc()
+        finally:
+            self.reporter.stop()
+        return True
+
+    def _train_chunk(self, members: Sequence[Any]) -> None:
+        from xinit.build import begin
+        from xinit.checkpoints import drop_unless_needed
+        from xinit.population import weight_bytes
+        from xinit.supervisor import Supervisor
+
+        started = time.perf_counter()
+        self.reporter.log_to(*(member.directory.path / "log.txt" for member in members))
+        population, words = self._population([member.config.data_seed for member in members])
+        if not self.alone:
+            self.reporter.enter([member.hash for member in members], words, weight_bytes(self.planned.problem))
+        runs = (begin(self.planned, member.i, self.data) for member in members)
+        results = Supervisor(members, runs, population, self.reporter, started).supervise()
+        for member, result in zip(members, results, strict=True):
+            state = member.directory.status()["state"]
+            self.outcomes[member.directory.path] = Outcome(member.config, member.directory.path, state, *result)
+        folders = {folder for path in self.paths for folder in (path / "checkpoints").glob("*")}
+        for folder in folders | {member.directory.checkpoint for member in members} - {None}:
+            drop_unless_needed(folder)
+
+    def _population(self, data_seeds: Sequence[int]) -> tuple[Any, str]:
+        """The compiled programs for so many replicas, and words for how they are laid out."""
+        from xinit.population import Population, choose_strategy, stream_count
+
+        asked, n = self.planned.configs[0].population.strategy, len(data_seeds)
+        strategy = choose_strategy(asked, self.planned.problem, n)
+        n_streams = stream_count(data_seeds, len(strategy.devices))
+        if (n, n_streams) not in self.populations:
+            self.populations[n, n_streams] = Population(self.planned.problem, self.data, strategy, n, n_streams)
+        devices = f"{len(strategy.devices)} device" + "s" * (len(strategy.devices) > 1)
+        return self.populations[n, n_streams], f"{n} runs at once, {strategy.name} on {devices}: {strategy.why}"
+
+    def _mark(self, members: Sequence[Any], state: str, reason: str) -> None:
+        """Write the status of runs that are not over, where that is still possible: the folder may be why we stop."""
+        for member in members:
+            if member.directory.status().get("state") == "running":
+                with contextlib.suppress(InputError):
+                    member.directory.write_status(state, reason=reason)
+                outcome = Outcome(member.config, member.directory.path, state, {}, [], {})
+                self.outcomes[member.directory.path] = outcome
 
 
-def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
-    """The outcome of a finished run, judged by today's thresholds."""
+def _out_of_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def from_disk(config: Config) -> Outcome:
+    """The outcome that a run's folder holds, judged by today's thresholds."""
+    path = _path(config)
+    state = record.RunDirectory(path).status().get("state", "not begun")
+    if not record.is_finished(path):
+        return Outcome(config, path, state, {}, [], {})
     summary = record.read_json(path / "summary.json")
     readings = record.read_readings(path / "readings.nc") or {}
     findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
     summary["verdict"] = verdict.sentence(findings)
+    return Outcome(config, path, state, summary, findings, readings)
+
+
+def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
+    """The outcome of a finished run, and a word that it was done before."""
+    outcome = from_disk(config)
     reporter.note("this run is done already; force=true runs it anew.")
-    reporter.result(str(path), summary, {name: values[-1] for name, values in readings.items() if len(values)})
+    last = {name: values[-1] for name, values in outcome.readings.items() if len(values)}
+    reporter.result(path, outcome.summary, last)
     if config.keep_params and not (path / "params").exists():
         reporter.note("its weights were not kept; force=true keep_params=true runs it anew and keeps them.")
-    return Outcome(config, path, summary, findings, readings)
-
-
-def _try_status(directory: record.RunDirectory, state: str, **more: Any) -> None:
-    """Write the status where that is still possible: the folder may be why we stop."""
-    try:
-        directory.write_status(state, **more)
-    except InputError:
-        return
+    return outcome

@@ -1,12 +1,16 @@
-"""The host's side of one run: compile, resume, train from look to look, write what came of it."""
+"""The host's side of a population of runs: compile, resume, train from look to look, write what came of each.
+
+A run on its own is a population of one.
+"""
 
 import contextlib
 import dataclasses
-import shutil
+import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -14,15 +18,29 @@ import numpy as np
 
 from xinit import checkpoints, plots, record, verdict
 from xinit.backend import device_words, versions
-from xinit.build import Run
+from xinit.build import Run, chance_error
 from xinit.config import Config, as_yaml
 from xinit.console import RateMeter, Reporter
-from xinit.loop import make_program
+from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
 
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
 PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a population: its place in the plan, its config and its folder."""
+
+    i: int
+    config: Config
+    directory: record.RunDirectory
+
+    @property
+    def hash(self) -> str:
+        """What names its folder, and its place in a checkpoint."""
+        return self.directory.path.name
 
 
 class Result(NamedTuple):
@@ -56,89 +74,110 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 
 class Supervisor:
-    """The host's side of one run. It decides when to look; it never touches what is computed."""
+    """The host's side of one population. It decides when to look; it never touches what is computed."""
 
-    def __init__(self, config: Config, directory: record.RunDirectory, run: Run, reporter: Reporter, started: float):
-        self.config, self.directory, self.run, self.reporter, self.started = config, directory, run, reporter, started
+    def __init__(
+        self, members: Sequence[Member], runs: Iterable[Run], population: Population, reporter: Reporter, started: float
+    ) -> None:
+        self.members, self.population, self.reporter, self.started = members, population, reporter, started
+        self.config = members[0].config  # for what all members share
+        self.problem = population.problem
         self.meter = RateMeter()
-        self.rows: list[dict[str, np.ndarray]] = []
+        self.rows: list[dict[str, np.ndarray]] = []  # one a probe point; but for the step, with a replica axis
         self.edges: dict[str, np.ndarray] = {}
-        self.checkpoints = directory.path / "checkpoints"
+        name = hashlib.sha256(" ".join(member.hash for member in members).encode()).hexdigest()[:12]
+        self.checkpoints = members[0].directory.path / "checkpoints" / name
         self.step = 0
         self.resumed_from: int | None = None
+        self._compile(runs)
 
-    def supervise(self) -> Result:
-        """Compile, resume where possible, train, and write what came of it."""
-        self._compile()
+    def supervise(self) -> list[Result]:
+        """Resume where possible, train, and write what came of each member."""
         self._resume()
         config = self.config
         end = min(config.steps, config.stop_after or config.steps)
-        title = f"{config.name}: {config.steps:,} steps of {config.batch_size} on {self.device}"
-        self.reporter.start(title, self.step, config.steps)
+        self.reporter.start(config, self.step, self.device)
         with _asked_to_stop() as asked:
-            diverged_between = self._train_until(end, asked)
+            self._train_until(end, asked)
             self.reporter.stop()
-            if asked and diverged_between is None and self.step < end:
-                self._save()
-                self.directory.write_status("interrupted", step=self.step)
+            if asked and not self._all_diverged() and self.step < end:
+                self._pause("interrupted")
                 self.reporter.note(f"interrupted at step {self.step:,}; the same command goes on from there.")
                 raise KeyboardInterrupt
-        if end < config.steps and diverged_between is None:
-            return self._stopped()
-        return self._finished(diverged_between)
+        if end < config.steps and not self._all_diverged():
+            self._pause("stopped")
+            where = "" if len(self.members) > 1 else f" {self.members[0].directory.path}"
+            self.reporter.note(f"stopped after {self.step:,} steps as asked; without stop_after it goes on.{where}")
+            return [Result({}, [], {}) for _ in self.members]
+        return self._finished()
 
-    def _compile(self) -> None:
-        """Compile the three programs ahead, so that the time of training is that of training."""
-
-        started, run = time.perf_counter(), self.run
-        program = make_program(run.problem)
-        self.state = jax.jit(program.start)(run.params, run.hyper)
-        edges = no_edges(len(run.problem.activations))
-        stop, apart = np.int32(0), np.bool_(False)
-        segment = jax.jit(program.segment, donate_argnums=0)
-        self.segment = segment.lower(self.state, run.data_key, run.hyper, run.data, stop, apart).compile()
-        self.measure = jax.jit(program.measure).lower(self.state, run.data, edges).compile()
-        self.evaluate = jax.jit(program.evaluate).lower(self.state.params, run.data).compile()
-        self.no_edges, self.device = edges, device_words()
+    def _compile(self, runs: Iterable[Run]) -> None:
+        """Draw the initial weights and compile the programs ahead, so that the time of training is that of training."""
+        started, population = time.perf_counter(), self.population
+        as_numpy = lambda tree: jax.tree.map(np.asarray, tree)
+        drawn = [(as_numpy((run.params, run.hyper)), jax.random.key_data(run.data_key).tolist()) for run in runs]
+        params, hyper = jax.tree.map(lambda *leaves: np.stack(leaves), *(arrays for arrays, _ in drawn))
+        self.hyper = population.place(hyper)
+        self.streams = population.streams([tuple(words) for _, words in drawn])
+        self.state = population.start(population.place(params), self.hyper)
+        del drawn, params
+        n_layers = len(self.problem.activations)
+        empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers).items()}
+        self.no_edges = population.place(empty)
+        self.ratio = population.place(np.full((population.n, n_layers + 1), np.nan, np.float32))
+        population.segment.compile(*self._segment_arguments(0, 0))
+        population.copy.compile(self.state.params)
+        population.update_ratio.compile(self.state.params, self.state.params)
+        population.measure.compile(*self._measure_arguments(self.no_edges))
+        population.evaluate.compile(self.state.params, population.data)
+        self.device = device_words()
         self.compile_s = time.perf_counter() - started
 
-    def _resume(self) -> None:
-        """Go on from the last good checkpoint, if there is one."""
+    def _segment_arguments(self, start: int, stop: int) -> tuple:
+        return (self.state, *self.streams, self.hyper, self.population.data, np.int32(start), np.int32(stop))
 
-        checkpoint = checkpoints.load(self.checkpoints, self.state)
-        for complaint in checkpoint.complaints if checkpoint else []:
-            self.reporter.note(complaint)
-        if checkpoint is None or checkpoint.state is None:
+    def _measure_arguments(self, edges: Mapping[str, Any]) -> tuple:
+        before = self.rows[-1]["step"] if self.rows else 0
+        return self.state, self.population.data, edges, np.float32(self.step - before), self.ratio
+
+    def _resume(self) -> None:
+        """Go on from the last good checkpoint of all members, if there is one."""
+        folder = self.members[0].directory.checkpoint
+        if folder is None:
             return
-        readings = dict(checkpoint.readings)
+        found = checkpoints.load(folder, [member.hash for member in self.members], self.population.take(self.state))
+        for complaint in found.complaints:
+            self.reporter.note(complaint)
+        if found.state is None:
+            return
+        readings = dict(found.readings)
         self.edges = {name: readings.pop(name) for name in EDGES if name in readings}
         n_rows = len(next(iter(readings.values()), []))
         self.rows = [{name: values[i] for name, values in readings.items()} for i in range(n_rows)]
-        self.state, self.step = checkpoint.state, int(checkpoint.state.step)
+        self.state, self.step = self.population.place(found.state), found.step
         self.resumed_from = self.step
         self.reporter.note(f"going on from the checkpoint at step {self.step:,} of {self.config.steps:,}.")
 
-    def _train_until(self, end: int, asked: list[int]) -> tuple[int, int] | None:
-        """Train up to `end` or until asked to stop; the steps between which the loss stopped being finite, or None."""
+    def _train_until(self, end: int, asked: list[int]) -> None:
+        """Train up to `end`, until asked to stop or until the last member has diverged."""
         saved = time.perf_counter()
         for stop, probed in self._stops(end):
             if stop > self.step:
-                began, self.step = self._advance(stop, probed)
-                if not np.isfinite(float(self.state.loss_sum)):
-                    return began, self.step
+                self._advance(stop, probed)
+                if self._all_diverged():
+                    return
             if probed:
                 self._probe()
             if time.perf_counter() - saved > self.config.checkpoint_every and self.step < end:
                 self._save()
                 saved = time.perf_counter()
             if asked:
-                break
-        return None
+                return
 
     def _stops(self, end: int) -> Iterator[tuple[int, bool]]:
         """The next step to stop at and whether it is a probe point; between these, looks every TICK_SECONDS."""
         done = self.rows[-1]["step"] if self.rows else -1
-        for point in [point for point in self.run.problem.points if point > done]:
+        for point in [point for point in self.problem.points if point > done]:
             while self.step < min(point, end):
                 stop = min(point, end, self.step + self._tick())
                 yield stop, stop == point
@@ -148,94 +187,130 @@ class Supervisor:
                 yield 0, True
 
     def _tick(self) -> int:
-        """Steps that take about TICK_SECONDS, in whole chunks of batches: a cut chunk is drawn twice."""
-        chunk = self.run.problem.dataset.chunk_steps
+        """Steps that take about TICK_SECONDS, to the end of a chunk of batches: a cut chunk is drawn twice."""
+        chunk = self.problem.dataset.chunk_steps
         wanted = max(1, int(self.meter.rate * TICK_SECONDS)) if self.meter.steps >= 10 else 1
-        return wanted // chunk * chunk - self.step % chunk if wanted > 2 * chunk else wanted
+        return max(1, round((self.step + wanted) / chunk)) * chunk - self.step if wanted > chunk / 2 else wanted
 
-    def _advance(self, stop: int, probed: bool) -> tuple[int, int]:
-        began, clock, run = self.step, time.perf_counter(), self.run
-        self.state = self.segment(self.state, run.data_key, run.hyper, run.data, np.int32(stop), np.bool_(probed))
-        self.state.step.block_until_ready()
+    def _advance(self, stop: int, probed: bool) -> None:
+        """Train to step `stop`; before a probe the last step runs on its own, for its `update_ratio`."""
+        clock, began = time.perf_counter(), self.step
+        if probed:
+            self._run_to(stop - 1)
+            before = self.population.copy(self.state.params)
+        self._run_to(stop)
+        if probed:
+            self.ratio = self.population.update_ratio(before, self.state.params)
+        jax.block_until_ready(self.state)
         self.meter.add(stop - began, clock)
         self.reporter.advance(stop, self.meter.rate)
-        return began, stop
+
+    def _run_to(self, stop: int) -> None:
+        if stop > self.step:
+            self.state = self.population.segment(*self._segment_arguments(self.step, stop))
+            self.step = stop
+
+    def _diverged_at(self) -> np.ndarray:
+        return self.population.take(self.state.diverged_at)
+
+    def _all_diverged(self) -> bool:
+        return bool(np.all(self._diverged_at() > 0))
 
     def _probe(self) -> None:
-
-        first = not self.rows and self.run.problem.probe is not None
-        if first:
-            _, row = self.measure(self.state, self.run.data, self.no_edges)
-            self.edges = edges_at_start(self.run.problem.activations, {k: np.asarray(v) for k, v in row.items()})
-        self.state, row = self.measure(self.state, self.run.data, self.edges or self.no_edges)
-        row = {name: np.asarray(value) for name, value in row.items()}
+        population = self.population
+        if not self.rows and self.problem.probe is not None:
+            first = population.take(population.measure(*self._measure_arguments(self.no_edges)))
+            of_member = lambda r: edges_at_start(self.problem.activations, {k: v[r] for k, v in first.items()})
+            edges = [of_member(r) for r in range(population.n)]
+            self.edges = {name: np.stack([own[name] for own in edges]) for name in edges[0]}
+        edges = population.place(self.edges) if self.edges else self.no_edges
+        row = population.take(population.measure(*self._measure_arguments(edges)))
+        zero = lambda: population.place(np.zeros(population.n, np.float32))
+        self.state = self.state._replace(loss_sum=zero(), error_sum=zero())
         self.rows.append({"step": np.int64(self.step), **row})
         left = (self.config.steps - self.step) / self.meter.rate if self.meter.steps else None
-        self.reporter.probe(self.step, row, left)
+        self.reporter.probe(self.step, row, self._diverged_at() > 0, left)
 
-    def _readings(self) -> dict[str, np.ndarray]:
-        names = self.rows[0] if self.rows else {}
-        return {name: np.stack([row[name] for row in self.rows]) for name in names} | self.edges
+    def _readings(self, r: int) -> dict[str, np.ndarray]:
+        """A member's readings, up to the step at which it diverged."""
+        end = self._diverged_at()[r] or self.step + 1
+        rows = [row for row in self.rows if row["step"] < end]
+        own = lambda row, name: row[name] if name == "step" else row[name][r]
+        readings = {name: np.stack([own(row, name) for row in rows]) for name in (rows[0] if rows else {})}
+        return readings | {name: edges[r] for name, edges in self.edges.items()}
 
     def _save(self) -> None:
-        """A checkpoint, and the readings so far for those who look at a run that goes on."""
+        """A checkpoint, and for those who look at a run that goes on, the readings so far."""
+        names = self.rows[0] if self.rows else {}
+        readings = {name: np.stack([row[name] for row in self.rows]) for name in names} | self.edges
+        hashes = [member.hash for member in self.members]
+        checkpoints.save(self.checkpoints, self.step, hashes, self.population.take(self.state), readings)
+        left = {member.directory.checkpoint for member in self.members} - {None, self.checkpoints}
+        for member in self.members:
+            member.directory.point_to(self.checkpoints)
+        for folder in left:
+            checkpoints.drop_unless_needed(folder)
+        if len(self.members) == 1:
+            self._write_readings(0)
 
-        checkpoints.save(self.checkpoints, self.step, self.state, self._readings())
-        self._write_readings()
+    def _write_readings(self, r: int) -> None:
+        config = self.members[r].config
+        attributes = {"name": config.name, "config": as_yaml(config)}
+        self.members[r].directory.write_readings(self._readings(r), attributes)
 
-    def _write_readings(self) -> None:
-        attributes = {"name": self.config.name, "config": as_yaml(self.config)}
-        self.directory.write_readings(self._readings(), attributes)
-
-    def _stopped(self) -> Result:
+    def _pause(self, state: str) -> None:
+        """Stop in a state that the same command goes on from."""
         self._save()
-        self.directory.write_status("stopped", step=self.step)
-        path = self.directory.path
-        self.reporter.note(f"stopped after {self.step:,} steps as asked; without stop_after it goes on. {path}")
-        return Result({}, [], {})
+        for r, member in enumerate(self.members):
+            self._write_readings(r)
+            member.directory.write_status(state, step=self.step)
 
-    def _finished(self, diverged_between: tuple[int, int] | None) -> Result:
+    def _finished(self) -> list[Result]:
+        errors = self.population.take(self.population.evaluate(self.state.params, self.population.data))
+        chance = chance_error(self.problem.dataset, self.population.data)
+        own = [{name: float(values[r]) for name, values in errors.items()} for r in range(len(self.members))]
+        results = [self._write_result(r, self._summary(r, own[r], chance)) for r in range(len(self.members))]
+        return results
 
-        config, path = self.config, self.directory.path
-        errors = {name: float(value) for name, value in self.evaluate(self.state.params, self.run.data).items()}
-        if diverged_between is None and not np.isfinite(errors["test_loss"]):
-            diverged_between = (self.step - 1, self.step)
-        self._write_readings()
-        summary = self._summary(errors, diverged_between)
-        findings = verdict.judge(self._readings(), summary, dataclasses.asdict(config.verdict))
+    def _write_result(self, r: int, summary: dict[str, Any]) -> Result:
+        """Everything a finished run leaves in its folder, the status last."""
+        config, directory = self.members[r].config, self.members[r].directory
+        path, readings = directory.path, self._readings(r)
+        self._write_readings(r)
+        findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
         summary["verdict"] = verdict.sentence(findings)
         if config.keep_params:
+            params = jax.tree.map(lambda a: np.asarray(a[r]), self.state.params)
             with record.writing(path):
-                checkpoints.save_tree(path / "params", self.state.params)
-        if config.figure and "act_std" in self._readings():
+                checkpoints.save_tree(path / "params", params)
+        drawn = len(self.members) == 1 if config.figure is None else config.figure
+        if drawn and "act_std" in readings:
             with record.writing(path):
-                plots.save_layers(path / "figures" / "layers.png", self._readings(), summary, config.name)
-        self.directory.write_json("summary.json", summary)
-        state, more = ("done", {}) if diverged_between is None else ("diverged", {"between": list(diverged_between)})
-        self.directory.write_status(state, step=self.step, **more)
-        shutil.rmtree(self.checkpoints, ignore_errors=True)
-        self.reporter.result(str(path), summary, self.rows[-1] if self.rows else {})
-        return Result(summary, findings, self._readings())
+                plots.save_layers(path / "figures" / "layers.png", readings, summary, config.name)
+        directory.write_json("summary.json", summary)
+        diverged_at = summary["diverged_at"]
+        directory.write_status("diverged" if diverged_at else "done", step=summary["steps"])
+        last = {name: values[-1] for name, values in readings.items() if len(values) and name not in EDGES}
+        self.reporter.result(path, summary, last)
+        return Result(summary, findings, readings)
 
-    def _summary(self, errors: Mapping[str, float], diverged_between: tuple[int, int] | None) -> dict[str, Any]:
-
-        config = self.config
-        examples = self.step * config.batch_size
-        of_paper = config.data.kind == "shapeset"
-        known = {name: value if np.isfinite(value) else None for name, value in errors.items()}
-        if diverged_between is not None:
-            known = dict.fromkeys(errors)
+    def _summary(self, r: int, errors: Mapping[str, float], chance: float) -> dict[str, Any]:
+        config = self.members[r].config
+        diverged_at = int(self._diverged_at()[r]) or (None if np.isfinite(errors["test_loss"]) else self.step)
+        steps = diverged_at or self.step
+        examples = steps * config.batch_size
         return {
-            **known,
-            "chance_error": self.run.chance_error,
-            "test_examples": len(self.run.data["test"].y),
+            **{name: value if diverged_at is None else None for name, value in errors.items()},
+            "chance_error": chance,
+            "test_examples": len(self.population.data["test"].y),
             "verdict": "",
-            "steps": self.step,
+            "steps": steps,
             "examples": examples,
-            "paper_share": examples / PAPER_EXAMPLES if of_paper else None,
+            "paper_share": examples / PAPER_EXAMPLES if config.data.kind == "shapeset" else None,
             "learning_rate": config.optimizer.learning_rate,
-            "diverged_between": diverged_between,
-            "steps_per_s": self.meter.rate if self.meter.steps else None,
+            "diverged_at": diverged_at,
+            "replicas": len(self.members),
+            "steps_per_s": self.meter.rate * len(self.members) if self.meter.steps else None,
             "compile_s": self.compile_s,
             "wall_s": time.perf_counter() - self.started,
             "resumed_from": self.resumed_from,

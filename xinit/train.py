@@ -2,7 +2,6 @@
 
 import signal
 import sys
-from collections.abc import Mapping
 from typing import Any
 
 from xinit import cli
@@ -20,31 +19,31 @@ def main() -> int:
     return conclude(outcomes, sweep) or code
 
 
-def job(raw: Mapping[str, Any], outcomes: list) -> float | None:
-    """One run of a command line; what it returns to a sweeper is the valid error, chance where there is none."""
+def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | None:
+    """One run of a command line, or a group of a sweep; what it returns goes to a sweeper."""
     from xinit.config import parse  # imported here: --help needs none of it
     from xinit.console import Reporter
+    from xinit.launcher import returned, run_members
     from xinit.runner import execute
 
+    if "members" in raw:
+        return run_members(raw, raw.pop("members"))
     outcome = execute(parse(raw), Reporter())
     outcomes.append(outcome)
-    if not outcome.summary:
-        return None
-    error = outcome.summary["valid_error"]
-    return outcome.summary["chance_error"] if error is None else error
+    return returned(outcome)
 
 
 def conclude(outcomes: list, sweep: bool) -> int:
-    """Show the runs of a sweep side by side; the exit code of a single run says what came of it."""
+    """The exit code says what came of a single run; the runs of a sweep that ran one by one are shown together."""
     if sweep and outcomes:
-        from xinit.console import Reporter, contrast_rows
+        from xinit import launcher
 
-        Reporter().contrast(contrast_rows(outcomes))
+        launcher.conclude(outcomes)
         return cli.DONE
     if not outcomes or not outcomes[0].summary:
         return cli.DONE
     outcome = outcomes[0]
-    if outcome.summary["diverged_between"] is not None:
+    if outcome.state == "diverged":
         return cli.DIVERGED
     level = outcome.findings[0].level
     strict = outcome.config.strict

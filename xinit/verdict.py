@@ -25,7 +25,7 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
 
     Args:
       readings: arrays by name, leading axis probe point, the first of them at step 0.
-      facts: test_error, chance_error, test_examples, learning_rate, examples, and diverged_between or None.
+      facts: test_error, chance_error, test_examples, learning_rate, examples, and diverged_at (a step) or None.
       limits: the thresholds of conf/verdict.
     """
     findings = [_learned(facts, limits)]
@@ -48,9 +48,8 @@ def sentence(findings: list[Finding]) -> str:
 
 def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
     """Whether the test error has left chance, by more than sampling noise and by a share worth naming."""
-    if facts["diverged_between"] is not None:
-        first, last = facts["diverged_between"]
-        where = f"between steps {first:,} and {last:,} at learning rate {facts['learning_rate']:g}"
+    if facts["diverged_at"] is not None:
+        where = f"at step {facts['diverged_at']:,} at learning rate {facts['learning_rate']:g}"
         return Finding("FAIL", "diverged", f"the loss became infinite or not a number {where}")
     error, chance = facts["test_error"], facts["chance_error"]
     noise = limits["chance_sigmas"] * math.sqrt(chance * (1 - chance) / facts["test_examples"])

@@ -1,0 +1,236 @@
+"""A sweep from its runs: what varies between them, a table of its cells, and one labelled dataset of all.
+
+<out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xinit import record
+from xinit.intervals import Interval, mean_interval
+from xinit.readings import EDGES, READINGS
+
+if TYPE_CHECKING:
+    import xarray
+
+SEEDS = ("seed", "init_seed", "data_seed")
+# Settings of a choice count as swept only where they differ between runs that chose the same.
+CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
+# What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
+SCORES = {
+    "test_error": ("test_error", "share misclassified of the test set at the end; nan where the run diverged"),
+    "test_loss": ("test_loss", "mean of -log P(y|x) over the test set at the end"),
+    "final_valid_error": ("valid_error", "share misclassified of the whole validation set at the end"),
+    "chance_error": ("chance_error", "error of the best constant answer"),
+    "diverged_at": ("diverged_at", "first step whose loss was not finite; nan where there is none"),
+}
+
+
+def swept(configs: Sequence[Any]) -> list[dict[str, Any]]:
+    """For each config what it has that others have not, under the shortest names that tell the settings apart."""
+    settings = [_settings(config) for config in configs]
+    if all(one["init_seed"] == one["data_seed"] for one in settings):
+        settings = [{"seed": one["init_seed"], **one} for one in settings]
+        settings = [{k: v for k, v in one.items() if k not in ("init_seed", "data_seed")} for one in settings]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    varied = [key for key in keys if _varies(key, settings)]
+    names = _short_names(varied)
+    return [{names[key]: one[key] for key in varied if key in one} for one in settings]
+
+
+def label(settings: Mapping[str, Any]) -> str:
+    """Swept settings in words: "scheme=xavier learning_rate=0.03"."""
+    return " ".join(f"{name}={as_text(value)}" for name, value in settings.items())
+
+
+def as_text(value: Any) -> str:
+    """A setting's value for a table."""
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
+    parent = CHOICES.get(key.partition(".")[0])
+    parent = None if parent == key else parent
+    values: dict[Any, set[str]] = {}
+    for one in settings:
+        values.setdefault(one.get(parent), set()).add(repr(one.get(key)))
+    return any(len(own) > 1 for own in values.values())
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    words = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
+    once = lambda word: list(words.values()).count(word) == 1
+    return {key: word if once(word) else key for key, word in words.items()}
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """What decides a run, flat, with what has a short name under it."""
+    names = [activation.fn for activation in config.activations]
+    short = {
+        "scheme.fn": config.scheme.fn,
+        "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
+        "width": " ".join(map(str, config.widths)),
+    }
+    if len(set(config.widths)) == 1:
+        short |= {"depth": len(config.widths), "width": config.widths[0]}
+    identity = config.identity()
+    options = [activation["options"] for activation in identity.pop("activations")]
+    del identity["widths"]
+    if any(options) and all(own == options[0] for own in options):
+        identity["activation_options"] = options[0]
+    return _flat(identity) | short
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix.removesuffix("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
+
+
+def cells(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
+    """One row for each combination of swept settings but the seeds: the test error over its seeds.
+
+    A diverged run has no error; it is counted beside the others, whose number is n.
+    """
+    grouped: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
+        where = {name: value for name, value in settings.items() if name not in SEEDS}
+        grouped.setdefault(repr(where), (where, []))[1].append(outcome)
+    return [where | _scores(members) for where, members in grouped.values()]
+
+
+def _scores(members: Sequence[Any]) -> dict[str, Any]:
+    errors = [member.summary["test_error"] for member in members if member.summary]
+    interval = mean_interval([error for error in errors if error is not None])
+    levels = [member.findings[0].level for member in members if member.findings]
+    counts = {level: levels.count(level) for level in ("OK", "WARN", "FAIL") if level in levels}
+    unfinished = {"unfinished": len(members) - len(errors)} if len(errors) < len(members) else {}
+    return {
+        "test_error": interval,
+        "diverged": errors.count(None),
+        "verdicts": ", ".join(f"{level} {count}" for level, count in counts.items()),
+        **unfinished,
+    }
+
+
+def folder(outcomes: Sequence[Any]) -> pathlib.Path:
+    """Where the aggregate of a sweep lies: it depends on its members alone."""
+    out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
+    hashes = sorted({outcome.path.name for outcome in outcomes})
+    name = hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]
+    return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
+
+
+def write(outcomes: Sequence[Any]) -> pathlib.Path:
+    """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
+    path = folder(outcomes)
+    rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
+    members = [
+        {"path": os.path.relpath(outcome.path, path), **settings, **_run_scores(outcome)} for outcome, settings in rows
+    ]
+    table = [_flat_interval(cell) for cell in cells(outcomes)]
+    with record.writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        record.write_atomically(path / "runs.csv", _csv(members))
+        record.write_atomically(path / "table.csv", _csv(table))
+        if rows:
+            content = _netcdf([outcome for outcome, _ in rows], [settings for _, settings in rows], path)
+            record.write_atomically(path / "readings.nc", content)
+        described = json.dumps({"runs": members, "cells": table}, indent=2)
+        record.write_atomically(path / "sweep.json", (described + "\n").encode())
+    return path
+
+
+def _run_scores(outcome: Any) -> dict[str, Any]:
+    scores = {name: outcome.summary[key] for name, (key, _) in SCORES.items()}
+    return scores | {"verdict": outcome.findings[0].level}
+
+
+def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
+    """A cell whose interval is spelt out; what is not a number is left empty."""
+    interval: Interval = cell["test_error"]
+    own = {f"test_error_{name}": value for name, value in interval._asdict().items() if name != "n"}
+    known = {name: float(value) if np.isfinite(value) else None for name, value in own.items()}
+    others = {name: value for name, value in cell.items() if name != "test_error"}
+    where = list(others)[: list(cell).index("test_error")]
+    rest = {name: value for name, value in others.items() if name not in where}
+    return {name: others[name] for name in where} | known | {"n": interval.n} | rest
+
+
+def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    text = io.StringIO()
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    writer = csv.DictWriter(text, headings, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def _netcdf(outcomes: Sequence[Any], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
+    """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
+    readings = _stacked([outcome.readings for outcome in outcomes])
+    described = {"step": (("step",), "training steps done")}
+    described |= {name: (("replica", "step", *axes), words) for name, (axes, words) in READINGS.items()}
+    described |= {name: (("replica", *axes), words) for name, (axes, words) in EDGES.items()}
+    for name, (key, words) in SCORES.items():
+        readings[name] = _numbers([outcome.summary[key] for outcome in outcomes])
+        described[name] = (("replica",), words)
+    labels: dict[str, list[Any]] = {"path": [os.path.relpath(outcome.path, path) for outcome in outcomes]}
+    labels |= {"verdict": [outcome.findings[0].level for outcome in outcomes]}
+    for name in dict.fromkeys(name for own in settings for name in own):
+        labels[name if name not in described else f"swept_{name}"] = [own.get(name) for own in settings]
+    columns = {name: _column(values) for name, values in labels.items()}
+    attributes = {"swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
+    return record.netcdf(readings, described, attributes, columns)
+
+
+def _numbers(values: Iterable[Any]) -> np.ndarray:
+    return np.array([np.nan if value is None else value for value in values], np.float64)
+
+
+def _column(values: Sequence[Any]) -> np.ndarray:
+    """Numbers where all are, else text; a setting that a run has not is nan or empty."""
+    if all(value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values):
+        return np.array(values) if None not in values else _numbers(values)
+    return np.array(["" if value is None else as_text(value) for value in values], object)
+
+
+def _stacked(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays with a leading axis replica; where runs differ in steps, depth or width of an axis, the rest is nan."""
+    steps = np.unique(np.concatenate([np.asarray(run.get("step", []), np.int64) for run in runs]))
+    names = dict.fromkeys(name for run in runs for name in run if name in READINGS or name in EDGES)
+    return ({"step": steps} if len(steps) else {}) | {name: _stack(name, runs, steps) for name in names}
+
+
+def _stack(name: str, runs: Sequence[Mapping[str, np.ndarray]], steps: np.ndarray) -> np.ndarray:
+    own = [np.asarray(run[name]) if name in run else None for run in runs]
+    shapes = [array.shape if name in EDGES else array.shape[1:] for array in own if array is not None]
+    shape = tuple(np.max(shapes, axis=0).astype(int)) if shapes[0] else ()
+    stacked = np.full((len(runs), *(() if name in EDGES else (len(steps),)), *shape), np.nan, np.float32)
+    for r, array in enumerate(own):
+        if array is None:
+            continue
+        place = tuple(slice(n) for n in array.shape[0 if name in EDGES else 1 :])
+        rows = () if name in EDGES else (np.searchsorted(steps, runs[r]["step"]),)
+        stacked[(r, *rows, *place)] = array
+    return stacked
+
+
+def open(path: pathlib.Path) -> "xarray.Dataset":
+    """The dataset of a sweep's folder: axis replica, with what was swept as coordinates on it.
+
+    `readings.set_index(replica=["scheme", "seed"]).unstack()` gives each of them an axis of its own.
+    """
+    import xarray
+
+    dataset = xarray.load_dataset(path / "readings.nc", engine="h5netcdf")
+    dataset["path"] = ("replica", [os.path.normpath(path / run) for run in dataset["path"].values])
+    return dataset.set_coords([*dataset.attrs["swept"].split(), "path"]).assign_attrs(path=str(path))
