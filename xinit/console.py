@@ -115,16 +115,17 @@ class Reporter:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
         rows = cell_rows(outcomes)
         if len(rows) < len(outcomes):
-            self._print_rows(f"test error of {len(outcomes)} runs", rows)
+            self.table(f"test error of {len(outcomes)} runs", rows)
             self.note("sd and interval (of the mean, Student's t) over the n runs that did not diverge.")
             return
-        self._print_rows("side by side", contrast_rows(outcomes))
+        self.table("side by side", contrast_rows(outcomes))
         self.note(
             "signal x: std of the top layer's activations over the first's; gradient x: std of dL/dz at the first "
             "layer over the top's; both at initialisation. least slope: of the flattest layer at the end."
         )
 
-    def _print_rows(self, title: str, rows: Sequence[Mapping[str, str]]) -> None:
+    def table(self, title: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Rows of cells under their headings."""
         table = Table(title=title, title_justify="left")
         headings = list(dict.fromkeys(heading for row in rows for heading in row))
         for heading in headings:
