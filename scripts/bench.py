@@ -1,61 +1,83 @@
-"""What a training step costs, compared on the same work: `python scripts/bench.py step shapeset probes memory`.
+"""What training costs, compared on the same work: `python scripts/bench.py`, or the benches by name.
 
-Everything compared runs alternated in one process, after compilation; the figures are medians over pairs and medians of
-the ratios within a pair. `step` and `shapeset` use the same fixed batches for both sides.
+    single      one run: xinit, a bare jitted scan, PyTorch, a Flax loop, Keras; with the share of this machine's peaks
+    sweep       16 runs at 5x256: xinit's population, PyTorch in one process and in two, the Flax loop
+    population  what a replica costs in populations of 8 and 64, and beside the bare strategy
+    launch      how soon a sweep of 512 jobs trains, and its peak memory beside one of 8
+    shapeset probes memory    parts of one run
+
+Everything compared runs alternated in one process, after compilation, on the same fixed batches where that applies; the
+figures are medians over rounds, and medians of the ratios within a round. PyTorch and Keras come with the extra
+`bench`; what is not installed is left out and named.
 """
 
 import argparse
+import functools
 import json
 import pathlib
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import peers
 from jax import lax
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
 
-from xinit import activations, cli, optimizers, schemes
-from xinit.backend import device_words, versions
+from xinit import activations, backend, cli, optimizers, schemes
 from xinit.build import Problem
 from xinit.data import shapeset
 from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
-from xinit.loop import make_program
 from xinit.model import make_apply
+from xinit.population import Population, choose_strategy
 
-STEPS = {1000: 100, 256: 600}  # timed steps for each width: about half a second
+STEPS = {1000: 60, 256: 400}  # timed steps for each width: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
+RATE = 0.01
+REPLICAS, SWEEP_STEPS = 16, 50
 
 
-def paired(first: Callable[[], Any], second: Callable[[], Any], pairs: int) -> dict[str, float]:
-    """Seconds of each, alternated: medians, and the median of first over second pair by pair.
-
-    A work that returns a float has timed itself.
-    """
-    times = np.empty((pairs, 2))
-    for pair in range(-1, pairs):  # pair -1 warms up
-        for side, work in enumerate((first, second)):
+def alternated(works: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, np.ndarray]:
+    """Seconds (rounds,) of each work, all of them in turn in every round; one that returns a float timed itself."""
+    times = {name: np.empty(rounds) for name in works}
+    for turn in range(-1, rounds):  # turn -1 warms up
+        for name, work in works.items():
             started = time.perf_counter()
             own = work()
-            if pair >= 0:
-                times[pair, side] = own if isinstance(own, float) else time.perf_counter() - started
-    ratios = times[:, 0] / times[:, 1]
-    first_s, second_s = np.median(times, axis=0)
-    low, high = np.quantile(ratios, [0.25, 0.75])
-    return {
-        "first_s": first_s,
-        "second_s": second_s,
-        "ratio": np.median(ratios),
-        "quarter": low,
-        "three_quarters": high,
-    }
+            if turn >= 0:
+                times[name][turn] = own if isinstance(own, float) else time.perf_counter() - started
+    return times
+
+
+def ratio(times: np.ndarray, base: np.ndarray) -> dict[str, float]:
+    """Median of the ratios round by round, and their middle half."""
+    low, middle, high = np.quantile(times / base, [0.25, 0.5, 0.75])
+    return {"ratio": middle, "quarter": low, "three_quarters": high}
+
+
+def pair(what: str, first: Callable, second: Callable, rounds: int, unit: Callable[[float], str]) -> dict:
+    """A row: two works, alternated."""
+    times = alternated({"first": first, "second": second}, rounds)
+    figures = {name: unit(float(np.median(own))) for name, own in times.items()}
+    return {"what": what, **figures, **ratio(times["first"], times["second"])}
+
+
+def rows_beside(what: str, times: Mapping[str, np.ndarray], steps: int) -> Iterator[dict]:
+    """A row for each work beside the first; the ratio says how many times longer it takes."""
+    base, *others = times
+    per_step = {name: 1e3 * float(np.median(own)) / steps for name, own in times.items()}
+    yield {"what": f"{what}: {base}", "first": f"{per_step[base]:.3f} ms", "second": "", "ms": per_step[base]}
+    for name in others:
+        row = {"what": f"{what}: {name}", "first": f"{per_step[name]:.3f} ms", "second": "", "ms": per_step[name]}
+        yield row | ratio(times[name], times[base])
 
 
 def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
@@ -90,50 +112,149 @@ def bare_scan(steps: int) -> Callable:
     return jax.jit(run)
 
 
-def bench_step(width: int, pairs: int) -> dict:
-    """A training step of xinit against the bare scan."""
+def fixed_population(width: int, n: int) -> Callable[[int], None]:
+    """xinit's trainer on `n` replicas of the fixed problem: a function that trains so many steps."""
     problem, data = fixed_problem(width)
+    population = Population(problem, data, choose_strategy("auto", problem, n), n, 1)
+    params, hyper = initial(width)
+    params, hyper = jax.tree.map(lambda a: np.stack([np.asarray(a)] * n), (params, hyper))
+    hyper = population.place(hyper)
+    streams = population.streams([(0, 0)] * n)
+    held = [population.start(population.place(params), hyper)]
+
+    def train(steps: int) -> None:
+        args = (*streams, hyper, population.data, np.int32(0), np.int32(steps))
+        held[0] = jax.block_until_ready(population.segment(held[0], *args))
+
+    return train
+
+
+def initial(width: int) -> tuple[Any, dict]:
+    """Initial parameters, and the numbers of a run."""
+    problem, _ = fixed_problem(width)
+    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(RATE)}
+    params, lr_scale = schemes.layerwise(xavier())(jax.random.key(1), problem.widths, problem.activations, hyper, None)
+    return params, hyper | {"lr_scale": lr_scale}
+
+
+def layers_of(params: Any) -> list[tuple[jax.Array, jax.Array]]:
+    """The parameters as pairs of kernel and bias."""
+    return [(layer["kernel"], layer["bias"]) for layer in params["layers"].values()]
+
+
+def bare_population(width: int, n: int, steps: int) -> Callable[[], Any]:
+    """The strategy alone: replicas in turn on each core's device, a bare scan for each, nothing else around it."""
+    devices = jax.devices()
+    mesh = Mesh(np.array(devices), ("replica",))
+    scan = functools.partial(bare_scan(steps).__wrapped__, learning_rate=jnp.float32(RATE))
+    each = lambda layers, data: lax.map(lambda own: scan(own, data=data)[0], layers)
+    run = jax.jit(jax.shard_map(each, mesh=mesh, in_specs=(P("replica"), P()), out_specs=P("replica"), check_vma=False))
+    layers = jax.tree.map(lambda a: jnp.stack([a] * n), layers_of(initial(width)[0]))
+    data = fixed_problem(width)[1]
+    return lambda: jax.block_until_ready(run(layers, data))
+
+
+def peers_on(width: int, steps: int, names: list) -> tuple[dict[str, Callable], list[str]]:
+    """The peers on the fixed work, PyTorch with one and with two threads, and words for those left out."""
+    data = jax.tree.map(np.asarray, fixed_problem(width)[1])
+    layers = [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in layers_of(initial(width)[0])]
+    works, left_out = {}, []
+    for factory in names:
+        for threads in (1, 2) if factory.__name__.startswith("torch") else (None,):
+            try:
+                peer = factory(layers, data["x"], data["y"], RATE, steps, threads)
+                peers.check(peer, layers, data["x"], data["y"], RATE, steps)
+            except (ModuleNotFoundError, RuntimeError) as error:
+                left_out.append(f"{factory.__name__}: {str(error).partition(chr(10))[0]}")
+                break
+            works[peer.name] = peer.run
+    return works, left_out
+
+
+def bench_single(width: int, rounds: int) -> Iterator[dict]:
+    """One run at a width beside all peers, and the share of the machine's peaks that it reaches."""
     steps = STEPS[width]
-    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(0.01)}
-    scheme = schemes.layerwise(xavier())
-    params, lr_scale = scheme(jax.random.key(1), problem.widths, problem.activations, hyper, None)
-    hyper["lr_scale"] = lr_scale
-    program = make_program(problem)
-    state, key = program.start(params, hyper), jax.random.key(2)
-    segment, scan = jax.jit(program.segment), bare_scan(steps)
-    layers = [(layer["kernel"], layer["bias"]) for layer in params["layers"].values()]
-    ours = lambda: segment(state, key, hyper, data, np.int32(steps), np.bool_(False)).step.block_until_ready()
-    theirs = lambda: scan(layers, jnp.float32(0.01), data)[1].block_until_ready()
-    timed = paired(ours, theirs, pairs)
-    return {
-        "what": f"step 5x{width}, xinit over bare scan",
-        "first": f"{1e3 * timed['first_s'] / steps:.3f} ms",
-        "second": f"{1e3 * timed['second_s'] / steps:.3f} ms",
-        **timed,
+    train, scan = fixed_population(width, 1), bare_scan(steps)
+    layers, data = layers_of(initial(width)[0]), fixed_problem(width)[1]
+    bare = lambda: jax.block_until_ready(scan(layers, jnp.float32(RATE), data))
+    others, left_out = peers_on(width, steps, list(peers.PEERS))
+    times = alternated({"xinit": lambda: train(steps), "bare jitted scan": bare, **others}, rounds)
+    yield from rows_beside(f"5x{width}", times, steps)
+    yield from machine_rows(f"5x{width}, one run", width, float(np.median(times["xinit"])) / steps)
+    yield from ({"what": f"left out: {words}", "first": "", "second": ""} for words in left_out)
+
+
+def machine_rows(what: str, width: int, seconds: float) -> Iterator[dict]:
+    """Arithmetic and traffic of a step that takes so long, against what this machine can do."""
+    widths = fixed_problem(width)[0].widths
+    flops, moved = peers.step_flops(widths, BATCH), peers.step_bytes(widths)
+    peak, stream = peers.matmul_peak(), peers.bandwidth(moved // 3)  # the weights: read twice, written once
+    for name, own, best, unit in (("matrix products", flops, peak, "GFLOP/s"), ("weights", moved, stream, "GB/s")):
+        reached = f"{own / seconds / 1e9:.1f} {unit}"
+        row = {"what": f"{what}: {name}", "first": reached, "second": f"of {best / 1e9:.0f}"}
+        yield row | {"ratio": own / seconds / best}
+
+
+def bench_sweep(rounds: int) -> Iterator[dict]:
+    """A sweep of 16 runs at 5x256, a replica's step each: a population against processes that go through them."""
+    steps = SWEEP_STEPS
+    train = fixed_population(256, REPLICAS)
+    chosen = [peers.torch_as_written, peers.torch_as_written_compiled, peers.torch_compiled, peers.flax_loop]
+    one_by_one, left_out = peers_on(256, steps, chosen)
+    through = {
+        f"{name}, one by one": lambda run=run: [run() for _ in range(REPLICAS)] for name, run in one_by_one.items()
     }
+    layers = [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in layers_of(initial(256)[0])]
+    data = jax.tree.map(np.asarray, fixed_problem(256)[1])
+    processes = []
+    for name in ("torch_as_written", "torch_compiled"):
+        try:
+            both = peers.torch_processes(
+                layers, data["x"], data["y"], RATE, steps, count=2, replicas=REPLICAS // 2, peer=name
+            )
+        except (ModuleNotFoundError, RuntimeError):
+            continue
+        processes.append(both)
+        through[f"two processes, {name}"] = both.run
+    times = alternated({f"xinit, {REPLICAS} replicas": lambda: train(steps), **through}, rounds)
+    for process in processes:
+        process.close()
+    yield from rows_beside("sweep at 5x256", times, steps * REPLICAS)
+    per_step = float(np.median(times[f"xinit, {REPLICAS} replicas"])) / steps / REPLICAS
+    yield from machine_rows("sweep at 5x256", 256, per_step)
+    yield from ({"what": f"left out: {words}", "first": "", "second": ""} for words in left_out)
 
 
-def bench_shapeset(width: int, pairs: int) -> dict:
+def bench_population(rounds: int) -> Iterator[dict]:
+    """What a replica-step costs in a population of 64 and of 8, and beside the bare strategy."""
+    unit = lambda n: lambda seconds: f"{1e3 * seconds / SWEEP_STEPS / n:.3f} ms"
+    eight, many = fixed_population(256, 8), fixed_population(256, 64)
+    times = alternated({"64": lambda: many(SWEEP_STEPS), "8": lambda: eight(SWEEP_STEPS)}, rounds)
+    figures = {"first": unit(64)(float(np.median(times["64"]))), "second": unit(8)(float(np.median(times["8"])))}
+    yield {"what": "a replica's step, 64 replicas over 8", **figures, **ratio(times["64"] / 8, times["8"])}
+    bare, sixteen = bare_population(256, 16, SWEEP_STEPS), fixed_population(256, 16)
+    what = "a replica's step, xinit over the bare strategy"
+    yield pair(what, lambda: sixteen(SWEEP_STEPS), bare, rounds, unit(16))
+
+
+def bench_shapeset(width: int, rounds: int) -> dict:
     """Generating a step's ten images against the training step they are for."""
-    problem, data = fixed_problem(width)
     steps = STEPS[width]
     draw = jax.jit(lambda key: lax.map(lambda key: shapeset.draw(key, 50 * BATCH), jax.random.split(key, steps // 50)))
-    scan = bare_scan(steps)
-    hyper = {"gain": jnp.float32(1)}
-    params, _ = schemes.layerwise(xavier())(jax.random.key(1), problem.widths, problem.activations, hyper, None)
-    layers = [(layer["kernel"], layer["bias"]) for layer in params["layers"].values()]
-    ours = lambda: draw(jax.random.key(3))[0].block_until_ready()
-    theirs = lambda: scan(layers, jnp.float32(0.01), data)[1].block_until_ready()
-    timed = paired(ours, theirs, pairs)
+    train = fixed_population(width, 1)
+    times = alternated(
+        {"draw": lambda: draw(jax.random.key(3))[0].block_until_ready(), "train": lambda: train(steps)}, rounds
+    )
+    drawn = steps // 50 * 50
     return {
         "what": f"Shapeset for a step over the step, 5x{width}",
-        "first": f"{1e6 * timed['first_s'] / steps / BATCH:.2f} us/image",
-        "second": f"{1e3 * timed['second_s'] / steps:.3f} ms",
-        **timed,
+        "first": f"{1e6 * np.median(times['draw']) / drawn / BATCH:.2f} us/image",
+        "second": f"{1e3 * np.median(times['train']) / steps:.3f} ms",
+        **ratio(times["draw"] / drawn, times["train"] / steps),
     }
 
 
-def bench_probes(pairs: int) -> dict:
+def bench_probes(rounds: int) -> dict:
     """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, compilation apart."""
     from xinit.config import parse
     from xinit.console import Reporter
@@ -144,62 +265,85 @@ def bench_probes(pairs: int) -> dict:
         summary = execute(parse(cli.compose("train", cli.overrides_from(settings))), Reporter(quiet=True)).summary
         return summary["wall_s"] - summary["compile_s"]
 
+    what = "run of 20,000 steps at 5x256, probes standard over off"
     with tempfile.TemporaryDirectory() as out:
-        timed = paired(lambda: run("standard", out), lambda: run("off", out), pairs)
-    return {
-        "what": "run of 20,000 steps at 5x256, probes standard over off",
-        "first": f"{timed['first_s']:.2f} s",
-        "second": f"{timed['second_s']:.2f} s",
-        **timed,
-    }
+        return pair(what, lambda: run("standard", out), lambda: run("off", out), rounds, lambda s: f"{s:.2f} s")
+
+
+def trained(settings: list[str]) -> tuple[float, float]:
+    """Seconds until a command line trains, and the peak memory in GB of its whole run, in a process of its own."""
+    with tempfile.TemporaryDirectory() as out:
+        code = (
+            "import sys, resource; from xinit import train; code = train.main(); "
+            "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20); sys.exit(code)"
+        )
+        started, first = time.perf_counter(), 0.0
+        command = [sys.executable, "-c", code, *settings, f"out={out}"]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith("step ") and not line.startswith("step       0") and not first:
+                first = time.perf_counter() - started
+            peak = line
+    if process.wait() not in (cli.DONE, cli.FAILED):  # after few steps the verdict may well be "stuck at chance"
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return first, float(peak.split()[1])
 
 
 def bench_memory() -> dict:
-    """Peak resident memory of a 5x1000 run, in a process of its own."""
-    with tempfile.TemporaryDirectory() as out:
-        settings = ["+experiment=glorot2010", "scheme=xavier", "steps=200", f"out={out}"]
-        done = subprocess.run([sys.executable, "-m", "xinit.train", *settings], capture_output=True, text=True)
-    if done.returncode not in (cli.DONE, cli.FAILED):  # after 200 steps the verdict may well be "stuck at chance"
-        raise SystemExit(done.stderr)
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    return {"what": "peak memory of a 5x1000 run", "first": f"{peak:.2f} GB", "second": "", "ratio": None}
+    """Peak resident memory of a 5x1000 run."""
+    _, peak = trained(["+experiment=glorot2010", "scheme=xavier", "steps=200"])
+    return {"what": "peak memory of a 5x1000 run", "first": f"{peak:.2f} GB", "second": ""}
 
 
-BENCHES = ("step", "shapeset", "probes", "memory")
+def bench_launch() -> Iterator[dict]:
+    """A sweep of 512 jobs, cut short to 20 steps each, and one of 8: seconds until training, and peak memory."""
+    shared = ["-m", "+scheme=standard,xavier", "steps=20", "probe=economy", "probe.points=3"]
+    many, most = trained(
+        [*shared, "seed=range(32)", "optimizer.learning_rate=0.003,0.01,0.03,0.1", "scheme.gain=1,1.5"]
+    )
+    _, few = trained([*shared, "seed=range(4)"])
+    yield {"what": "a sweep of 512 jobs trains after", "first": f"{many:.1f} s", "second": ""}
+    row = {"what": "peak memory of 512 jobs over 8", "first": f"{most:.2f} GB", "second": f"{few:.2f} GB"}
+    yield row | {"ratio": most / few}
 
 
-def measured(bench: str, pairs: int) -> Iterator[dict]:
-    """The rows of one bench."""
-    if bench in ("step", "shapeset"):
-        for width in STEPS:
-            yield (bench_step if bench == "step" else bench_shapeset)(width, pairs)
-    elif bench == "probes":
-        yield bench_probes(pairs)
-    else:
-        yield bench_memory()
+BENCHES: dict[str, Callable[[int], Iterator[dict]]] = {
+    "single": lambda rounds: (row for width in STEPS for row in bench_single(width, rounds)),
+    "sweep": bench_sweep,
+    "population": bench_population,
+    "launch": lambda rounds: bench_launch(),
+    "shapeset": lambda rounds: (bench_shapeset(width, rounds) for width in STEPS),
+    "memory": lambda rounds: iter([bench_memory()]),
+    "probes": lambda rounds: iter([bench_probes(min(rounds, 5))]),
+}
+
+
+def shown(row: Mapping[str, Any]) -> str:
+    """A row of the table."""
+    quarters = f"[{row['quarter']:.3f}, {row['three_quarters']:.3f}]" if "quarter" in row else ""
+    middle = f"{row['ratio']:.3f}" if "ratio" in row else ""
+    return f"{row['what']:<72} {row['first']:>14} {row['second']:>10}  {middle}  {quarters}".rstrip()
 
 
 def main() -> None:
-    """Run the benches asked for; a table, and the figures as JSON with --json."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument(
-        "benches", nargs="*", default=["step", "shapeset", "memory"], help="step shapeset probes memory"
-    )
-    parser.add_argument("--pairs", type=int, default=15)
-    parser.add_argument("--json", type=pathlib.Path)
+    """Run the benches asked for: a table, and the figures as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benches", nargs="*", metavar="BENCH", help=f"by default all: {' '.join(BENCHES)}")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--json", type=pathlib.Path, default=pathlib.Path("bench.json"))
     arguments = parser.parse_args()
-    print(f"{platform.platform()}, {device_words()}, jax {versions()['jax']}, medians of {arguments.pairs} pairs")
+    if unknown := set(arguments.benches) - set(BENCHES):
+        parser.error(f"unknown bench {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    backend.use_a_cpu_device_for_each_core()
+    device = backend.device_words()
+    print(f"{platform.platform()}, {device}, jax {backend.versions()['jax']}, medians of {arguments.rounds} rounds")
     rows = []
-    for bench in arguments.benches:
-        for row in measured(bench, arguments.pairs):
+    for bench in arguments.benches or BENCHES:
+        for row in BENCHES[bench](arguments.rounds):
             rows.append(row)
-            quarters = "" if row["ratio"] is None else f"[{row['quarter']:.3f}, {row['three_quarters']:.3f}]"
-            ratio = "" if row["ratio"] is None else f"{row['ratio']:.3f}"
-            print(f"{row['what']:<55} {row['first']:>14} {row['second']:>10}  {ratio}  {quarters}", flush=True)
-    if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"device": device_words(), "versions": versions(), "rows": rows}, indent=2)
-        )
+            print(shown(row), flush=True)
+    described = {"device": device, "versions": backend.versions(), "rows": rows}
+    arguments.json.write_text(json.dumps(described, indent=2) + "\n")
 
 
 if __name__ == "__main__":

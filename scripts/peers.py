@@ -131,6 +131,48 @@ def torch_eager(
     return fastest([make("PyTorch eager, foreach", foreach), make("PyTorch eager, hooks", hooks)])
 
 
+def torch_as_written(
+    layers: Layers,
+    x: np.ndarray,
+    y: np.ndarray,
+    learning_rate: float,
+    steps: int,
+    threads: int = 2,
+    compiled: bool = False,
+) -> Peer:
+    """PyTorch as its tutorials have it: `nn.Linear` modules, `CrossEntropyLoss`, `optim.SGD`, a Python loop.
+
+    With `compiled`, forward pass and loss through `torch.compile`.
+    """
+    import torch
+
+    def make_step(parameters: list) -> Callable:
+        widths = [layers[0][0].shape[0], *(kernel.shape[1] for kernel, _ in layers)]
+        modules = [m for i, o in itertools.pairwise(widths) for m in (torch.nn.Linear(i, o), torch.nn.Tanh())]
+        model, criterion = torch.nn.Sequential(*modules[:-1]), torch.nn.CrossEntropyLoss()
+        for module, kernel, bias in zip(modules[::2], parameters[::2], parameters[1::2], strict=True):
+            module.weight = torch.nn.Parameter(kernel.detach().T)  # a view: what is reset and read outside
+            module.bias = torch.nn.Parameter(bias.detach())
+        optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
+        loss_of = lambda x, y: criterion(model(x), y)
+        loss_of = torch.compile(loss_of) if compiled else loss_of
+
+        def step(x: Any, y: Any) -> None:
+            optimizer.zero_grad()
+            loss_of(x, y).backward()
+            optimizer.step()
+
+        return step
+
+    name = f"PyTorch as usually written, {'compiled' if compiled else 'eager'}"
+    return _torch_peer(layers, x, y, steps, threads, name, make_step)
+
+
+def torch_as_written_compiled(*arguments: Any, **named: Any) -> Peer:
+    """`torch_as_written` through `torch.compile`."""
+    return torch_as_written(*arguments, **named, compiled=True)
+
+
 def torch_compiled(
     layers: Layers, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: int, threads: int = 2
 ) -> Peer:
@@ -163,35 +205,6 @@ def torch_compiled(
         ) from error
 
 
-def torch_by_hand(
-    layers: Layers, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: int, threads: int = 2
-) -> Peer:
-    """PyTorch without autograd, W <- W - lr h^T delta in one `addmm_`: hardly anyone's habit, but a bound for eager."""
-    import torch
-
-    def make_step(parameters: list) -> Callable:
-        kernels, biases = parameters[::2], parameters[1::2]
-        rows = torch.arange(x.shape[1])
-
-        @torch.no_grad()
-        def step(x, y):
-            inputs = [x]
-            for kernel, bias in zip(kernels[:-1], biases[:-1], strict=True):
-                inputs.append(torch.addmm(bias, inputs[-1], kernel).tanh_())
-            delta = torch.softmax(torch.addmm(biases[-1], inputs[-1], kernels[-1]), 1)
-            delta[rows, y] -= 1
-            delta /= len(y)
-            for l in reversed(range(len(kernels))):
-                below = (delta @ kernels[l].T) * (1 - inputs[l] * inputs[l]) if l else None
-                kernels[l].addmm_(inputs[l].T, delta, alpha=-learning_rate)
-                biases[l].sub_(delta.sum(0), alpha=learning_rate)
-                delta = below
-
-        return step
-
-    return _torch_peer(layers, x, y, steps, threads, "PyTorch, gradients by hand", make_step, requires_grad=False)
-
-
 def _torch_logits(parameters: Sequence, x: Any) -> Any:
     """The network on [kernel, bias, kernel, bias, ...]."""
     import torch
@@ -209,13 +222,12 @@ def _torch_peer(
     threads: int,
     name: str,
     make_step: Callable[[list], Callable],
-    requires_grad: bool = True,
 ) -> Peer:
     """A peer from `make_step(parameters) -> step(x, y)`, which updates the parameters in place."""
     import torch
 
     initial = [torch.from_numpy(array.copy()) for layer in layers for array in layer]
-    parameters = [array.clone().requires_grad_(requires_grad) for array in initial]
+    parameters = [array.clone().requires_grad_() for array in initial]
     batches = list(zip(torch.from_numpy(x.copy()), torch.from_numpy(y.astype(np.int64)), strict=True))
     step = make_step(parameters)
 
@@ -439,7 +451,14 @@ def step_bytes(widths: Sequence[int]) -> int:
     return 3 * 4 * sum(i * o for i, o in itertools.pairwise(widths))
 
 
-PEERS: tuple[Factory, ...] = (torch_eager, torch_compiled, torch_by_hand, flax_loop, keras_jax)
+PEERS: tuple[Factory, ...] = (
+    torch_as_written,
+    torch_as_written_compiled,
+    torch_eager,
+    torch_compiled,
+    flax_loop,
+    keras_jax,
+)
 
 
 def _glance(width: int, threads: int, steps: int) -> None:

@@ -24,7 +24,7 @@ LAYERS = [
     {"supervisor"},
     {"runner"},
     {"launcher"},
-    {"train"},
+    {"train", "compare"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in (ROOT / "xinit").rglob("*.py") if path.name != "__init__.py")

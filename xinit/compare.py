@@ -6,6 +6,7 @@ like any others, so a comparison that was cut goes on with the same command.
 """
 
 import hashlib
+import itertools
 import pathlib
 import signal
 import sys
@@ -56,9 +57,7 @@ def compare(raw: dict[str, Any]) -> None:
 
     protocol, raw = take_protocol(raw)
     raws = {name: raw | {"scheme": _scheme(name)} for name in protocol.schemes}
-    asked = [
-        (name, rate, seed) for name in raws for rate in protocol.learning_rates for seed in protocol.seeds_of_search
-    ]
+    asked = list(itertools.product(raws, protocol.learning_rates, protocol.seeds_of_search))
     searched = _train(raws, asked)
     search = _trials(asked, searched, "valid_error")
     chosen = comparison.choose_rates(search, protocol.schemes, protocol.learning_rates)
@@ -157,7 +156,9 @@ def _curves(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Any]) ->
 
 def _title(config: Any) -> str:
     functions = dict.fromkeys(activation.fn for activation in config.activations)
-    return f"{config.data.label}, {', '.join(functions)}, hidden layers {' '.join(map(str, config.widths))}"
+    equal = len(set(config.widths)) == 1
+    shape = f"{len(config.widths)} x {config.widths[0]}" if equal else " ".join(map(str, config.widths))
+    return f"{config.data.label}, {', '.join(functions)}, hidden layers {shape}"
 
 
 def _folder(outcomes: Sequence[Any]) -> pathlib.Path:

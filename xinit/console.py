@@ -172,7 +172,8 @@ class SweepReporter(Reporter):
     def start(self, config: Any, step: int, device: str) -> None:
         """Begin to show the training of a population that is at `step`."""
         self._size = config.steps * self._unit
-        title = f"{len(self._members)} x {config.name}" if len(self._members) > 1 else config.name
+        title = config.name.removesuffix(f"-{config.scheme.label}")
+        title = f"{len(self._members)} x {title}" if len(self._members) > 1 else title
         self.note(f"{title}: {config.steps:,} steps of {config.batch_size} on {device}")
         self._show_bar(self._before + step * self._unit, self._all)
 
