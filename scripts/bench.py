@@ -39,7 +39,7 @@ from xinit.initializers import xavier
 from xinit.model import make_apply
 from xinit.population import Population, choose_strategy
 
-STEPS = {1000: 60, 256: 400}  # timed steps for each width: about a quarter of a second
+STEPS = {1000: 50, 256: 400}  # timed steps for each width, in rounds of the 50 batches: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
 RATE = 0.01
 REPLICAS, SWEEP_STEPS = 16, 50

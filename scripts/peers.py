@@ -222,12 +222,13 @@ def _torch_peer(
     threads: int,
     name: str,
     make_step: Callable[[list], Callable],
+    requires_grad: bool = True,
 ) -> Peer:
     """A peer from `make_step(parameters) -> step(x, y)`, which updates the parameters in place."""
     import torch
 
     initial = [torch.from_numpy(array.copy()) for layer in layers for array in layer]
-    parameters = [array.clone().requires_grad_() for array in initial]
+    parameters = [array.clone().requires_grad_(requires_grad) for array in initial]
     batches = list(zip(torch.from_numpy(x.copy()), torch.from_numpy(y.astype(np.int64)), strict=True))
     step = make_step(parameters)
 
