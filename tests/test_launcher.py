@@ -129,8 +129,12 @@ def test_groups_handed_to_another_launcher_give_the_same_aggregate(whole, tmp_pa
 
 
 def test_hydras_own_launcher_still_runs_the_jobs_one_by_one(whole, tmp_path, monkeypatch):
-    assert main(monkeypatch, tmp_path, *SWEEP, "hydra/launcher=basic") == cli.DONE
-    assert_same_aggregate(whole, tmp_path)
+    jobs = ["scheme=standard,xavier", "seed=1", "activation=tanh", "hydra/launcher=basic"]
+    assert main(monkeypatch, tmp_path, *jobs) == cli.DONE
+    errors = aggregate(tmp_path)[0].set_index(replica=["scheme"]).test_error
+    swept = aggregate(whole)[0].set_index(replica=["scheme", "seed", "activation"]).test_error
+    for scheme in ("standard", "xavier"):
+        assert errors.sel(replica=scheme) == swept.sel(scheme=scheme, seed=1, activation="tanh")
 
 
 def test_schemes_of_ones_own_from_a_config_dir(tmp_path, monkeypatch):
@@ -163,23 +167,23 @@ def command(*arguments):
 
 def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path):
     """SIGKILL at random moments of training; what is done stays, what was cut goes on."""
-    arguments = [*SWEEP, "steps=6000", "checkpoint_every=0.3", "population.chunk=3"]
+    arguments = [*SWEEP, "steps=15000", "checkpoint_every=0.3", "population.chunk=3"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
     subprocess.run(command(*arguments), cwd=whole, check=True, capture_output=True)
     chance, killed_at, resumed = random.Random(0), [], 0
-    for attempt in range(6):
+    for attempt in range(4):
         process = subprocess.Popen(command(*arguments), cwd=killed, stdout=subprocess.PIPE, text=True)
         for line in iter(process.stdout.readline, ""):
             resumed += "going on from the checkpoint" in line
-            if attempt < 5 and line.startswith("step") and not line.startswith("step       0"):  # it is training
+            if attempt < 3 and line.startswith("step") and not line.startswith("step       0"):  # it is training
                 time.sleep(chance.uniform(0.0, 1.0))
                 process.send_signal(signal.SIGKILL)
         process.stdout.close()
         killed_at.append(process.wait() == -signal.SIGKILL)
-    assert killed_at == [True] * 5 + [False]
+    assert killed_at == [True] * 3 + [False]
     assert process.returncode == 0
-    assert resumed >= 2
+    assert resumed >= 1
     assert len(list(killed.glob("runs/*/*/summary.json"))) == 12
     assert_same_aggregate(whole, killed)
     assert not list(killed.glob("runs/*/*/checkpoints"))

@@ -78,8 +78,7 @@ def solo(tmp_path_factory):
         return [runner.execute(config, Reporter(quiet=True)) for config in configs(folder / "runs")]
 
 
-@pytest.mark.parametrize("strategy", ["map", "sequential", "vmap"])
-@pytest.mark.parametrize("chunk", ["null", 2])
+@pytest.mark.parametrize(("strategy", "chunk"), [("map", "null"), ("sequential", 2), ("vmap", "null")])
 def test_a_replica_equals_its_solo_run(solo, tmp_path, strategy, chunk):
     """Bit for bit on a CPU, but for batched matrix products (vmap), whose sums are taken in another order."""
     together = execute_all(tmp_path, **{"population.strategy": strategy, "population.chunk": chunk})
@@ -140,8 +139,9 @@ def test_replicas_that_share_a_data_seed_share_its_batches(tmp_path, data, tfds_
         settings |= {"data.dir": str(tfds_dir), "data.train": 400}
     members = [{"scheme": "xavier", "init_seed": s, "data_seed": s // 3} for s in range(6)]
     together = execute_all(tmp_path / "together", members, **settings)
-    for one, config in zip(together, configs(tmp_path / "alone", members, **settings), strict=True):
-        assert_same(one, runner.execute(config, Reporter(quiet=True)))
+    alone = configs(tmp_path / "alone", members, **settings)
+    for r in (1, 5):
+        assert_same(together[r], runner.execute(alone[r], Reporter(quiet=True)))
 
 
 def test_streams_are_counted_by_device():
