@@ -144,7 +144,7 @@ class Population:
     Arrays have a leading replica axis of `size`: n, filled up to a multiple of the devices with copies of the last.
     `n_streams` is the largest number of different streams of batches that one device reads.
 
-      start(params, hyper) -> state
+      start(params, hyper) -> state           the params given are used up
       segment(state, streams, places, hyper, data, start, stop) -> state      the state given is used up
       copy(params) -> params                  to keep, since the segment uses up what it is given
       update_ratio(params before, params after) -> (replica, weight)
@@ -170,7 +170,7 @@ class Population:
         def measure(state, data, edges, steps, ratio):
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
-        self.start = jitted(lambda *own: each(program.start, *own), R, R)
+        self.start = jitted(lambda *own: each(program.start, *own), R, R, donate_argnums=0)
         self.segment = jitted(_segment(problem, strategy), R, R, R, R, whole, whole, whole, donate_argnums=0)
         self.copy = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
         self.update_ratio = jitted(lambda *own: each(program.update_ratio, *own), R, R)
@@ -179,7 +179,8 @@ class Population:
 
     def place(self, tree: Any) -> Any:
         """Arrays of n replicas, on their devices."""
-        fill = lambda a: np.concatenate([a, np.repeat(np.asarray(a)[-1:], self.size - self.n, axis=0)])
+        copies = self.size - self.n
+        fill = lambda a: np.concatenate([a, np.repeat(np.asarray(a)[-1:], copies, axis=0)]) if copies else a
         return jax.device_put(jax.tree.map(fill, tree), self._split)
 
     def take(self, tree: Any) -> Any:

@@ -116,11 +116,11 @@ class Supervisor:
         started, population = time.perf_counter(), self.population
         as_numpy = lambda tree: jax.tree.map(np.asarray, tree)
         drawn = [(as_numpy((run.params, run.hyper)), jax.random.key_data(run.data_key).tolist()) for run in runs]
-        params, hyper = jax.tree.map(lambda *leaves: np.stack(leaves), *(arrays for arrays, _ in drawn))
-        self.hyper = population.place(hyper)
         self.streams = population.streams([tuple(words) for _, words in drawn])
-        self.state = population.start(population.place(params), self.hyper)
-        del drawn, params
+        params, hyper = jax.tree.map(lambda *leaves: np.stack(leaves), *(arrays for arrays, _ in drawn))
+        del drawn  # each copy of the weights of all members counts
+        params, self.hyper = population.place(params), population.place(hyper)
+        self.state = population.start(params, self.hyper)
         n_layers = len(self.problem.activations)
         empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers).items()}
         self.no_edges = population.place(empty)
