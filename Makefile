@@ -7,7 +7,7 @@ ARGS ?=
 .PHONY: train test test-all lint clean
 
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
-	$(BIN)/python -m xinit.train -m +scheme=standard,xavier $(ARGS)
+	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
 test: $(VENV)/installed lint  ## the suite, within ten minutes on two cores
 	$(BIN)/python -m pytest $(ARGS)

@@ -48,6 +48,8 @@ def wait_for_all(folder: pathlib.Path, token: int) -> None:
     if count == 1:
         return
     folder.mkdir(parents=True, exist_ok=True)
+    for earlier in folder.glob(f".[0-9]*-{index}"):  # all have seen it: they have met again since, to agree on a token
+        earlier.unlink()
     flags = [folder / f".{token}-{i}" for i in range(count)]
     flags[index].touch()
     while not all(flag.exists() for flag in flags):
