@@ -167,7 +167,7 @@ def command(*arguments):
 
 def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path):
     """SIGKILL at random moments of training; what is done stays, what was cut goes on."""
-    arguments = [*SWEEP, "steps=15000", "checkpoint_every=0.3", "population.chunk=3"]
+    arguments = [*SWEEP, "steps=15000", "checkpoint_every=0", "population.chunk=3"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
     subprocess.run(command(*arguments), cwd=whole, check=True, capture_output=True)
@@ -177,7 +177,7 @@ def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path):
         for line in iter(process.stdout.readline, ""):
             resumed += "going on from the checkpoint" in line
             if attempt < 3 and line.startswith("step") and not line.startswith("step       0"):  # it is training
-                time.sleep(chance.uniform(0.0, 1.0))
+                time.sleep(chance.uniform(0.5, 1.5))  # time for a checkpoint, of which there is one at every look
                 process.send_signal(signal.SIGKILL)
         process.stdout.close()
         killed_at.append(process.wait() == -signal.SIGKILL)

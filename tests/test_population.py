@@ -131,7 +131,7 @@ def test_eight_devices_and_replicas_that_do_not_divide_them(tmp_path):
         assert_same(a, b)
 
 
-@pytest.mark.parametrize("data", ["shapeset", "mnist"])
+@pytest.mark.parametrize("data", ["mnist", pytest.param("shapeset", marks=pytest.mark.slow)])
 def test_replicas_that_share_a_data_seed_share_its_batches(tmp_path, data, tfds_dir):
     """Drawn once for each stream and device, and yet every replica sees what it would see alone."""
     settings = {"data": data, "steps": 60, "probe.points": 3, "population.strategy": "map"}
