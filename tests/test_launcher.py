@@ -167,7 +167,7 @@ def command(*arguments):
 
 def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path):
     """SIGKILL at random moments of training; what is done stays, what was cut goes on."""
-    arguments = [*SWEEP, "steps=15000", "checkpoint_every=0", "population.chunk=3"]
+    arguments = [*SWEEP, "steps=8000", "checkpoint_every=0", "population.chunk=6"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     whole.mkdir(), killed.mkdir()
     subprocess.run(command(*arguments), cwd=whole, check=True, capture_output=True)
