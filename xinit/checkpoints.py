@@ -128,6 +128,7 @@ def _readings_of(readings: Mapping[str, np.ndarray], place: list[int]) -> dict[s
 
 def drop_unless_needed(folder: pathlib.Path) -> None:
     """Remove a folder of checkpoints, unless a run that is not finished would still go on from it."""
+    folder = pathlib.Path(os.path.normpath(folder))  # as runs name it, also under out=a/../b
     held = {member for path in _complete(folder) for member in _members(path)}
     out = folder.parents[3]  # <out>/<name>/<hash>/checkpoints/<chunk>
     runs = [RunDirectory(path) for member in held for path in out.glob(f"*/{member}")]

@@ -53,10 +53,10 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
     paths = [_path(config) for config in configs]
     jobs = dict(zip(paths, configs, strict=True))  # equal jobs are one run
     token = hosts.agree_on_token()
-    todo = [hosts.share(group) for group in _groups(jobs)]
-    todo = [[path for path in group if jobs[path].force or not record.is_finished(path)] for group in todo]
+    mine = [hosts.share(group) for group in _groups(jobs)]
+    todo = [[path for path in group if jobs[path].force or not record.is_finished(path)] for group in mine]
     todo = [group for group in todo if group]
-    n_done = len(jobs) - sum(map(len, todo))
+    n_done = sum(map(len, mine)) - sum(map(len, todo))
     reporter.begin({path.name: config for path, config in jobs.items()}, n_done, len(todo))
     outcomes = _compute(todo, jobs, reporter) if todo else {}
     hosts.wait_for_all(pathlib.Path(configs[0].out) / "sweeps", token)
