@@ -23,7 +23,8 @@ class Activation(NamedTuple):
 
     `slope` is f', `slope_max` the maximum of abs f', (`low`, `high`) the range of f (infinite where unbounded).
     `saturates`: f flattens out at a finite value on at least one side. `rectifies`: one side is cut off by a small
-    constant slope `negative_slope` (ReLU-like; a unit there is called inactive, not saturated).
+    constant slope `negative_slope` (ReLU-like; a unit there is called inactive, not saturated). `kinks` are the points
+    where f or one of its derivatives jumps; integrals over f are split there.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Activation(NamedTuple):
     saturates: bool = False
     rectifies: bool = False
     negative_slope: float | None = None
+    kinks: tuple[float, ...] = ()
 
 
 INF = float("inf")
@@ -53,13 +55,15 @@ def sigmoid() -> Activation:
 
 def softsign() -> Activation:
     """x / (1 + |x|); f' = 1 / (1 + |x|)^2: tails that flatten polynomially (Glorot & Bengio 2010)."""
-    return Activation("softsign", jax.nn.soft_sign, lambda x: (1 + jnp.abs(x)) ** -2, 1.0, -1.0, 1.0, saturates=True)
+    return Activation(
+        "softsign", jax.nn.soft_sign, lambda x: (1 + jnp.abs(x)) ** -2, 1.0, -1.0, 1.0, saturates=True, kinks=(0,)
+    )
 
 
 def hard_tanh() -> Activation:
     """max(-1, min(1, x)); f' = 1 inside, 0 outside."""
     slope = lambda x: (jnp.abs(x) < 1).astype(x.dtype)
-    return Activation("hard_tanh", jax.nn.hard_tanh, slope, 1.0, -1.0, 1.0, saturates=True)
+    return Activation("hard_tanh", jax.nn.hard_tanh, slope, 1.0, -1.0, 1.0, saturates=True, kinks=(-1, 1))
 
 
 def lecun_tanh() -> Activation:
@@ -84,7 +88,7 @@ def linear() -> Activation:
 def relu() -> Activation:
     """max(0, x); f' = 1 for x > 0, else 0."""
     slope = lambda x: (x > 0).astype(x.dtype)
-    return Activation("relu", jax.nn.relu, slope, 1.0, 0.0, INF, rectifies=True, negative_slope=0.0)
+    return Activation("relu", jax.nn.relu, slope, 1.0, 0.0, INF, rectifies=True, negative_slope=0.0, kinks=(0,))
 
 
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
@@ -100,6 +104,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
         INF,
         rectifies=True,
         negative_slope=negative_slope,
+        kinks=(0,),
     )
 
 
@@ -107,7 +112,7 @@ def selu() -> Activation:
     """s x for x > 0, else s a (exp(x) - 1) (Klambauer et al. 2017, eq. 2); steepest, s a = 1.758, just below 0."""
     scale, alpha = SELU_SCALE, SELU_ALPHA
     slope = lambda x: scale * jnp.where(x > 0, 1.0, alpha * jnp.exp(jnp.minimum(x, 0)))
-    return Activation("selu", jax.nn.selu, slope, scale * alpha, -scale * alpha, INF, saturates=True)
+    return Activation("selu", jax.nn.selu, slope, scale * alpha, -scale * alpha, INF, saturates=True, kinks=(0,))
 
 
 def gelu() -> Activation:

@@ -1,16 +1,49 @@
 """Initialisers of one kernel, in the `jax.nn.initializers` protocol: `(key, shape, dtype) -> Array`.
 
 Shapes are (fan-in, fan-out). Everything random with a variance is one formula, `variance_scaling`; the named ones
-state which special case they are. To add one: a factory here and a YAML file in `conf/scheme`.
+state which special case they are. Each carries its `Law`, what it promises of a kernel, for the theory to predict with
+and for `laws` to test. To add one: a factory here and a YAML file in `conf/scheme`.
 """
 
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from xinit.errors import InputError
+
+
+class Law(NamedTuple):
+    """What an initialiser promises of the kernel of one layer, whose mean is 0.
+
+    `variance` is E W^2 over the entries. `distribution` is that of an entry, a key of DISTRIBUTIONS, or None where it
+    is another. `structure` says how entries hang together: "independent"; "orthogonal", orthonormal rows or columns
+    times a number; "sparse", few non-zero entries a unit; "mirrored", blocks of opposite sign; or "fixed", where
+    nothing is random and no theory of random networks holds. `bias_variance` is E b^2 of the layer's biases.
+    """
+
+    variance: float
+    distribution: str | None = None
+    structure: str = "independent"
+    bias_variance: float = 0.0
+
+    def scaled(self, gain: float) -> "Law":
+        """The law of gain x W, with the same biases."""
+        return self._replace(variance=gain**2 * self.variance)
+
+
+def lawful(draw: Initializer, law: Callable[[int, int], Law]) -> Initializer:
+    """`draw`, with `law(fan_in, fan_out)` as its attribute `law`."""
+
+    def init(key, shape, dtype=jnp.float32, out_sharding=None):
+        return draw(key, shape, dtype)
+
+    init.law = law
+    return init
+
 
 # Standard deviation of a unit normal cut at two sigma: dividing by it restores the asked variance.
 TRUNCATED_STD = 0.87962566103423978
@@ -53,11 +86,8 @@ def variance_scaling(scale: float = 1.0, fan: str = "in", distribution: str = "n
     if not 0 < scale < math.inf:
         raise InputError(f"scale is {scale}; it must be a finite number above 0.")
 
-    def init(key, shape, dtype=jnp.float32, out_sharding=None):
-        fan_in, fan_out = shape
-        return math.sqrt(scale / n(fan_in, fan_out)) * draw(key, shape, dtype)
-
-    return init
+    scaled = lambda key, shape, dtype: math.sqrt(scale / n(*shape)) * draw(key, shape, dtype)
+    return lawful(scaled, lambda i, o: Law(scale / n(i, o), distribution))
 
 
 def standard() -> Initializer:
@@ -92,11 +122,11 @@ def lecun(distribution: str = "normal") -> Initializer:
 
 def orthogonal() -> Initializer:
     """Orthonormal rows or columns, whichever are fewer; uniform over all such matrices (Saxe et al. 2013)."""
-    return jax.nn.initializers.orthogonal()
+    return lawful(jax.nn.initializers.orthogonal(), lambda i, o: Law(1 / max(i, o), structure="orthogonal"))
 
 
 def constant(value: float = 0.0) -> Initializer:
     """Every weight the same: all units of a layer stay equal for ever, which is why weights are random."""
     if not math.isfinite(value):
         raise InputError(f"value is {value}; it must be a finite number.")
-    return jax.nn.initializers.constant(value)
+    return lawful(jax.nn.initializers.constant(value), lambda i, o: Law(value**2, structure="fixed"))

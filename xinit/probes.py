@@ -48,8 +48,8 @@ def backpropagate(apply: Apply, params: Params, batch: Batch):
 def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacobian_examples: int = 3) -> Probe:
     """The probe of a cost tier.
 
-    `economy`: moments, saturation, slopes and gradient sizes. `standard`: also histograms, quantiles (to 1/2048 of the
-    range) and cosines. `full`: quantiles exact, and singular values of the Jacobians at a few examples.
+    `economy`: moments, saturation, slopes, gradient sizes, the mean cosine. `standard`: also histograms and quantiles
+    (to 1/2048 of the range). `full`: quantiles exact, and singular values of the Jacobians at a few examples.
     """
     quantiles = stats.exact_quantiles if tier == "full" else stats.fine_quantiles
     saturates = jnp.array([f.saturates for f in activations])
@@ -112,6 +112,8 @@ def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
         "act_saturated_high": high,
         "act_inactive": jnp.mean(z <= 0),
         "act_dead": jnp.mean(jnp.all(flat, axis=0)),
+        "act_cosine_mean": jnp.mean(stats.cosines(h)),
+        "grad_pre_mean": jnp.mean(g_z),
         "grad_pre_std": jnp.std(g_z),
     }
 
@@ -125,14 +127,12 @@ def layer_distributions(
     quantiles: Callable[[Array], Array], z: Array, h: Array, g_z: Array, act_edges: Array, grad_edges: Array
 ) -> Readings:
     """Histograms between the given edges, quantiles, and cosines between the examples of one layer."""
-    cosines = stats.cosines(h)
     return {
         "act_hist": stats.histogram(h, act_edges[0], act_edges[-1], BINS),
         "grad_pre_hist": stats.histogram(g_z, grad_edges[0], grad_edges[-1], BINS),
         "act_quantile": quantiles(h),
         "pre_quantile": quantiles(z),
-        "act_cosine_mean": jnp.mean(cosines),
-        "act_cosine_quantile": quantiles(cosines),
+        "act_cosine_quantile": quantiles(stats.cosines(h)),
     }
 
 

@@ -25,6 +25,7 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "pre_mean": (("layer",), "mean of the pre-activations"),
     "pre_std": (("layer",), "standard deviation of the pre-activations"),
     "pre_quantile": (("layer", "quantile"), "quantiles of the pre-activations"),
+    "grad_pre_mean": (("layer",), "mean of dL/dz, per example, over units and probe examples"),
     "grad_pre_std": (("layer",), "standard deviation of dL/dz, per example, over units and probe examples"),
     "grad_pre_hist": (("layer", "bin"), "share of dL/dz in each bin of grad_pre_edges"),
     "grad_w_std": (("weight",), "standard deviation of dL/dW of the mean loss over the probe batch"),

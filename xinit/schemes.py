@@ -3,7 +3,8 @@
 A scheme is `(key, widths, activations, hyper, batch) -> (Params, lr_scale)`: `widths` runs from inputs to classes,
 `hyper["gain"]` multiplies every kernel and may be traced, `batch` is (x_BI, y_B) for those that look at data, and
 `lr_scale` (one number a layer) multiplies the learning rate. An initialiser of one kernel becomes a scheme through
-`layerwise`, so most schemes are just a factory in `initializers` and a YAML file in `conf/scheme`.
+`layerwise`, so most schemes are just a factory in `initializers` and a YAML file in `conf/scheme`. A scheme that can
+say beforehand how its weights are distributed carries `law(widths, activations) -> one Law a layer` (gain 1).
 """
 
 import inspect
@@ -18,10 +19,19 @@ from jax.nn.initializers import Initializer
 from xinit import initializers
 from xinit.activations import Activation
 from xinit.errors import InputError
+from xinit.initializers import Law
 from xinit.model import Params, make_params
 
 Hyper = Mapping[str, Array]
 Scheme = Callable[[Array, Sequence[int], Sequence[Activation], Hyper, tuple[Array, Array]], tuple[Params, Array]]
+
+
+Laws = tuple[Law, ...]
+
+
+def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
+    """What the scheme promises of each layer's weights at gain 1; None where it, or one of its layers, says nothing."""
+    return scheme.law(widths, activations) if hasattr(scheme, "law") else None
 
 
 def layer_keys(key: Array, n_layers: int) -> Array:
@@ -40,6 +50,13 @@ def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer]) -> Sch
         ]
         return make_params(kernels, [jnp.zeros(o) for _, o in shapes]), jnp.ones(len(shapes))
 
+    def law(widths, activations):
+        chosen = [choose(l, activations) for l in range(len(widths) - 1)]
+        if not all(hasattr(initializer, "law") for initializer in chosen):
+            return None
+        return tuple(one.law(*shape) for one, shape in zip(chosen, itertools.pairwise(widths), strict=True))
+
+    scheme.law = law
     return scheme
 
 

@@ -1,0 +1,42 @@
+"""The initial networks of one configuration under many seeds, measured before any training.
+
+One compiled program measures a seed at a time: at most one network is in memory, whatever the depth.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from xinit.build import Plan, begin
+from xinit.data.dataset import Arrays
+from xinit.model import Params
+from xinit.probes import Batch, no_edges
+
+
+def probe_batch(planned: Plan, data: Arrays) -> Batch:
+    """The fixed examples (x_BI, y_B) that a plan's networks are measured on."""
+    return planned.problem.dataset.decode(data["probe"].x), data["probe"].y
+
+
+def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+    """Readings at initialisation of the plan's first config, a leading axis of seeds in front of the layer.
+
+    Also `weight_second` and `bias_second`, (seed, weight): the mean squares of the weights that were drawn.
+    """
+    batch, edges = probe_batch(planned, data), no_edges(len(planned.problem.activations))
+    measure_one = jax.jit(lambda params, batch: planned.problem.probe(params, batch, edges) | _drawn(params))
+    rows = []
+    for seed in seeds:
+        own = dataclasses.replace(planned.configs[0], init_seed=seed)
+        run = begin(planned._replace(configs=(own,)), 0, data)
+        rows.append(jax.tree.map(np.asarray, measure_one(run.params, batch)))
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _drawn(params: Params) -> dict[str, Array]:
+    mean_squares = lambda part: jnp.stack([(layer[part] ** 2).mean() for layer in params["layers"].values()])
+    return {"weight_second": mean_squares("kernel"), "bias_second": mean_squares("bias")}
