@@ -120,4 +120,5 @@ def gelu() -> Activation:
     pdf, cdf = jax.scipy.stats.norm.pdf, jax.scipy.stats.norm.cdf
     # Extremes: f' is largest at x = sqrt 2; f is least, -.16997, where f' = 0.
     slope_max, least = 1.1289043, -0.1699713
-    return Activation("gelu", lambda x: x * cdf(x), lambda x: cdf(x) + x * pdf(x), slope_max, least, INF)
+    slope = lambda x: cdf(x) + x * pdf(x)
+    return Activation("gelu", lambda x: x * cdf(x), slope, slope_max, least, INF, kinks=(-0.7517916,))  # of abs f'

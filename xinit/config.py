@@ -156,6 +156,11 @@ class VerdictConfig:
     saturated_warn: Positive
     slope_absorbed: Positive
     range_end: Positive
+    dead_excess: Positive
+    cosine_warn: Positive
+    spectrum_warn: Positive
+    update_high: Positive
+    update_low: Positive
     chance_sigmas: Positive
     chance_gain: Positive
 

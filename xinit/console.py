@@ -106,10 +106,14 @@ class Reporter:
         if "act_std" in row:
             self.console.print(layer_table(row, f"after {summary['steps']:,} steps"))
         self.note(error_line(summary))
-        level, _, words = summary["verdict"].partition(": ")
+        self.verdict(summary["verdict"])
+        self.note(f"run directory: {path}")
+
+    def verdict(self, sentence: str) -> None:
+        """A verdict, its level in colour."""
+        level, _, words = sentence.partition(": ")
         self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]: ", end="")
         self.note(words)
-        self.note(f"run directory: {path}")
 
     def contrast(self, outcomes: Sequence[Any]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""

@@ -1,27 +1,32 @@
 """Is this initialisation sound? Rules over stored readings, each giving OK, WARN or FAIL in one sentence.
 
-Thresholds come from conf/verdict with their reasons. Nothing is computed here that a run did not measure.
+Thresholds come from conf/verdict with their reasons. Nothing is computed here that a run did not measure; what theory
+expects, and the remedy it has, are among what is stored.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.intervals import mean_interval
+
 LEVELS = ("OK", "WARN", "FAIL")
+REMEDIED = ("signal", "gradient", "saturated", "absorbed")  # rules that another initialisation may satisfy
 
 
 class Finding(NamedTuple):
-    """What one rule found: its level, the rule's name, and the sentence (without the level)."""
+    """What one rule found: its level, the rule's name, the sentence (without the level); `at_start` before training."""
 
     level: str
     rule: str
     sentence: str
+    at_start: bool = False
 
 
 def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: Mapping[str, float]) -> list[Finding]:
-    """The findings of every rule that has something to look at, worst first.
+    """The findings of every rule that has something to look at in a run, worst first.
 
     Args:
       readings: arrays by name, leading axis probe point, the first of them at step 0.
@@ -30,20 +35,59 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
     """
     findings = [_learned(facts, limits)]
     if "act_std" in readings and readings["step"][0] == 0:
-        signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0][::-1]
-        findings += [
-            _over_depth("signal", "at layer {depth} is {ratio} of layer 1's", signal, limits),
-            _over_depth("gradient", "at layer 1 is {ratio} of layer {depth}'s", gradient, limits),
-            *_flat_layers(readings, 0, "at initialisation", limits),
-        ]
-        findings += _flat_layers(readings, -1, "at the end", limits) if len(readings["step"]) > 1 else []
-    return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
+        at = lambda i: {name: readings[name][i] for name in readings if name not in WHOLE} | _whole(readings)
+        findings += judge_start(_networks(readings), limits)
+        if len(readings["step"]) > 1:
+            findings += [*_flat_layers(at(-1), "at the end", limits), *_dead(at(-1), "at the end", limits)]
+            findings += _updates(at(-1), limits)
+    return _worst_first(findings)
 
 
-def sentence(findings: list[Finding]) -> str:
-    """The verdict in one sentence: its level, and what was found at that level."""
+def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
+    """The findings at initialisation, worst first; every reading but those in WHOLE has a leading axis of networks.
+
+    With several networks a rule over depth fails where its whole interval, 95 % for their mean, is out of bounds.
+    """
+    signal, gradient = networks["act_std"], networks["grad_pre_std"][:, ::-1]
+    mean = {name: np.mean(values, axis=0) for name, values in networks.items() if name not in WHOLE} | _whole(networks)
+    findings = [
+        _over_depth("signal", "at layer {depth} is {ratio} of layer 1's", signal, limits),
+        _over_depth("gradient", "at layer 1 is {ratio} of layer {depth}'s", gradient, limits),
+        *_flat_layers(mean, "at initialisation", limits),
+        *_dead(mean, "at initialisation", limits),
+        *_alike(mean, limits),
+        *_spectrum(mean, limits),
+    ]
+    return _worst_first([finding._replace(at_start=True) for finding in findings])
+
+
+def sentence(findings: list[Finding], remedy: str | None = None) -> str:
+    """The verdict in one sentence: its level, and what was found at that level; the remedy, if any, in another."""
     level = findings[0].level
-    return f"{level}: {'; '.join(finding.sentence for finding in findings if finding.level == level)}."
+    words = f"{level}: {'; '.join(finding.sentence for finding in findings if finding.level == level)}."
+    return f"{words} {remedy}" if remedy and calls_for_remedy(findings) else words
+
+
+def calls_for_remedy(findings: list[Finding]) -> bool:
+    """Whether something failed at initialisation that another initialisation may mend."""
+    return any(finding.level == "FAIL" and finding.at_start and finding.rule in REMEDIED for finding in findings)
+
+
+# Readings without an axis of probe points or networks: the same for a whole run.
+WHOLE = ("act_low", "act_high", "act_dead_expected", "act_edges", "grad_pre_edges", "grad_w_edges")
+
+
+def _whole(readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: readings[name] for name in WHOLE if name in readings}
+
+
+def _networks(readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A run's readings at step 0 as those of one network."""
+    return {name: values if name in WHOLE else values[:1] for name, values in readings.items()}
+
+
+def _worst_first(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
 
 
 def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
@@ -60,47 +104,95 @@ def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
     return Finding("OK", "chance", f"it learns: {words}")
 
 
-def _over_depth(rule: str, compared: str, std_L: np.ndarray, limits: Mapping[str, float]) -> Finding:
+def _over_depth(rule: str, compared: str, std_SL: np.ndarray, limits: Mapping[str, float]) -> Finding:
     """How the std of the signal or gradient changes from the first to the last entry, in all and per layer."""
-    depth = len(std_L)
-    if not np.all(np.isfinite(std_L)) or not np.all(std_L > 0):
+    depth = std_SL.shape[1]
+    if not np.all(np.isfinite(std_SL)) or not np.all(std_SL > 0):
         return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if depth < 2:
         return Finding("OK", rule, f"the {rule} has no depth to change over")
-    ratio = float(std_L[-1] / std_L[0])
-    rate = ratio ** (1 / (depth - 1))
-    change, change_rate = max(ratio, 1 / ratio), max(rate, 1 / rate)
-    per_layer = f"x {rate:.2f} a layer"
-    detail = f"over depth: at initialisation its std {compared.format(depth=depth, ratio=f'{ratio:.2g}')} ({per_layer})"
-    if change > limits["signal_fail"] and change_rate > limits["rate_fail"]:
-        return Finding("FAIL", rule, f"the {rule} {'vanishes' if ratio < 1 else 'explodes'} {detail}")
-    if change > limits["signal_warn"]:
-        return Finding("WARN", rule, f"the {rule} {'fades' if ratio < 1 else 'grows'} {detail}")
+    change = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
+    several = change.n > 1
+    surely = min(abs(change.low), abs(change.high)) * (change.low * change.high > 0) if several else abs(change.mean)
+    rate = lambda log_change: math.exp(log_change / (depth - 1))
+    per_layer = f"x {rate(change.mean):.2f} a layer"
+    per_layer += f" [{rate(change.low):.2f}, {rate(change.high):.2f}] in {change.n} networks" if several else ""
+    ratio = f"{math.exp(change.mean):.2g}"
+    detail = f"over depth: at initialisation its std {compared.format(depth=depth, ratio=ratio)} ({per_layer})"
+    if surely > math.log(limits["signal_fail"]) and surely > (depth - 1) * math.log(limits["rate_fail"]):
+        return Finding("FAIL", rule, f"the {rule} {'vanishes' if change.mean < 0 else 'explodes'} {detail}")
+    if abs(change.mean) > math.log(limits["signal_warn"]):
+        return Finding("WARN", rule, f"the {rule} {'fades' if change.mean < 0 else 'grows'} {detail}")
     return Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")
 
 
-def _flat_layers(readings: Mapping[str, np.ndarray], at: int, when: str, limits: Mapping[str, float]) -> list[Finding]:
+def _flat_layers(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[str, float]) -> Iterator[Finding]:
     """Layers that sit where f is flat: absorbed into one tail, or saturated on both sides.
 
     Only where f saturates. A layer absorbed into a tail can have few units beyond the cut, so its mean slope decides.
     """
-    slope, mean, saturated = (readings[name][at] for name in ("act_slope", "act_mean", "act_saturated"))
+    slope, mean, saturated = (readings[name] for name in ("act_slope", "act_mean", "act_saturated"))
     low, high = readings["act_low"], readings["act_high"]
     scale = np.where(np.isinf(low) | np.isinf(high), np.minimum(np.abs(low), np.abs(high)), high - low)
     in_tail = np.minimum(mean - low, high - mean) < limits["range_end"] * scale
     saturates = ~np.isnan(saturated)
     absorbed = saturates & in_tail & (slope < limits["slope_absorbed"])
     too_saturated = saturates & ~absorbed & (saturated > limits["saturated_warn"])
-    findings = []
     if absorbed.any():
         l = int(np.argmax(absorbed))
         words = f"mean activation {mean[l]:.2f}, mean slope {slope[l]:.2f} of its maximum"
-        findings.append(Finding("FAIL", "absorbed", f"{_layers(absorbed)} absorbed into a flat tail {when} ({words})"))
+        yield Finding("FAIL", "absorbed", f"{_layers(absorbed)} absorbed into a flat tail {when} ({words})")
     if too_saturated.any():
-        level = "FAIL" if at == 0 else "WARN"
+        level = "FAIL" if when == "at initialisation" else "WARN"
         words = f"up to {100 * saturated[too_saturated].max():.0f} % of units"
-        findings.append(Finding(level, "saturated", f"{_layers(too_saturated)} saturated {when} ({words})"))
-    return findings
+        yield Finding(level, "saturated", f"{_layers(too_saturated)} saturated {when} ({words})")
+
+
+def _dead(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[str, float]) -> Iterator[Finding]:
+    """Rectifiers whose units are off on every example, against the share that a sound network of that depth has."""
+    if "act_dead_expected" not in readings:
+        return
+    dead, expected = readings["act_dead"], readings["act_dead_expected"]
+    too_dead = dead > expected + limits["dead_excess"]
+    if too_dead.any():
+        l = int(np.argmax(dead - expected))
+        words = f"{dead[l]:.0%} of layer {l + 1}, where {expected[l]:.0%} is to be expected at that depth"
+        yield Finding("WARN", "dead", f"units are dead {when}: {words}")
+
+
+def _alike(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
+    """Whether the last hidden layer can still tell its inputs apart."""
+    cosine = float(readings["act_cosine_mean"][-1]) if "act_cosine_mean" in readings else 0.0
+    if cosine > limits["cosine_warn"]:
+        words = f"the mean cosine between the activations of different examples is {cosine:.4f}"
+        yield Finding("WARN", "alike", f"inputs can hardly be told apart at layer {_depth(readings)}: {words}")
+
+
+def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
+    """Whether the end-to-end Jacobian carries all directions, or few of them; where its spectrum was measured."""
+    if "jacobian_total_sv_quantile" not in readings:
+        return
+    median, top = (float(readings["jacobian_total_sv_quantile"][i]) for i in (4, -1))
+    if top > limits["spectrum_warn"] * median:
+        times = f"{top / median:.3g} times" if median > 0 else "above 0, unlike"
+        words = f"the 99 % quantile of its singular values is {times} the median"
+        yield Finding("WARN", "spectrum", f"the end-to-end Jacobian carries few directions ({words})")
+
+
+def _updates(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
+    """How large the last step was beside the weights."""
+    ratio = readings["update_ratio"] if "update_ratio" in readings else np.array([])
+    if ratio.size and np.nanmax(ratio) > limits["update_high"]:
+        l = int(np.nanargmax(ratio))
+        words = f"{ratio[l]:.2g} of weight matrix {l + 1} in one step"
+        yield Finding("WARN", "update", f"the last update is large beside the weights ({words}): lower the rate")
+    elif ratio.size and np.nanmax(ratio) < limits["update_low"]:
+        words = f"at most {np.nanmax(ratio):.2g} in one step"
+        yield Finding("WARN", "update", f"the weights hardly move ({words}): raise the rate")
+
+
+def _depth(readings: Mapping[str, np.ndarray]) -> int:
+    return len(readings["act_std"])
 
 
 def _layers(chosen: np.ndarray) -> str:

@@ -198,18 +198,26 @@ class Walk(NamedTuple):
     gradient: np.ndarray
 
 
-def walk(activation: Activation, weight_variance: float, bias_variance: float, start: float, depth: int) -> Walk:
+def walk(
+    activation: Activation,
+    weight_variance: float,
+    bias_variance: float,
+    start: float,
+    depth: int,
+    backward_variance: float | None = None,
+) -> Walk:
     """q_1..q_depth from q_1 = `start`, and prod_{k<l} s_w^2 E f'(sqrt(q_k) z)^2, a gradient's fall from l to 1.
 
-    The products say what an asymptotic scale does not: tanh with s_w^2 = 1 is critical, and its q_l still falls as
-    1 / (2 l).
+    `backward_variance` is fan-out V where it is not fan-in V, as between layers of different widths. The products say
+    what an asymptotic scale does not: tanh with s_w^2 = 1 is critical, and its q_l still falls as 1 / (2 l).
     """
+    back = weight_variance if backward_variance is None else backward_variance
     q, gradient = np.empty(depth), np.ones(depth)
     q[0] = start
     for l in range(1, depth):
         m = moments(activation, q[l - 1])
         q[l] = weight_variance * m.second + bias_variance
-        gradient[l] = gradient[l - 1] * weight_variance * m.slope_second
+        gradient[l] = gradient[l - 1] * back * m.slope_second
     return Walk(q, gradient)
 
 

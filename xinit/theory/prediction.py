@@ -5,6 +5,7 @@ carries the second moments between all pairs of probe examples, so that each exa
 and the gradient of a mean over examples comes out with the correlations between them.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -16,8 +17,8 @@ from xinit.initializers import Law
 from xinit.theory.moments import kernels, moments
 from xinit.theory.spectra import mean_singular_value
 
-DRAWS = 10_000  # of logits, in all classes: a thousand networks of ten
-DRAWS_OF_A_UNIT = 4000  # of its pre-activations on all examples: a share is good to .008
+DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
+DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
 NORMAL_95 = 1.959964
 BETWEEN_EXAMPLES = ("act_cosine", "grad_w_second", "act_dead")  # what needs more than each example's own moments
 
@@ -90,7 +91,7 @@ def predict(
         "grad_w_second": np.array([np.mean(h * d) for h, d in zip(post, grads, strict=True)]),
         "act_cosine": np.array([_mean_cosine(h) for h in post[1:]]),
         "act_slope": np.array([_mean_slope(f, z) for f, z in zip(activations, pre, strict=True)]),
-        "act_dead": np.array([_dead_share(f, z) for f, z in zip(activations, pre, strict=True)]),
+        "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, pre, strict=True)]),
         "jacobian_sv_mean": _jacobians(widths, activations, laws, q),
     }
     own = [np.diag(np.diag(p)) for p in passed[:-1]]
@@ -104,7 +105,7 @@ def predict(
 def _errors(gram: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
     """(networks, classes, B) softmax minus one-hot of many networks' logits, Gaussian with covariance `gram`."""
     shape = max(100, DRAWS // classes), classes, len(gram)
-    drawn = np.random.default_rng(0).standard_normal(shape) @ _root(gram).T
+    drawn = _normals(*shape) @ _root(gram).T
     shares = np.exp(drawn - drawn.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
     return shares - (np.arange(classes)[:, None] == np.asarray(labels))
@@ -121,17 +122,21 @@ class Top(NamedTuple):
 
 
 def _top(errors: np.ndarray, matrices: Sequence[np.ndarray]) -> Top:
-    some, still = errors[::4], np.mean(errors, axis=0)
+    some, still = errors[::2], np.mean(errors, axis=0)
     sums = np.array([np.einsum("skb,skb->s", some @ matrix, some) for matrix in matrices])
     unmoved = np.array([np.sum(still @ matrix * still) for matrix in matrices])
     means = np.mean(sums, axis=1)
     return Top(np.var(sums, axis=1) / means**2, np.clip(1 - unmoved / means, 0, 1))
 
 
+@functools.cache
+def _normals(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape)
+
+
 def _root(gram: np.ndarray) -> np.ndarray:
-    """R with R R^T = gram, which may be singular: equal examples, or fewer inputs than examples."""
-    values, vectors = np.linalg.eigh(gram)
-    return vectors * np.sqrt(np.maximum(values, 0))
+    """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs."""
+    return np.linalg.cholesky(gram + 1e-9 * np.mean(np.diag(gram)) * np.eye(len(gram)))
 
 
 def _mean_cosine(gram: np.ndarray) -> float:
@@ -145,13 +150,13 @@ def _mean_slope(activation: Activation, gram: np.ndarray) -> float:
     return float(np.mean(moments(activation, np.diag(gram)).slope_size)) / activation.slope_max
 
 
-def _dead_share(activation: Activation, gram: np.ndarray) -> float:
+def dead_share(activation: Activation, gram: np.ndarray) -> float:
     """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others."""
     if not activation.rectifies:
         return np.nan
     if activation.negative_slope >= FLAT:
         return 0.0
-    drawn = np.random.default_rng(0).standard_normal((DRAWS_OF_A_UNIT, len(gram))) @ _root(gram).T
+    drawn = _normals(DRAWS_OF_A_UNIT, len(gram)) @ _root(gram).T
     return float(np.mean(np.all(drawn <= 0, axis=1)))
 
 

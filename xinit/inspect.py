@@ -1,0 +1,54 @@
+"""Predict, measure and judge a configuration without training: `python -m xinit.inspect scheme=he activation=relu`.
+
+The exit code says what came of it, so that a check of a network's initialisation can guard a pipeline.
+"""
+
+import sys
+from typing import Any
+
+from xinit import cli
+from xinit.errors import InputError
+
+
+def main() -> int:
+    """Inspect what the command line asks for; the exit code."""
+    codes: list[int] = []
+    return cli.hydra_main(lambda raw: codes.append(inspect(raw)), "inspect") or max(codes, default=cli.DONE)
+
+
+def inspect(raw: dict[str, Any]) -> int:
+    """One inspection, shown and written; its exit code.
+
+    Raises:
+      InputError: a setting is unknown or wrong, or as `inspection.inspect_config`.
+    """
+    import pathlib
+
+    seeds = raw.pop("seeds")
+    if type(seeds) is not int or seeds < 2:
+        raise InputError(f"seeds is {seeds!r}; it must be a whole number, at least 2.")
+    from xinit import backend
+    from xinit.config import parse
+
+    config = parse(raw)
+    backend.use_compilation_cache()
+    from xinit import console, inspection, inspection_plots, record, verdict
+    from xinit.custom import source_of
+
+    found = inspection.inspect_config(config, seeds)
+    reporter = console.Reporter()
+    reporter.table(config.name, inspection_plots.rows(found))
+    for line in inspection_plots.notes(found):
+        reporter.note(line)
+    reporter.verdict(verdict.sentence(found.findings, found.remedy))
+    identity = config.identity() | {"seeds": seeds}
+    folder = pathlib.Path(config.out, "inspections", record.run_hash(identity, source_of(config.scheme.fn)))
+    title = f"{config.name}: {found.findings[0].level}"
+    inspection_plots.write(folder, found, title, draw=config.figure is not False)
+    reporter.note(f"inspection: {folder}")
+    level = found.findings[0].level
+    return cli.FAILED if level == "FAIL" else cli.WARNED if level == "WARN" and config.strict else cli.DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

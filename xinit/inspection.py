@@ -1,0 +1,168 @@
+"""A configuration before any training: what theory predicts of every layer beside what its networks show.
+
+The measured side is the probe that training uses, on the initial networks of several seeds.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from xinit import ensemble, verdict
+from xinit.build import Plan, build_scheme, load, plan
+from xinit.config import Config
+from xinit.data.dataset import Arrays
+from xinit.errors import InputError
+from xinit.initializers import Law
+from xinit.intervals import Interval, mean_interval
+from xinit.schemes import law_of
+from xinit.theory.advice import expected_dead, remedy
+from xinit.theory.mean_field import longest_depth, phase, walk
+from xinit.theory.prediction import Prediction, predict
+
+HORIZON = 300  # layers up to which a trainable depth is looked for
+ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
+                 "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
+
+
+class Reach(NamedTuple):
+    """How deep such a network could be, its further layers like its hidden ones.
+
+    `products`: layers until signal or gradient leave the verdict's bounds, HORIZON if that is further. `correlation`:
+    6 xi_c, where two inputs can no longer be told apart.
+    """
+
+    products: int
+    correlation: float
+
+
+class Inspection(NamedTuple):
+    """What was predicted and measured, by the names of `Prediction.values`.
+
+    `measured`: (seed, layer). `scores`: (layer), the distance of the measured mean from what theory allows in standard
+    errors of the mean. `source`: where the variances of the weights that theory began with are from.
+    """
+
+    config: Config
+    widths: tuple[int, ...]
+    prediction: Prediction
+    measured: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]
+    findings: list[verdict.Finding]
+    remedy: str | None
+    reach: Reach | None
+    source: str
+
+    def interval(self, name: str) -> Interval:
+        """The measured mean over the seeds, with its 95 % interval."""
+        return mean_interval(self.measured[name].astype(float))
+
+
+def inspect_config(config: Config, n_seeds: int) -> Inspection:
+    """Predict, measure over seeds from `init_seed` on, and judge; nothing is trained.
+
+    Raises:
+      InputError: fewer than two hidden layers or seeds, inputs that are not finite, an activation without finite
+        moments, and whatever `plan` raises.
+    """
+    if len(config.widths) < 2:
+        raise InputError(f"depth is {len(config.widths)}; a slope over depth needs at least 2 hidden layers.")
+    planned, data, gram, labels = prepare(config)
+    networks = ensemble.measure(planned, data, range(config.init_seed, config.init_seed + n_seeds))
+    problem, limits = planned.problem, dataclasses.asdict(config.verdict)
+    laws, source = laws_of(planned, networks)
+    prediction = predict(problem.widths, problem.activations, laws, gram, labels)
+    measured = _measured(networks, problem.widths)
+    findings = verdict.judge_start(networks | expectations(planned, gram), limits)
+    return Inspection(
+        config,
+        problem.widths,
+        prediction,
+        measured,
+        {name: _score(prediction, name, values) for name, values in measured.items()},
+        findings,
+        remedy_for(planned, gram, limits) if verdict.calls_for_remedy(findings) else None,
+        _reach(planned, laws, prediction, limits),
+        source,
+    )
+
+
+def prepare(config: Config) -> tuple[Plan, Arrays, np.ndarray, np.ndarray]:
+    """The plan of a config with a probe that suffices, its data, and of its probe batch gram (B, B) and labels (B,)."""
+    tier = "full" if config.probe.tier == "full" else "economy"
+    planned = plan([dataclasses.replace(config, probe=dataclasses.replace(config.probe, tier=tier))])
+    data = load(planned)
+    x, labels = (np.asarray(part) for part in ensemble.probe_batch(planned, data))
+    if not np.all(np.isfinite(x)):
+        raise InputError("The probe examples have values that are infinite or not numbers; inputs must be finite.")
+    x = x.astype(float)
+    return planned, data, x @ x.T / x.shape[1], labels
+
+
+def predict_config(config: Config) -> Prediction:
+    """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
+    planned, data, gram, labels = prepare(config)
+    problem = planned.problem
+    scheme = build_scheme(config.scheme)
+    stated = law_of(scheme, problem.widths, problem.activations)
+    networks = {} if stated else ensemble.measure(planned, data, [config.init_seed])
+    return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
+
+
+def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:
+    """The laws of all weights, gain included: what the scheme states, else the mean squares in networks it drew."""
+    config, problem = planned.configs[0], planned.problem
+    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
+    if stated:
+        return [law.scaled(config.scheme.gain) for law in stated], "as the scheme states them"
+    means = np.mean(networks["weight_second"], axis=0), np.mean(networks["bias_second"], axis=0)
+    drawn = [Law(float(weight), bias_variance=float(bias)) for weight, bias in zip(*means, strict=True)]
+    return drawn, "as drawn: the scheme states none"
+
+
+def expectations(planned: Plan, gram: np.ndarray) -> dict[str, np.ndarray]:
+    """What the verdict compares with, besides readings: (layer,) each, the range of f and the dead units to expect."""
+    functions = planned.problem.activations
+    bounds = {"act_low": np.array([f.low for f in functions]), "act_high": np.array([f.high for f in functions])}
+    if not all(f.rectifies for f in functions):
+        return bounds
+    return bounds | {"act_dead_expected": expected_dead(functions, gram)}
+
+
+def remedy_for(planned: Plan, gram: np.ndarray, limits: Mapping[str, float]) -> str:
+    """The sentence of `theory.advice.remedy` for a planned network on its probe examples."""
+    widths, functions = planned.problem.widths, planned.problem.activations
+    return remedy(widths, functions, float(np.mean(np.diag(gram))), limits["signal_warn"], limits["signal_fail"])
+
+
+def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:
+    second = lambda name: networks[f"{name}_mean"].astype(float) ** 2 + networks[f"{name}_std"].astype(float) ** 2
+    sizes = np.array(widths[:-1], float) * np.array(widths[1:])
+    found = {f"{name}_second": second(name) for name in ("pre", "act", "grad_pre")}
+    found["grad_w_second"] = networks["grad_w_norm"].astype(float) ** 2 / sizes
+    return found | {name: networks[reading] for name, reading in ALSO_MEASURED.items() if reading in networks}
+
+
+def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarray:
+    """nan where nothing is predicted, or the networks do not differ."""
+    low = prediction.values[name]
+    high = low * (1 + prediction.excess.get(name, np.zeros_like(low)))
+    mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / np.sqrt(len(measured))
+    distance = mean - np.clip(mean, low, high)
+    return np.divide(distance, error, out=np.full_like(distance, np.nan), where=error > 0)
+
+
+def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: Mapping[str, float]) -> Reach | None:
+    """None where the hidden layers have different activations, or theory says nothing of them."""
+    widths, functions = planned.problem.widths, planned.problem.activations
+    start = float(prediction.values["pre_second"][0])
+    hidden = laws[1:-1]
+    if len({f.name for f in functions}) > 1 or not start > 0:
+        return None
+    mean = lambda fans: float(np.exp(np.mean(np.log([n * law.variance for n, law in zip(fans, hidden, strict=True)]))))
+    forward, backward = mean(widths[1:-2]), mean(widths[2:-1])
+    bias = float(np.mean([law.bias_variance for law in hidden]))
+    walked = walk(functions[0], forward, bias, start, HORIZON, backward)
+    settled = phase(functions[0], forward, bias, start)
+    return Reach(longest_depth(walked, limits["signal_fail"]), settled.trainable_depth)
