@@ -11,15 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from xinit.build import Plan, begin
+from xinit.build import Plan, Problem, begin
 from xinit.data.dataset import Arrays
 from xinit.model import Params
 from xinit.probes import Batch, no_edges
 
 
-def probe_batch(planned: Plan, data: Arrays) -> Batch:
-    """The fixed examples (x_BI, y_B) that a plan's networks are measured on."""
-    return planned.problem.dataset.decode(data["probe"].x), data["probe"].y
+def probe_batch(problem: Problem, data: Arrays) -> Batch:
+    """The fixed examples (x_BI, y_B) that networks are measured on."""
+    return problem.dataset.decode(data["probe"].x), data["probe"].y
 
 
 def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.ndarray]:
@@ -27,13 +27,13 @@ def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.n
 
     Also `weight_second` and `bias_second`, (seed, weight): the mean squares of the weights that were drawn.
     """
-    batch, edges = probe_batch(planned, data), no_edges(len(planned.problem.activations))
+    batch, edges = probe_batch(planned.problem, data), no_edges(len(planned.problem.activations))
     measure_one = jax.jit(lambda params, batch: planned.problem.probe(params, batch, edges) | _drawn(params))
     rows = []
     for seed in seeds:
         own = dataclasses.replace(planned.configs[0], init_seed=seed)
         run = begin(planned._replace(configs=(own,)), 0, data)
-        rows.append(jax.tree.map(np.asarray, measure_one(run.params, batch)))
+        rows.append({name: np.asarray(value, float) for name, value in measure_one(run.params, batch).items()})
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from xinit import ensemble, verdict
-from xinit.build import Plan, build_scheme, load, plan
+from xinit.build import Plan, Problem, build_scheme, load, plan
 from xinit.config import Config
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
@@ -21,6 +21,7 @@ from xinit.theory.advice import expected_dead, remedy
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 
+RANGES = ("act_low", "act_high")
 HORIZON = 300  # layers up to which a trainable depth is looked for
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
@@ -56,7 +57,8 @@ class Inspection(NamedTuple):
 
     def interval(self, name: str) -> Interval:
         """The measured mean over the seeds, with its 95 % interval."""
-        return mean_interval(self.measured[name].astype(float))
+        with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
+            return mean_interval(self.measured[name])
 
 
 def inspect_config(config: Config, n_seeds: int) -> Inspection:
@@ -68,13 +70,14 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     """
     if len(config.widths) < 2:
         raise InputError(f"depth is {len(config.widths)}; a slope over depth needs at least 2 hidden layers.")
-    planned, data, gram, labels = prepare(config)
+    planned, data = prepare(config)
+    gram, labels = examples(planned.problem, data)
     networks = ensemble.measure(planned, data, range(config.init_seed, config.init_seed + n_seeds))
     problem, limits = planned.problem, dataclasses.asdict(config.verdict)
     laws, source = laws_of(planned, networks)
     prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     measured = _measured(networks, problem.widths)
-    findings = verdict.judge_start(networks | expectations(planned, gram), limits)
+    findings = verdict.judge_start(networks | bounds(problem) | expectations(problem, gram), limits)
     return Inspection(
         config,
         problem.widths,
@@ -82,30 +85,38 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
         measured,
         {name: _score(prediction, name, values) for name, values in measured.items()},
         findings,
-        remedy_for(planned, gram, limits) if verdict.calls_for_remedy(findings) else None,
+        remedy_for(problem, gram, limits) if verdict.calls_for_remedy(findings) else None,
         _reach(planned, laws, prediction, limits),
         source,
     )
 
 
-def prepare(config: Config) -> tuple[Plan, Arrays, np.ndarray, np.ndarray]:
-    """The plan of a config with a probe that suffices, its data, and of its probe batch gram (B, B) and labels (B,)."""
+def prepare(config: Config) -> tuple[Plan, Arrays]:
+    """The plan of a config, with a probe that suffices, and its data."""
     tier = "full" if config.probe.tier == "full" else "economy"
     planned = plan([dataclasses.replace(config, probe=dataclasses.replace(config.probe, tier=tier))])
-    data = load(planned)
-    x, labels = (np.asarray(part) for part in ensemble.probe_batch(planned, data))
+    return planned, load(planned)
+
+
+def examples(problem: Problem, data: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Of the probe batch, the second moments between inputs (B, B) and the labels (B,).
+
+    Raises:
+      InputError: an input is not finite.
+    """
+    batch = ensemble.probe_batch(problem, data)
+    x, labels = np.asarray(batch[0], float), np.asarray(batch[1])
     if not np.all(np.isfinite(x)):
         raise InputError("The probe examples have values that are infinite or not numbers; inputs must be finite.")
-    x = x.astype(float)
-    return planned, data, x @ x.T / x.shape[1], labels
+    return x @ x.T / x.shape[1], labels
 
 
 def predict_config(config: Config) -> Prediction:
     """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
-    planned, data, gram, labels = prepare(config)
+    planned, data = prepare(config)
     problem = planned.problem
-    scheme = build_scheme(config.scheme)
-    stated = law_of(scheme, problem.widths, problem.activations)
+    gram, labels = examples(problem, data)
+    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
     networks = {} if stated else ensemble.measure(planned, data, [config.init_seed])
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
 
@@ -121,26 +132,29 @@ def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law
     return drawn, "as drawn: the scheme states none"
 
 
-def expectations(planned: Plan, gram: np.ndarray) -> dict[str, np.ndarray]:
-    """What the verdict compares with, besides readings: (layer,) each, the range of f and the dead units to expect."""
-    functions = planned.problem.activations
-    bounds = {"act_low": np.array([f.low for f in functions]), "act_high": np.array([f.high for f in functions])}
-    if not all(f.rectifies for f in functions):
-        return bounds
-    return bounds | {"act_dead_expected": expected_dead(functions, gram)}
+def bounds(problem: Problem) -> dict[str, np.ndarray]:
+    """(layer,) the range of each activation function, by the names of the readings."""
+    return {name: np.array([getattr(f, name.removeprefix("act_")) for f in problem.activations]) for name in RANGES}
 
 
-def remedy_for(planned: Plan, gram: np.ndarray, limits: Mapping[str, float]) -> str:
-    """The sentence of `theory.advice.remedy` for a planned network on its probe examples."""
-    widths, functions = planned.problem.widths, planned.problem.activations
-    return remedy(widths, functions, float(np.mean(np.diag(gram))), limits["signal_warn"], limits["signal_fail"])
+def expectations(problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
+    """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers."""
+    if not all(f.rectifies for f in problem.activations):
+        return {}
+    return {"act_dead_expected": expected_dead(problem.activations, gram)}
+
+
+def remedy_for(problem: Problem, gram: np.ndarray, limits: Mapping[str, float]) -> str:
+    """The sentence of `theory.advice.remedy` for a network on its probe examples."""
+    q = float(np.mean(np.diag(gram)))
+    return remedy(problem.widths, problem.activations, q, limits["signal_warn"], limits["signal_fail"])
 
 
 def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:
-    second = lambda name: networks[f"{name}_mean"].astype(float) ** 2 + networks[f"{name}_std"].astype(float) ** 2
+    second = lambda name: networks[f"{name}_mean"] ** 2 + networks[f"{name}_std"] ** 2
     sizes = np.array(widths[:-1], float) * np.array(widths[1:])
     found = {f"{name}_second": second(name) for name in ("pre", "act", "grad_pre")}
-    found["grad_w_second"] = networks["grad_w_norm"].astype(float) ** 2 / sizes
+    found["grad_w_second"] = networks["grad_w_norm"] ** 2 / sizes
     return found | {name: networks[reading] for name, reading in ALSO_MEASURED.items() if reading in networks}
 
 
@@ -148,8 +162,9 @@ def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarra
     """nan where nothing is predicted, or the networks do not differ."""
     low = prediction.values[name]
     high = low * (1 + prediction.excess.get(name, np.zeros_like(low)))
-    mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / np.sqrt(len(measured))
-    distance = mean - np.clip(mean, low, high)
+    with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
+        mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / np.sqrt(len(measured))
+        distance = mean - np.clip(mean, low, high)
     return np.divide(distance, error, out=np.full_like(distance, np.nan), where=error > 0)
 
 

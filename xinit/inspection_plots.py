@@ -151,7 +151,8 @@ def _scores(axes: "Axes", found: "Inspection") -> None:
     reach = max([3.0, *[np.nanmax(np.abs(found.scores[n])) for n, *_ in SCORED if np.isfinite(found.scores[n]).any()]])
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
     axes.set_title("measured - predicted, standard errors")
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    if axes.lines:
+        axes.legend(frameon=False, fontsize=8, loc="upper right")
     _layer_axis(axes, len(found.widths) - 2, "layer")
 
 

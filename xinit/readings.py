@@ -2,7 +2,7 @@
 
 QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
 
-# Every reading: its axes after `step`, and what it is. Edges have no step: they are fixed for the whole run.
+# Every reading: its axes after `step`, and what it is.
 READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "train_loss": ((), "mean of -log P(y|x) over the training batches since the last probe"),
     "train_error": ((), "share misclassified of the training batches since the last probe"),
@@ -37,10 +37,12 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "jacobian_total_sv_mean": ((), "mean singular value of da(d)/da(1)"),
     "jacobian_total_sv_quantile": (("quantile",), "quantiles of the singular values of da(d)/da(1)"),
 }
+# Without a step: fixed for the whole run.
 EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "act_edges": (("layer", "edge"), "edges of the bins of act_hist"),
     "act_low": (("layer",), "infimum of the activation function"),
     "act_high": (("layer",), "supremum of the activation function"),
+    "act_dead_expected": (("layer",), "rectifiers: the act_dead of a wide sound network at that depth, from theory"),
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }

@@ -233,7 +233,7 @@ def from_disk(config: Config) -> Outcome:
     summary = record.read_json(path / "summary.json")
     readings = record.read_readings(path / "readings.nc") or {}
     findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
-    summary["verdict"] = verdict.sentence(findings)
+    summary["verdict"] = verdict.sentence(findings, summary.get("remedy"))
     return Outcome(config, path, state, summary, findings, readings)
 
 

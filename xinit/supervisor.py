@@ -5,6 +5,7 @@ A run on its own is a population of one.
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import signal
 import threading
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xinit import checkpoints, plots, record, verdict
+from xinit import checkpoints, inspection, plots, record, verdict
 from xinit.backend import device_words, versions
 from xinit.build import Run, chance_error
 from xinit.config import Config, as_yaml
@@ -237,7 +238,20 @@ class Supervisor:
         rows = [row for row in self.rows if row["step"] < end]
         own = lambda row, name: row[name] if name == "step" else row[name][r]
         readings = {name: np.stack([own(row, name) for row in rows]) for name in (rows[0] if rows else {})}
-        return readings | {name: edges[r] for name, edges in self.edges.items()}
+        return readings | {name: edges[r] for name, edges in self.edges.items()} | self._expected
+
+    @functools.cached_property
+    def _gram(self) -> np.ndarray:
+        return inspection.examples(self.problem, self.population.data)[0]
+
+    @functools.cached_property
+    def _expected(self) -> dict[str, np.ndarray]:
+        """What theory expects of readings that the verdict looks at; the same for all members."""
+        return inspection.expectations(self.problem, self._gram) if self.problem.probe else {}
+
+    @functools.cached_property
+    def _remedy(self) -> str:
+        return inspection.remedy_for(self.problem, self._gram, dataclasses.asdict(self.config.verdict))
 
     def _save(self) -> None:
         """A checkpoint, and for those who look at a run that goes on, the readings so far."""
@@ -278,7 +292,8 @@ class Supervisor:
         path, readings = directory.path, self._readings(r)
         self._write_readings(r)
         findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
-        summary["verdict"] = verdict.sentence(findings)
+        summary["remedy"] = self._remedy if verdict.calls_for_remedy(findings) else None
+        summary["verdict"] = verdict.sentence(findings, summary["remedy"])
         if config.keep_params:
             params = jax.tree.map(lambda a: np.asarray(a[r]), self.state.params)
             with record.writing(path):

@@ -48,9 +48,14 @@ def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float])
 
     With several networks a rule over depth fails where its whole interval, 95 % for their mean, is out of bounds.
     """
-    signal, gradient = networks["act_std"], networks["grad_pre_std"][:, ::-1]
+    with np.errstate(invalid="ignore"):  # a signal may have left the range of floats
+        return _worst_first([finding._replace(at_start=True) for finding in _at_start(networks, limits)])
+
+
+def _at_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
     mean = {name: np.mean(values, axis=0) for name, values in networks.items() if name not in WHOLE} | _whole(networks)
-    findings = [
+    signal, gradient = networks["act_std"], networks["grad_pre_std"][:, ::-1]
+    return [
         _over_depth("signal", "at layer {depth} is {ratio} of layer 1's", signal, limits),
         _over_depth("gradient", "at layer 1 is {ratio} of layer {depth}'s", gradient, limits),
         *_flat_layers(mean, "at initialisation", limits),
@@ -58,7 +63,6 @@ def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float])
         *_alike(mean, limits),
         *_spectrum(mean, limits),
     ]
-    return _worst_first([finding._replace(at_start=True) for finding in findings])
 
 
 def sentence(findings: list[Finding], remedy: str | None = None) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from xinit import activations as functions
 from xinit.activations import Activation
 from xinit.initializers import Law, variance_scaling
-from xinit.theory.moments import kernels, moments
+from xinit.theory.moments import in_range, kernels, moments
 from xinit.theory.prediction import dead_share
 
 SCALES = np.geomspace(1 / 8, 8, 241)  # of the weights' variance times a fan: steps of 1.8 %; 8 is far into saturation
@@ -68,7 +68,7 @@ def change_over_depth(
     scale = np.asarray(scale, float)
     signal, gradient = [np.full(scale.shape, input_second)], np.ones(scale.shape)
     for l, (f, law) in enumerate(zip(activations, laws, strict=False)):
-        m = moments(f, widths[l] * law.variance * scale * signal[-1] + law.bias_variance)
+        m = moments(f, in_range(widths[l] * law.variance * scale * signal[-1] + law.bias_variance))
         signal.append(m.second)
         if l < len(activations) - 1:
             gradient = gradient * (widths[l + 2] * laws[l + 1].variance) * scale * m.slope_second

@@ -16,7 +16,7 @@ from scipy.optimize import brentq
 
 from xinit.activations import Activation
 from xinit.errors import InputError
-from xinit.theory.moments import hermite_coefficients, moments
+from xinit.theory.moments import NEGLIGIBLE, hermite_coefficients, in_range, moments
 
 Q_GRID = np.geomspace(1e-9, 1e9, 541)  # 30 points a decade
 SAME = 1e-9  # relative: a map this close to the identity keeps whatever it is given
@@ -109,17 +109,20 @@ def c_map(
     """The function from a cosine c of pre-activations of variance q, a fixed point, to that a layer on; and its slope.
 
     c' = (s_w^2 E f(u) f(v) + s_b^2) / q and dc'/dc = s_w^2 E f'(u) f'(v), u and v of variance q and cosine c (Poole et
-    al. 2016, eq. 5), by Mehler's formula with what is left beyond its last order put at twice that order.
+    al. 2016, eq. 5), by Mehler's formula. What is left beyond its last order stands at the one order that leaves dc'/dc
+    = chi_1 at c = 1, so that in the chaotic phase the map crosses c' = c below 1.
     """
     m = moments(activation, q)
-    series = [a[0] ** 2 for a in hermite_coefficients(activation, np.array([q]))]
-    rests = [max(float(whole) - a.sum(), 0.0) for a, whole in zip(series, (m.second, m.slope_second), strict=True)]
-    orders = np.append(np.arange(len(series[0])), 2 * len(series[0]))
-    f, slope = (weight_variance * np.append(a, rest) for a, rest in zip(series, rests, strict=True))
+    shares = hermite_coefficients(activation, np.array([q]))[0][0] ** 2
+    orders = np.arange(len(shares))
+    rest, slope_rest = m.second - shares.sum(), q * m.slope_second - orders @ shares
+    if rest > NEGLIGIBLE * m.second:
+        orders, shares = np.append(orders, np.round(slope_rest / rest)), np.append(shares, rest)
 
     def step(c: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        powers = np.asarray(c, float)[..., None] ** orders
-        return (powers @ f + bias_variance) / q, powers @ slope
+        c = np.asarray(c, float)[..., None]
+        slope = c ** np.maximum(orders - 1, 0) @ (orders * shares)
+        return (weight_variance * (c**orders @ shares) + bias_variance) / q, weight_variance * slope / q
 
     return step
 
@@ -216,8 +219,9 @@ def walk(
     q[0] = start
     for l in range(1, depth):
         m = moments(activation, q[l - 1])
-        q[l] = weight_variance * m.second + bias_variance
-        gradient[l] = gradient[l - 1] * back * m.slope_second
+        q[l] = in_range(weight_variance * m.second + bias_variance)
+        with np.errstate(over="ignore"):
+            gradient[l] = gradient[l - 1] * back * m.slope_second
     return Walk(q, gradient)
 
 
@@ -226,6 +230,7 @@ def longest_depth(walked: Walk, limit: float) -> int:
 
     The length of the walk where that is never passed.
     """
-    changes = np.maximum(np.abs(np.log(walked.q / walked.q[0])), np.abs(np.log(walked.gradient))) / 2
+    with np.errstate(divide="ignore", over="ignore"):  # a gradient may have left the range of floats
+        changes = np.maximum(np.abs(np.log(walked.q / walked.q[0])), np.abs(np.log(walked.gradient))) / 2
     passed = np.flatnonzero(~(changes <= math.log(limit)))
     return int(passed[0]) if passed.size else len(changes)

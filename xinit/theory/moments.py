@@ -18,7 +18,8 @@ from xinit.activations import Activation
 from xinit.errors import InputError
 
 REACH = 10.0  # the density is 8e-23 of its peak there
-STEP = 1 / 16  # of the tanh-sinh rule: 1e-12 for the functions here
+RANGE = (1e-60, 1e60)  # of q where signals vanish or explode: far outside float32, and E f^4 is still a number
+STEP = 1 / 20  # of the tanh-sinh rule: 1e-12 for the functions here, times Hermite polynomials of every order below too
 HERMITE_ORDERS = 100
 NEGLIGIBLE = 1e-12  # share of E f^2 in one order
 AGREEMENT = 1e-3  # of an integral with a coarser one, relative; they are far apart where a moment is infinite
@@ -75,6 +76,11 @@ def hermite_coefficients(activation: Activation, q: np.ndarray) -> tuple[np.ndar
         coefficients[:, :, k] = np.sum(f * h * weights, axis=1), np.sum(slope * h * weights, axis=1)
         previous, h = h, (z * h - np.sqrt(k) * previous) / np.sqrt(k + 1)
     return coefficients[0], coefficients[1]
+
+
+def in_range(q: np.ndarray) -> np.ndarray:
+    """q, or the edge of RANGE beyond it: so a signal that explodes over depth still has a table and a verdict."""
+    return np.clip(q, *RANGE)
 
 
 def slope_distribution(activation: Activation, q: float) -> tuple[np.ndarray, np.ndarray]:

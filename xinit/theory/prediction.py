@@ -14,7 +14,7 @@ import numpy as np
 
 from xinit.activations import FLAT, Activation
 from xinit.initializers import Law
-from xinit.theory.moments import kernels, moments
+from xinit.theory.moments import in_range, kernels, moments
 from xinit.theory.spectra import mean_singular_value
 
 DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
@@ -72,11 +72,11 @@ def predict(
     """
     post, pre, slopes = [np.asarray(gram, float)], [], []
     for n, law, f in zip(widths, laws, activations, strict=False):
-        pre.append(n * law.variance * post[-1] + law.bias_variance)
+        pre.append(_in_range(n * law.variance * post[-1] + law.bias_variance))
         h, slope = kernels(f, pre[-1])
         post.append(h)
         slopes.append(slope)
-    logits = widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance
+    logits = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
     errors = _errors(logits, labels, widths[-1])
     grads = [np.einsum("skb,skc->bc", errors, errors, optimize=True) / (errors.shape[0] * widths[-1])]
     passed = [np.ones_like(logits)]  # the slopes on the way from the logits
@@ -127,6 +127,11 @@ def _top(errors: np.ndarray, matrices: Sequence[np.ndarray]) -> Top:
     unmoved = np.array([np.sum(still @ matrix * still) for matrix in matrices])
     means = np.mean(sums, axis=1)
     return Top(np.var(sums, axis=1) / means**2, np.clip(1 - unmoved / means, 0, 1))
+
+
+def _in_range(gram: np.ndarray) -> np.ndarray:
+    size = np.mean(np.diag(gram))
+    return gram * (in_range(size) / size) if size > 0 else in_range(size) * np.eye(len(gram))
 
 
 @functools.cache
