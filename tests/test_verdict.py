@@ -108,3 +108,48 @@ def test_divergence_comes_with_its_interval():
 def test_without_probes_only_the_error_is_judged():
     findings = verdict.judge({"step": np.array([100]), "train_loss": np.zeros(1)}, FACTS, LIMITS)
     assert [finding.rule for finding in findings] == ["chance"]
+
+
+def networks(depth=5, n=6, **changed):
+    """Several sound networks at initialisation; `changed` replaces readings."""
+    plain = {
+        name: np.repeat(a[:1], n, axis=0) for name, a in readings(depth).items() if name[-4:] not in ("_low", "high")
+    }
+    return plain | {"act_low": np.full(depth, -1.0), "act_high": np.full(depth, 1.0)} | changed
+
+
+def test_a_rule_over_depth_fails_where_its_whole_interval_is_out_of_bounds():
+    scatter = np.exp(np.random.default_rng(0).normal(size=(6, 1)))
+    fading = 0.4 * np.array([1, 0.6, 0.4, 0.25, 0.15]) * np.ones((6, 1))
+    sure = verdict.judge_start(networks(act_std=fading), LIMITS)[0]
+    unsure = verdict.judge_start(networks(act_std=fading * scatter ** np.arange(5)), LIMITS)[0]
+    assert (sure.level, unsure.level) == ("FAIL", "WARN")
+    assert "in 6 networks" in sure.sentence
+    assert verdict.calls_for_remedy([sure])
+    assert not verdict.calls_for_remedy([unsure])
+    assert verdict.sentence([sure], "Try this.").endswith(" Try this.")
+
+
+@pytest.mark.parametrize(
+    ("rule", "changed"),
+    [
+        ("alike", {"act_cosine_mean": np.full((6, 5), 0.999)}),
+        ("dead", {"act_dead": np.full((6, 5), 0.6), "act_dead_expected": np.full(5, 0.3)}),
+        ("spectrum", {"jacobian_total_sv_quantile": np.tile([0, 0, 0, 0.1, 0.2, 1, 20, 30, 40.0], (6, 1))}),
+        ("spectrum", {"jacobian_total_sv_quantile": np.tile([0, 0, 0, 0, 0, 1, 20, 30, 40.0], (6, 1))}),
+    ],
+)
+def test_what_else_is_looked_at_before_training(rule, changed):
+    found = verdict.judge_start(networks(**changed), LIMITS)
+    assert [finding.rule for finding in found if finding.level == "WARN"] == [rule]
+    halved = {name: value / 10 if name != "act_dead_expected" else value for name, value in changed.items()}
+    if rule != "spectrum":
+        assert verdict.judge_start(networks(**halved), LIMITS)[0].level == "OK"
+
+
+@pytest.mark.parametrize(("ratio", "words"), [(0.2, "lower the rate"), (1e-9, "raise the rate"), (1e-3, None)])
+def test_the_last_update_beside_the_weights(ratio, words):
+    updates = np.array([[np.nan] * 6, [ratio] * 6])
+    level, rules, findings = judged(readings() | {"update_ratio": updates})
+    assert (level, rules & {"update"}) == (("WARN", {"update"}) if words else ("OK", set()))
+    assert words is None or words in findings[0].sentence

@@ -64,10 +64,11 @@ def _reach(found: "Inspection") -> str:
     from xinit.inspection import HORIZON
 
     reach = found.reach
-    products = f"{reach.products} layers" if reach.products < HORIZON else f"{HORIZON} layers and more"
-    correlation = "without end" if math.isinf(reach.correlation) else f"for {reach.correlation:.0f} layers (6 xi_c)"
+    layers = lambda n: f"{n} layer" if n == 1 else f"{n} layers"
+    products = layers(reach.products) if reach.products < HORIZON else f"{HORIZON} layers and more"
+    deep = f"for {layers(round(reach.correlation))} (6 xi_c)" if math.isfinite(reach.correlation) else "without end"
     words = f"trainable depth: signal and gradient stay within bounds for {products}"
-    return f"{words}, inputs can be told apart {correlation}"
+    return f"{words}, inputs can be told apart {deep}"
 
 
 def figure(found: "Inspection", title: str) -> "Figure":

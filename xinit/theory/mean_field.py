@@ -91,7 +91,7 @@ def q_star(activation: Activation, weight_variance: float, bias_variance: float,
     if abs(first) <= SAME * start:
         return start
     grid = Q_GRID[start < Q_GRID] if first > 0 else Q_GRID[start > Q_GRID][::-1]
-    turned = np.flatnonzero(change(grid) * first <= 0)
+    turned = np.flatnonzero(change(grid) * first <= 0) if grid.size else grid
     if not turned.size:
         return math.inf if first > 0 else 0.0
     before = grid[turned[0] - 1] if turned[0] else start

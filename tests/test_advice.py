@@ -1,0 +1,62 @@
+"""What theory advises keeps signal and gradient in bounds, in the products it is chosen by and in networks drawn."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from xinit import activations, cli, initializers, inspection
+from xinit.config import parse
+from xinit.theory.advice import change_over_depth, expected_dead, remedy
+
+FUNCTIONS = {name: getattr(activations, name)() for name in ("tanh", "softsign", "relu", "selu", "gelu", "hard_tanh")}
+GOOD, WITHIN = 2.0, 5.0
+
+
+def shape(depth, width=256):
+    return (1024, *[width] * depth, 9)
+
+
+@pytest.mark.parametrize("depth", [3, 12])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_remedy_keeps_both_products_within_bounds(name, depth):
+    functions, widths = (FUNCTIONS[name],) * depth, shape(depth)
+    words = remedy(widths, functions, 0.5, GOOD, WITHIN)
+    match = re.search(r'variance_scaling\(([\d.]+), "fan_(in|out|avg)", "(normal|uniform)"\)', words)
+    initializer = initializers.variance_scaling(float(match[1]), match[2], match[3])
+    laws = [initializer.law(*pair) for pair in itertools.pairwise(widths)]
+    assert words.startswith("Try kernel_init=nn.initializers.variance_scaling(")
+    assert change_over_depth(widths, functions, laws, 0.5).most <= WITHIN
+
+
+@pytest.mark.parametrize(("name", "words"), [("relu", "2.0, \"fan_in\", \"normal\") (scheme=he)"),
+                                             ("tanh", "1.0, \"fan_avg\", \"uniform\") (scheme=xavier)")])  # fmt: skip
+def test_the_plain_weights_come_first(name, words):
+    assert words in remedy(shape(3), (FUNCTIONS[name],) * 3, 0.5, GOOD, WITHIN)
+
+
+def test_sigmoid_has_no_remedy_but_another_activation():
+    words = remedy(shape(20), (activations.sigmoid(),) * 20, 0.5, GOOD, WITHIN)
+    assert words.startswith("No scaling of the weights keeps signal and gradient within x 5 over 20 sigmoid layers")
+    assert "Try activation=tanh with kernel_init=" in words
+
+
+def test_networks_drawn_as_advised_pass_where_those_before_failed():
+    small = ["data.valid=50", "data.test=50", "probe.examples=50", "width=64", "depth=8", "activation=softsign"]
+    configured = lambda *scheme: parse(cli.compose("train", [*small, *scheme]))
+    before = inspection.inspect_config(configured("scheme=standard"), 3)
+    advised = re.search(r"\((scheme=[^)]*)\)", before.remedy)[1].split()
+    after = inspection.inspect_config(configured(*advised), 3)
+    assert before.findings[0].level == "FAIL"
+    assert after.findings[0].level == "OK"
+    assert after.remedy is None
+
+
+def test_dead_units_to_expect_do_not_depend_on_the_size_of_the_inputs():
+    x = np.random.default_rng(0).normal(size=(40, 30)) + 1
+    functions = (activations.relu(),) * 8
+    dead = expected_dead(functions, x @ x.T)
+    np.testing.assert_array_equal(dead, expected_dead(functions, 100 * x @ x.T))
+    assert 0 <= dead[0] < dead[-1] < 0.5
+    assert expected_dead((activations.leaky_relu(0.1),), x @ x.T) == 0

@@ -1,0 +1,119 @@
+"""`python -m xinit.inspect`: prediction beside measurement, the verdict, and the exit code that guards a pipeline."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from xinit import cli, inspect, inspection, inspection_plots
+from xinit.config import parse
+from xinit.errors import InputError
+
+QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]
+
+
+def inspected(tmp_path, monkeypatch, capsys, *arguments):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["xinit.inspect", *QUICK, *arguments])
+    code = inspect.main()
+    return code, *capsys.readouterr()
+
+
+def configured(*overrides):
+    return parse(cli.compose("train", ["data.valid=50", "data.test=50", "probe.examples=50", *overrides]))
+
+
+HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (scheme=he)'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["scheme=he", "activation=relu", "depth=30"], cli.DONE, ["the gradient keeps its size over depth"]),
+        (["scheme=xavier", "activation=relu", "depth=50"], cli.FAILED, ["the signal vanishes", f"Try {HE}"]),
+        (
+            ["scheme=standard", "activation=sigmoid"], cli.FAILED,
+            ["the gradient vanishes over depth", "No scaling of the weights keeps", "Try activation=tanh with"],
+        ),
+        (["scheme=xavier", "depth=8"], cli.DONE, ["WARN", "the signal fades"]),
+        (["scheme=xavier", "depth=8", "strict=true"], cli.WARNED, ["WARN"]),
+        (["scheme=he", "scheme.gain=1.0e+9", "activation=relu"], cli.FAILED, ["zero or not finite", f"Try {HE}"]),
+    ],
+)  # fmt: skip
+def test_the_verdict_and_the_exit_code(tmp_path, monkeypatch, capsys, arguments, code, words):
+    came, out, errors = inspected(tmp_path, monkeypatch, capsys, *arguments)
+    assert came == code, out
+    assert all(word in out.replace("\n", " ") for word in words), out
+    assert errors == ""
+    (folder,) = (tmp_path / "runs" / "inspections").iterdir()
+    assert json.loads((folder / "inspection.json").read_text())["verdict"].partition(":")[0] in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["depth=1"], "depth is 1; a slope over depth needs at least 2 hidden layers"),
+        (["seeds=1"], "seeds is 1; it must be a whole number, at least 2"),
+        (["scheme=hee"], "did you mean he?"),
+        (["dept=3"], "Unknown setting dept; did you mean depth?"),
+        (["scheme=custom", "scheme.fn=nobody.there:init"], "there is no module 'nobody.there'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, capsys, arguments, words):
+    code, out, errors = inspected(tmp_path, monkeypatch, capsys, *arguments)
+    assert (code, out) == (cli.BAD_INPUT, "")
+    assert errors.startswith("xinit: ")
+    assert words in errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_inputs_that_are_not_finite_are_refused(monkeypatch):
+    config = configured("depth=2", "width=8", "data=synthetic")
+    planned, data = inspection.prepare(config)
+    data["probe"] = data["probe"]._replace(x=data["probe"].x.at[0, 0].set(np.nan))
+    with pytest.raises(InputError, match="infinite or not numbers"):
+        inspection.examples(planned.problem, data)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return inspection.inspect_config(configured("depth=6", "width=64", "scheme=xavier", "profile=grow"), 8)
+
+
+def test_prediction_and_measurement_agree_and_a_planted_error_shows(found):
+    for name in ("pre_second", "act_second", "grad_pre_second", "act_slope"):
+        assert np.nanmax(np.abs(found.scores[name])) < 5, name
+    halved = found.prediction._replace(values={name: v / 2 for name, v in found.prediction.values.items()})
+    assert inspection._score(halved, "act_second", found.measured["act_second"]).min() > 5
+
+
+def test_the_table_has_a_row_a_layer_and_the_figure_a_panel_a_quantity(found, tmp_path):
+    rows = inspection_plots.rows(found)
+    assert [row["layer"] for row in rows] == list("123456")
+    assert all("±" in row["act pred."] and "±" in row["act meas."] and row["act z"] for row in rows)
+    assert [len(axes.lines) > 0 for axes in inspection_plots.figure(found, "title").axes] == [True] * 6
+    inspection_plots.write(tmp_path / "there", found, "title", draw=True)
+    import xarray
+
+    with xarray.open_dataset(tmp_path / "there" / "inspection.nc", engine="h5netcdf") as dataset:
+        assert dict(dataset.sizes) == {"layer": 6, "weight": 7, "jacobian": 5, "seed": 8}
+        assert bool((dataset.act_second_low < dataset.act_second_high).all())
+
+
+def test_weights_that_are_not_random_are_measured_only():
+    found = inspection.inspect_config(configured("depth=3", "width=16", "scheme=constant"), 2)
+    assert found.prediction.void == "the weights are not random"
+    assert found.reach is None
+    assert inspection_plots.rows(found)[0]["act pred."] == ""
+
+
+def test_a_scheme_without_a_law_is_predicted_from_what_it_draws():
+    config = configured("depth=3", "width=64", "scheme=custom", "scheme.fn=jax.nn.initializers:he_normal",
+                        "scheme.kwargs={}", "activation=relu")  # fmt: skip
+    found = inspection.inspect_config(config, 4)
+    assert found.source == "as drawn: the scheme states none"
+    assert np.nanmax(np.abs(found.scores["act_second"])) < 5
+    assert inspection.predict_config(config).values["act_second"] == pytest.approx(
+        found.prediction.values["act_second"], rel=0.1
+    )
