@@ -4,6 +4,9 @@
     readings = xinit.run(scheme="xavier", depth=5, width=256)   # train one network: an xarray.Dataset
     readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5)   # many, together
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
+    print(xinit.probe(model, (x, y)))   # your own Flax model, layer by layer
+    model = xinit.initialize(model, "he", jax.random.key(0))
+    print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
 
 `python -m xinit.train --help` lists the settings.
 """
@@ -19,11 +22,16 @@ if TYPE_CHECKING:
 
     import xarray
 
+    from xinit.foreign import initialize, probe
+    from xinit.laws import verify_initializer
+    from xinit.theory import Prediction
+
 __version__ = "0.1.0"
-__all__ = ["InputError", "open", "run", "sweep"]
+__all__ = ["InputError", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer"]
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
-_MODULES = ("activations", "initializers", "model", "probes", "profiles", "record", "schemes", "verdict")
+_MODULES = ("activations", "initializers", "laws", "model", "probes", "profiles", "record", "schemes", "verdict")
+_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "laws"}  # and the module of each
 
 
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
@@ -69,6 +77,22 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     return open(sweeps.write(outcomes))
 
 
+def predict(**settings: Any) -> "Prediction":
+    """What theory says of a network before it is drawn: every layer's second moments with their intervals, and more.
+
+        xinit.predict(scheme="he", activation="relu", depth=30).values["act_second"]
+
+    Args:
+      settings: as in `run`; nothing is trained.
+
+    Raises:
+      InputError: as `run`, and where the activation has no finite moments.
+    """
+    from xinit import cli, config, inspection
+
+    return inspection.predict_config(config.parse(cli.compose("train", cli.overrides_from(settings))))
+
+
 def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`."""
     import pathlib
@@ -82,8 +106,10 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"xinit.{name}")
+    if name in _FUNCTIONS:
+        return getattr(importlib.import_module(f"xinit.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'xinit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+    return sorted([*globals(), *_MODULES, *_FUNCTIONS])
