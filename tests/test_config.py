@@ -87,7 +87,7 @@ def test_identity_leaves_out_what_changes_no_result():
 
 
 BAD = {  # overrides -> words of the message: what was wrong, what came, what is allowed
-    "scheme=xaviar": "Unknown scheme 'xaviar'; did you mean xavier? Allowed: constant, custom, fan_in",
+    "scheme=xaviar": "Unknown scheme 'xaviar'; did you mean xavier? Allowed: constant, critical, custom, fan_in",
     "+scheme=xaviar": "Unknown scheme 'xaviar'; did you mean xavier?",
     "activation=tahn": "Unknown activation 'tahn'; did you mean tanh? Allowed: gelu",
     "activation.fn=tahn": "Unknown activation 'tahn'; did you mean tanh?",

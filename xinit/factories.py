@@ -59,7 +59,9 @@ def call_with_options(function: Callable, options: Mapping[str, Any], path: str,
 
 
 def _public_functions(module: types.ModuleType) -> dict[str, Callable]:
-    own = lambda name, f: inspect.isfunction(f) and f.__module__ == module.__name__ and not name.startswith("_")
+    """Those of the module's own, or for a package those that it takes from its modules."""
+    inside = lambda f: f"{f.__module__}.".startswith(f"{module.__name__}.")
+    own = lambda name, f: inspect.isfunction(f) and inside(f) and not name.startswith("_")
     return {name: f for name, f in vars(module).items() if own(name, f)}
 
 

@@ -1,11 +1,4 @@
-"""Schemes: the weights of a whole network.
-
-A scheme is `(key, widths, activations, hyper, batch) -> (Params, lr_scale)`: `widths` runs from inputs to classes,
-`hyper["gain"]` multiplies every kernel and may be traced, `batch` is (x_BI, y_B) for those that look at data, and
-`lr_scale` (one number a layer) multiplies the learning rate. An initialiser of one kernel becomes a scheme through
-`layerwise`, so most schemes are just a factory in `initializers` and a YAML file in `conf/scheme`. A scheme that can
-say beforehand how its weights are distributed carries `law(widths, activations) -> one Law a layer` (gain 1).
-"""
+"""What a scheme is, and how one is made from initialisers of single kernels or from a user's function."""
 
 import inspect
 import itertools
@@ -16,7 +9,6 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import Initializer
 
-from xinit import initializers
 from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.initializers import Law
@@ -24,9 +16,8 @@ from xinit.model import Params, make_params
 
 Hyper = Mapping[str, Array]
 Scheme = Callable[[Array, Sequence[int], Sequence[Activation], Hyper, tuple[Array, Array]], tuple[Params, Array]]
-
-
 Laws = tuple[Law, ...]
+LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
 
 
 def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
@@ -39,16 +30,25 @@ def layer_keys(key: Array, n_layers: int) -> Array:
     return jax.random.split(key, n_layers)
 
 
-def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer]) -> Scheme:
-    """The scheme whose layer l (from 0) has kernel gain x choose(l, activations)(key_l, (I, O)), and zero biases."""
+def unscaled(widths: Sequence[int]) -> Sequence[float]:
+    """The same learning rate for every layer."""
+    return [1.0] * (len(widths) - 1)
+
+
+def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer], lr_scale: LrScale = unscaled) -> Scheme:
+    """The scheme whose layer l (from 0) has kernel gain x choose(l, activations)(key_l, (I, O)).
+
+    Biases are normal with the variance that the initialiser's law gives them: 0, but for `critical`.
+    """
 
     def scheme(key, widths, activations, hyper, batch):
         shapes = list(itertools.pairwise(widths))
-        keys = layer_keys(key, len(shapes))
-        kernels = [
-            hyper["gain"] * choose(l, activations)(keys[l], shape, jnp.float32) for l, shape in enumerate(shapes)
-        ]
-        return make_params(kernels, [jnp.zeros(o) for _, o in shapes]), jnp.ones(len(shapes))
+        kernels, biases = [], []
+        for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
+            initializer = choose(l, activations)
+            kernels.append(hyper["gain"] * initializer(key_l, shape, jnp.float32))
+            biases.append(_bias(initializer, key_l, shape))
+        return make_params(kernels, biases), jnp.array(lr_scale(widths), jnp.float32)
 
     def law(widths, activations):
         chosen = [choose(l, activations) for l in range(len(widths) - 1)]
@@ -60,32 +60,14 @@ def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer]) -> Sch
     return scheme
 
 
+def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Array:
+    variance = initializer.law(*shape).bias_variance if hasattr(initializer, "law") else 0.0
+    return variance**0.5 * jax.random.normal(jax.random.fold_in(key, 0), shape[1:]) if variance else jnp.zeros(shape[1])
+
+
 def layerwise(initializer: Initializer) -> Scheme:
     """The scheme that draws every kernel with the same initialiser: `per_layer` with one choice."""
     return per_layer(lambda l, activations: initializer)
-
-
-def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "normal") -> Scheme:
-    """(1 + a^2) n Var W / 2 = 1 (He et al. 2015, eq. 15), a the rectifier's negative slope.
-
-    With `negative_slope="activation"`, a is that of the activation in front of the layer (the first layer takes the
-    first activation's); an activation that is no rectifier raises InputError.
-    """
-    if isinstance(negative_slope, str) and negative_slope != "activation":
-        raise InputError(f"scheme.negative_slope is {negative_slope!r}; it must be a number or `activation`.")
-    if negative_slope != "activation":
-        return layerwise(initializers.he(fan, negative_slope, distribution))
-
-    def choose(l, activations):
-        activation = activations[max(l - 1, 0)]
-        if activation.negative_slope is None:
-            raise InputError(
-                f"scheme he with negative_slope=activation needs a rectifier, but the activation is {activation.name}; "
-                "use relu or leaky_relu, or give scheme.negative_slope as a number."
-            )
-        return initializers.he(fan, activation.negative_slope, distribution)
-
-    return per_layer(choose)
 
 
 def from_function(function: Callable) -> Scheme:

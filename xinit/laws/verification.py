@@ -1,0 +1,159 @@
+"""`verify_initializer`: an initialiser against its law, and the report."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+
+from xinit.errors import InputError
+from xinit.initializers import DISTRIBUTIONS, Law
+from xinit.laws.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
+from xinit.laws.formulas import explained, recognised
+
+SHAPES = ((256, 256), (512, 128), (96, 640))  # the fans far apart, so that a wrong one shows
+FEWEST = 1000  # weights: with fewer little can be told, and errors are not nearly normal
+
+Stated = Law | float | Initializer | Callable[[int, int], Law | float]
+LawOfFans = Callable[[int, int], Law]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What came of `verify_initializer`: the checks, and `found`, what formula the variance follows in fact, or ""."""
+
+    checks: tuple[Check, ...]
+    found: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether all checks passed."""
+        return all(check.passed for check in self.checks)
+
+    def __str__(self) -> str:
+        failed = [check.name for check in self.checks if not check.passed]
+        head = f"FAIL: {', '.join(failed)}" if failed else f"OK: {', '.join(check.name for check in self.checks)}"
+        width = max(len(check.name) for check in self.checks)
+        lines = [f"  {'  ' if one.passed else '! '}{one.name:<{width}}  {one.sentence}" for one in self.checks]
+        return "\n".join([head, *lines, *([self.found] if self.found else [])])
+
+
+def verify_initializer(
+    fn: Initializer,
+    law: Stated | None = None,
+    *,
+    shapes: Sequence[Sequence[int]] = SHAPES,
+    dtypes: Sequence[Any] = (jnp.float32, jnp.bfloat16),
+    seed: int = 0,
+) -> Verification:
+    """Test a function `(key, shape, dtype) -> Array` against the law it is meant to keep.
+
+        print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))
+        assert xinit.verify_initializer(my_init, xinit.initializers.he()).ok
+
+    Tested: shape and precision; finite values; equal weights from equal keys, unrelated ones from a key, its splits and
+    the next seed; E W = 0; E W^2, its error from the sample's kurtosis; bounds and, by Kolmogorov & Smirnov, the
+    distribution; the structure, which for independent weights is the mean squared cosine between units. Each is tested
+    at every shape and precision, and the worst is reported. A sound initialiser fails one of them, at one shape, with a
+    probability below one in a million.
+
+    Args:
+      fn: the initialiser.
+      law: what it promises: a number (Var W), a `Law`, a function of (fan_in, fan_out) to either, or an initialiser
+        that has one. By default fn's own, `fn.law`; without any, only what every random initialiser owes is tested.
+      shapes: of at least 1,000 weights, the last two axes (inputs, outputs), any others the places of a window.
+      dtypes: precisions to ask for.
+      seed: of the keys.
+
+    Returns:
+      A `Verification`: `.ok`, `.checks`, `.found`, and the report as its text.
+
+    Raises:
+      InputError: fn cannot be called; a law or a shape that makes no sense.
+    """
+    if not callable(fn):
+        raise InputError(f"fn is {fn!r}; it must be a function (key, shape, dtype).")
+    shapes, dtypes = [_checked(shape) for shape in shapes], list(dtypes)
+    if not shapes or not dtypes:
+        raise InputError(f"shapes is {shapes} and dtypes {dtypes}; each must have at least one entry.")
+    stated = _stated(getattr(fn, "law", None) if law is None else law)
+    results: list[tuple[str, Result]] = []
+    samples = []
+    for dtype in dtypes:
+        for shape in shapes:
+            sample, owed = _drawn(fn, shape, dtype, seed)
+            results += owed
+            if sample is not None:
+                samples.append(sample)
+                results += _tested(sample, stated and stated(*sample.fans))
+    checks = _worst(results)
+    in_doubt = stated is None or any(check.name == "variance" and not check.passed for check in checks)
+    found = (explained if in_doubt else recognised)(samples) if samples else ""
+    return Verification(checks, found)
+
+
+def _checked(shape: Sequence[int]) -> tuple[int, ...]:
+    if len(shape) < 2 or math.prod(shape) < FEWEST:
+        raise InputError(f"A shape is {tuple(shape)}; it must have inputs, outputs and at least {FEWEST:,} weights.")
+    return tuple(shape)
+
+
+def _stated(law: Stated | None) -> LawOfFans | None:
+    """The law as a function of the fans."""
+    law = getattr(law, "law", law)
+    if law is None:
+        return None
+    if not callable(law) and not isinstance(law, Law | int | float):
+        raise InputError(f"law is {law!r}; it must be a number, a Law, or a function of (fan_in, fan_out) to either.")
+
+    def at(fan_in: int, fan_out: int) -> Law:
+        value = law(fan_in, fan_out) if callable(law) else law
+        return _sensible(value if isinstance(value, Law) else Law(float(value)))
+
+    return at
+
+
+def _sensible(law: Law) -> Law:
+    if not 0 <= law.variance < math.inf:
+        raise InputError(f"The law's variance is {law.variance}; it must be finite and at least 0.")
+    if law.structure not in STRUCTURES:
+        raise InputError(f"The law's structure is {law.structure!r}; it must be one of {', '.join(STRUCTURES)}.")
+    if law.distribution not in (None, *DISTRIBUTIONS):
+        allowed = ", ".join(DISTRIBUTIONS)
+        raise InputError(f"The law's distribution is {law.distribution!r}; it must be None or one of {allowed}.")
+    return law
+
+
+def _drawn(
+    fn: Initializer, shape: tuple[int, ...], dtype: Any, seed: int
+) -> tuple[Sample | None, list[tuple[str, Result]]]:
+    """A sample, None where nothing more can be tested, and the checks on the way to it."""
+    key = jax.random.key(seed)
+    keys = key, key, *jax.random.split(key), jax.random.key(seed + 1)
+    try:
+        sample = Sample(shape, dtype, tuple(fn(one, shape, dtype) for one in keys))
+    except Exception as error:  # whatever the function does
+        asked = f"(key, {shape}, {jnp.dtype(dtype)})"
+        return None, [("call", (math.inf, f"called with {asked} it raised {type(error).__name__}: {error}"))]
+    results = []
+    for name, check in OWED.items():
+        results.append((name, check(sample)))
+        if results[-1][1][0] > 1:
+            return None, results
+    return sample, results
+
+
+def _tested(sample: Sample, law: Law | None) -> list[tuple[str, Result]]:
+    place = f", at {sample.shape} in {jnp.dtype(sample.dtype)}"
+    results = [(name, check(sample, law)) for name, check in CHECKS.items()]
+    return [(name, (found[0], found[1] + place)) for name, found in results if found is not None]
+
+
+def _worst(results: Sequence[tuple[str, Result]]) -> tuple[Check, ...]:
+    """One check a name: of all shapes and precisions, the one that came nearest to its limit or passed it furthest."""
+    names = dict.fromkeys(name for name, _ in results)
+    worst = {name: max((found for own, found in results if own == name), key=lambda found: found[0]) for name in names}
+    return tuple(Check(name, share <= 1, f"{sentence}.") for name, (share, sentence) in worst.items())

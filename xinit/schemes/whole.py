@@ -1,0 +1,127 @@
+"""Schemes that look at the whole network: its data, its pairs of units, its widths."""
+
+import itertools
+from collections.abc import Callable
+
+import jax.numpy as jnp
+from jax.nn.initializers import Initializer
+
+from xinit.activations import Activation
+from xinit.errors import InputError
+from xinit.initializers import Law, independent, lawful, orthogonal, variance_scaling
+from xinit.model import make_params
+from xinit.schemes.contract import Scheme, layer_keys, per_layer, unscaled
+
+
+def lsuv() -> Scheme:
+    """Orthonormal weights, then layer by layer W <- W / std(z) on the batch: Var z = 1 (Mishkin & Matas 2015).
+
+    One number a layer, over batch x units, the logits' layer included. The authors repeat this on further mini-batches
+    until abs(Var z - 1) < 0.1; on one batch, z being linear in W, the first division ends it. A layer that is silent on
+    the whole batch keeps its orthonormal weights. `gain` multiplies the finished kernels.
+
+    Reference: Mishkin & Matas, "All you need is a good init", 2015, Algorithm 1.
+    """
+    draw = orthogonal()
+
+    def scheme(key, widths, activations, hyper, batch):
+        shapes, h, kernels = list(itertools.pairwise(widths)), batch[0], []
+        for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
+            kernel = draw(key_l, shape, jnp.float32)
+            z = jnp.matmul(h, kernel, precision="highest")
+            std = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
+            kernels.append(kernel / std)
+            if l < len(activations):
+                h = activations[l].function(z / std)
+        gained = [hyper["gain"] * kernel for kernel in kernels]
+        return make_params(gained, [jnp.zeros(o) for _, o in shapes]), jnp.array(unscaled(widths))
+
+    return scheme
+
+
+def looks_linear() -> Scheme:
+    """Mirrored blocks of an orthonormal W0: a rectifier network that computes a linear map (Balduzzi et al. 2017).
+
+    First layer [W0, -W0], hidden layers [[W0, -W0], [-W0, W0]], last layer [[W0], [-W0]]. Hidden units come in pairs
+    z and -z, and f(z) - f(-z) = (1 + a) z for a rectifier of negative slope a, so W0 is divided by 1 + a behind it. W0
+    has half the rows and columns on every side that is hidden: with equal widths all singular values of the network
+    from its first hidden layer to its last are 1, at any depth. The first layer keeps all of the input if it has at
+    least twice as many units, else a random projection of it; the last reads a random projection off.
+
+    Raises:
+      InputError: when weights are drawn, an activation that is no rectifier, or a hidden layer of odd width.
+    """
+
+    def choose(l, activations):
+        slopes = [_negative_slope(activation) for activation in activations]
+        behind = 1 + slopes[l - 1] if l else 1.0
+        return _mirrored(inputs=l > 0, outputs=l < len(activations), scale=1 / behind)
+
+    return per_layer(choose)
+
+
+def _negative_slope(activation: Activation) -> float:
+    if activation.negative_slope is None:
+        raise InputError(
+            f"scheme looks_linear needs f(z) - f(-z) proportional to z, but the activation is {activation.name}; use "
+            "relu or leaky_relu."
+        )
+    return activation.negative_slope
+
+
+def _mirrored(inputs: bool, outputs: bool, scale: float) -> Initializer:
+    """scale x W0 with its negative beside it: `inputs` come in pairs, `outputs` come in pairs, or both."""
+    block = orthogonal()
+    signs = jnp.array([[1.0, -1.0], [-1.0, 1.0]])[: 1 + inputs, : 1 + outputs]
+
+    def block_shape(n_in, n_out):
+        for n, paired in ((n_in, inputs), (n_out, outputs)):
+            if paired and n % 2:
+                raise InputError(f"scheme looks_linear pairs hidden units, but a layer has {n}; give even widths.")
+        return n_in // (1 + inputs), n_out // (1 + outputs)
+
+    draw = lambda key, shape, dtype: scale * jnp.kron(signs.astype(dtype), block(key, block_shape(*shape), dtype))
+    law = lambda i, o: Law(scale**2 * block.law(*block_shape(i, o)).variance, structure="mirrored")
+    return lawful(draw, law)
+
+
+# Learning rates of the first, the hidden and the last layers at fans (i, o), base width n: Yang et al. 2022, Table 3.
+LR_FACTORS: dict[str, tuple[Callable[[int, int, int], float], ...]] = {
+    "sgd": (lambda i, o, n: o / n, lambda i, o, n: 1.0, lambda i, o, n: n / i),
+    "adam": (lambda i, o, n: 1.0, lambda i, o, n: n / i, lambda i, o, n: n / i),
+}
+
+
+def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
+    """muP: activations and their updates keep their size as the network is widened, and so does the best learning rate.
+
+    W normal, Var W = 1/n_in, in the last layer base_width/n_in^2, and learning rates times (Yang et al. 2022, Table 3)
+
+      sgd, momentum:  first n_out/base_width   hidden 1                last base_width/n_in
+      adam:           first 1                  hidden base_width/n_in  last base_width/n_in
+
+    At the base width this is `lecun` with one learning rate. Table 3 leaves constants free: for relu take gain sqrt(2).
+    Biases share the factor of their layer's kernel, where Table 3 gives them the first layer's.
+
+    Args:
+      base_width: the hidden width at which the learning rate was chosen.
+      optimizer: "sgd", for momentum too, or "adam": what the network is trained with.
+
+    Raises:
+      InputError: a base width below 1, another optimizer.
+    """
+    if base_width < 1 or optimizer not in LR_FACTORS:
+        raise InputError(
+            f"scheme mup has base_width {base_width} and optimizer {optimizer!r}; they must be at least 1, and one of "
+            f"{', '.join(LR_FACTORS)}."
+        )
+    hidden = variance_scaling(1.0, "in", "normal")
+    last = independent(lambda i, o: base_width / i**2, "normal")
+
+    def lr_scale(widths):
+        shapes = list(itertools.pairwise(widths))
+        first, middle, end = LR_FACTORS[optimizer]
+        factors = [first, *[middle] * (len(shapes) - 2), end][-len(shapes) :]
+        return [factor(*shape, base_width) for factor, shape in zip(factors, shapes, strict=True)]
+
+    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale)
