@@ -26,7 +26,7 @@ PANELS = (  # name, title, logarithmic; second moments are shown as their roots
     ("act_slope", "mean slope, share of its maximum", False),
 )
 SCORED = (("act_second", "activations", "o"), ("grad_pre_second", "dL/dz", "s"), ("act_cosine", "cosine", "^"))
-TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.2e}"))
+TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 AXES = {"grad_w_second": "weight", "jacobian_sv_mean": "jacobian"}  # of the others: layer
 
 
@@ -39,8 +39,8 @@ def rows(found: "Inspection") -> list[dict[str, str]]:
             row[f"{heading} pred."] = _with_percent(*(values[l] for values in _predicted(found, name)), form)
             row[f"{heading} meas."] = _with_percent(*(values[l] for values in _measured(found, name)), form)
             row[f"{heading} z"] = _number(found.scores[name][l], "{:+.1f}")
-        row["cosine pred."] = _number(found.prediction.values["act_cosine"][l], "{:.3f}")
-        row["cosine meas."] = _number(_measured(found, "act_cosine")[0][l], "{:.3f}")
+        row["cosine"] = _number(found.prediction.values["act_cosine"][l], "{:.3f}")
+        row["measured"] = _number(_measured(found, "act_cosine")[0][l], "{:.3f}")
         table.append(row)
     return table
 
