@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+import xinit
 from xinit import cli, inspect, inspection, inspection_plots
 from xinit.config import parse
 from xinit.errors import InputError
@@ -99,6 +100,12 @@ def test_the_table_has_a_row_a_layer_and_the_figure_a_panel_a_quantity(found, tm
     with xarray.open_dataset(tmp_path / "there" / "inspection.nc", engine="h5netcdf") as dataset:
         assert dict(dataset.sizes) == {"layer": 6, "weight": 7, "jacobian": 5, "seed": 8}
         assert bool((dataset.act_second_low < dataset.act_second_high).all())
+
+
+def test_a_prediction_from_python_is_that_of_the_inspection(found):
+    data = {"valid": 50, "test": 50}
+    alone = xinit.predict(depth=6, width=64, scheme="xavier", profile="grow", data=data, probe={"examples": 50})
+    np.testing.assert_array_equal(alone.values["grad_w_second"], found.prediction.values["grad_w_second"])
 
 
 def test_weights_that_are_not_random_are_measured_only():
