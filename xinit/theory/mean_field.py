@@ -156,7 +156,7 @@ def phase(activation: Activation, weight_variance: float, bias_variance: float =
             "first above 0, the second at least 0."
         )
     settled = q_star(activation, weight_variance, bias_variance, start)
-    q = np.clip(settled, Q_GRID[0], Q_GRID[-1])  # at 0 and infinity, the moments' limits
+    q = float(in_range(settled))  # at 0 and infinity, the moments' limits
     m = moments(activation, q)
     chi = float(weight_variance * m.slope_second)
     cosine = c_star(activation, weight_variance, bias_variance, q) if 0 < settled < math.inf else 1.0
@@ -177,21 +177,25 @@ def edge_of_chaos(activation: Activation, q: float) -> Edge:
 
     `bias_variance` is negative where no biases reach it, as for sigmoid below q = 45.6.
     """
-    m = moments(activation, q)
-    weight_variance = float(1 / m.slope_second)
-    bias_variance = float(q - weight_variance * m.second)
-    return Edge(float(q), weight_variance, 0.0 if abs(bias_variance) < SAME * q else bias_variance)
+    weight_variance, bias_variance = _edge(activation, q)
+    return Edge(float(q), float(weight_variance), float(bias_variance))
 
 
 def edge_at(activation: Activation, bias_variance: float) -> Edge | None:
     """The point of the edge with the given variance of the biases, at the least q; None where there is none."""
-    excess = lambda q: edge_of_chaos(activation, q).bias_variance - bias_variance
+    excess = lambda q: _edge(activation, q)[1] - bias_variance
     grid = Q_GRID[(Q_GRID > 1e-6) & (Q_GRID < 1e6)]
-    values = np.array([excess(q) for q in grid])
+    values = excess(grid)
     crossed = np.flatnonzero(values[:-1] * values[1:] < 0)
     if not crossed.size:
         return None
     return edge_of_chaos(activation, brentq(excess, grid[crossed[0]], grid[crossed[0] + 1], xtol=1e-15, rtol=1e-13))
+
+
+def _edge(activation: Activation, q: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    m = moments(activation, q)
+    bias_variance = q - m.second / m.slope_second
+    return 1 / m.slope_second, np.where(np.abs(bias_variance) < SAME * q, 0.0, bias_variance)
 
 
 class Walk(NamedTuple):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from xinit.activations import FLAT, Activation
 from xinit.initializers import Law
@@ -19,7 +20,6 @@ from xinit.theory.spectra import mean_singular_value
 
 DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
 DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
-NORMAL_95 = 1.959964
 BETWEEN_EXAMPLES = ("act_cosine", "grad_w_second", "act_dead")  # what needs more than each example's own moments
 
 
@@ -41,10 +41,10 @@ class Prediction(NamedTuple):
     excess: dict[str, np.ndarray]
     void: str = ""
 
-    def interval(self, name: str, networks: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Where 95 % of the means over so many networks lie; log-normal, as products of many factors are."""
+    def interval(self, name: str, networks: int = 1, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Where this share of the means over so many networks lies; log-normal, as products of many factors are."""
         log_variance = np.log1p(self.spread[name] ** 2 / networks)
-        middle, reach = -log_variance / 2, NORMAL_95 * np.sqrt(log_variance)
+        middle, reach = -log_variance / 2, ndtri((1 + level) / 2) * np.sqrt(log_variance)
         low, high = np.exp(middle - reach), (1 + self.excess[name]) * np.exp(middle + reach)
         return self.values[name] * low, self.values[name] * high
 

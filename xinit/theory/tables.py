@@ -1,0 +1,241 @@
+"""What theory says of an activation, in rows for tables and in sentences."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from xinit.activations import Activation
+from xinit.theory.courses import ABSORBED, BOUND, COSINE, Course, best, edge_for, holds, on_every_q, reached
+from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, phase, q_map
+from xinit.theory.moments import moments
+
+EDGE_Q = (0.05, 0.1, 0.3, 0.5, 1.0, 2.0)
+ALIKE = 0.95  # a cosine at the last layer that is worth a sentence
+MISLED = 0.5  # and the products' share of the depth that the asymptotic scale allows
+TENDS = (1e-8, 2e-8)  # q at which the fall of a faint signal is compared with a power
+
+
+def moment_rows(activation: Activation) -> list[dict[str, str]]:
+    """Gaussian moments of f and f' at q = 1."""
+    m = moments(activation, 1.0)
+    found = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
+    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in found.items()}]  # + 0.0: no minus zero
+
+
+def gain_rows(activation: Activation) -> list[dict[str, str]]:
+    """Both gains at q = 1, and the phase that each leads to as the factor s_w of the weights, without biases."""
+    aims = "keeps the second moment of the pre-activations at 1", "normalises the activation about its mean"
+    rows = []
+    for name, aim, gain in zip(("1/sqrt(E f^2)", "1/std f"), aims, gains(activation), strict=True):
+        settled = phase(activation, gain**2)
+        rows.append(
+            {
+                "factor": name,
+                "value": f"{gain:.4f}",
+                "s_w^2": _five(gain**2),
+                "leads to q*": number(settled.q_star) + (" (repels)" if _repels(activation, gain**2, settled) else ""),
+                "chi_1 there": number(settled.chi_1),
+                "meant for": aim,
+            }
+        )
+    return rows
+
+
+def edge_rows(activation: Activation, biases: Sequence[float]) -> list[dict[str, str]]:
+    """The edge of chaos at some q*, and at some variances of the biases."""
+    if on_every_q(activation):
+        only = _edge_row(edge_of_chaos(activation, 1.0), "the only point: it keeps whatever variance it is given")
+        return [only | {"given": "any q*", "q*": "any"}]
+    edges = [edge_of_chaos(activation, q) for q in EDGE_Q]
+    rows = [_edge_row(edge, _remark(activation, edge)) for edge in edges]
+    for bias_variance in biases:
+        edge = edge_for(activation, bias_variance) or edge_at(activation, bias_variance)
+        if edge:
+            limit = "the limit of faint signals" if edge.q == 0 else ""
+            rows.append(_edge_row(edge, _remark(activation, edge) or limit) | {"given": f"s_b^2 = {bias_variance:g}"})
+        else:
+            rows.append(
+                {"given": f"s_b^2 = {bias_variance:g}", "verdict": "no point that a signal of variance 1 settles at"}
+            )
+    return rows
+
+
+def _edge_row(edge: Edge, remark: str) -> dict[str, str]:
+    cells = {"q*": f"{edge.q:.4g}", "s_w^2": _five(edge.weight_variance), "s_b^2": f"{edge.bias_variance:.4g}"}
+    return {"given": f"q* = {edge.q:g}"} | cells | {"verdict": remark}
+
+
+def _remark(activation: Activation, edge: Edge) -> str:
+    if edge.bias_variance < 0:
+        return "unreachable: E b^2 would be negative"
+    if not reached(activation, edge):
+        return "repels: a signal beside q* leaves it"
+    slope = _slope(activation, edge.q)
+    return f"in saturation: mean slope {slope:.2f} of its maximum" if slope < ABSORBED else ""
+
+
+def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
+    """One line for each of some weights: where they tend to, and what they do over the depth."""
+    return [
+        {
+            "weights": one.weights.name,
+            "s_w^2": _five(one.weights.weight_variance),
+            "s_b^2": f"{one.weights.bias_variance:g}",
+            "q*": number(one.phase.q_star),
+            "chi_1": number(one.phase.chi_1),
+            "6 xi_c": number(one.phase.trainable_depth),
+            **_products(one),
+            "cosine": f"{one.cosine:.3f}",
+            "slope": f"{one.slope:.2f}",
+        }
+        for one in courses
+    ]
+
+
+def _products(one: Course) -> dict[str, str]:
+    return {"signal x": number(one.signal), "gradient x": number(one.gradient), "layers": str(one.layers)}
+
+
+def course_note(depth: int) -> str:
+    """What the columns of `course_rows` mean."""
+    return (
+        f"From pre-activations of variance 1 in layer 1 to layer {depth}. signal x: std of the pre-activations there; "
+        f"gradient x: std of dL/dz in layer 1 over that in layer {depth}; layers: how many keep both within a factor "
+        f"{BOUND:g}; cosine: of two inputs that have {COSINE:g} in layer 1; slope: mean of |f'| over its maximum."
+    )
+
+
+def phase_rows(asked: Course) -> list[dict[str, str]]:
+    """All that is known of one point of the plane: where it tends to, and the products over a finite depth."""
+    settled = asked.phase
+    names = "q*", "chi_1", "c*", "xi_q", "xi_c", "xi_gradient", "6 xi_c"
+    cells = dict(zip(names, map(number, (*settled, settled.trainable_depth)), strict=True))
+    if not _settles(settled):
+        cells["c*"] = "-"
+    return [{"phase": settled.name} | cells | _products(asked)]
+
+
+def _settles(settled: Phase) -> bool:
+    return 0 < settled.q_star < math.inf
+
+
+def _repels(activation: Activation, weight_variance: float, settled: Phase) -> bool:
+    return _settles(settled) and not holds(activation, weight_variance, settled.q_star)
+
+
+def reach_sentences(activation: Activation, asked: Course, depth: int) -> list[str]:
+    """How deep a network of these weights may be: by the asymptotic scale, by the products, and why they differ."""
+    scale = asked.phase.trainable_depth
+    by_scale = "any depth (xi_c is infinite)" if math.isinf(scale) else f"{number(scale)} layers (6 xi_c)"
+    by_products = f"all {depth} layers" if asked.layers == depth else _layers(asked.layers)
+    longest = max(1, math.floor(min(scale, asked.layers)))
+    found = [
+        f"Longest trainable depth: {'at least ' if longest == depth else ''}{_layers(longest)}. The asymptotic scale "
+        f"allows {by_scale}, the products over a finite depth {by_products}."
+    ]
+    if asked.layers < MISLED * min(scale, depth):
+        found.append(
+            f"The asymptotic scale misleads: over {depth} layers, on the way to q* = {number(asked.phase.q_star)}, the "
+            f"signal changes by x {number(asked.signal)} and the gradient by x {number(asked.gradient)}"
+            f"{_power(activation, asked)}."
+        )
+    if not _settles(asked.phase):
+        fate = "dies out" if asked.phase.q_star == 0 else "grows without end"
+        found.append(
+            f"The signal {fate}: there is no c*, and xi_c says how differences between inputs change along with it; "
+            "their cosine may change more slowly."
+        )
+    return found
+
+
+def _power(activation: Activation, asked: Course) -> str:
+    """The law of a faint signal that a critical map lets fall: with q - q' = k q^p it is ((p - 1) k l)^(-1 / (p - 1)).
+
+    Nothing where there is no such power: the map is not critical, or its fall is beyond all powers.
+    """
+    if asked.phase.q_star != 0 or asked.phase.name != "critical":
+        return ""
+    q = np.array(TENDS)
+    fall = q - q_map(activation, *asked.weights[1:], q)
+    if np.any(fall < 1e-9 * q):
+        return ""
+    power = math.log2(fall[1] / fall[0])
+    factor = (power - 1) * fall[0] / q[0] ** power
+    exponent = 1 / (power - 1)
+    law = f"1 / ({factor:.2g} l)" if abs(exponent - 1) < 0.01 else f"({factor:.2g} l)^-{exponent:.2g}"
+    return f", since a critical map lets faint signals fall as q_l = {law}"
+
+
+def sentences(activation: Activation, courses: Sequence[Course], depth: int) -> list[str]:
+    """What to use for this activation over so many layers, and what to beware of."""
+    found = [_use(best(courses), depth)]
+    plain = [one for one in courses if one.weights.bias_variance == 0]
+    if best(courses) not in plain:
+        found.append(_without_biases(best(plain), depth))
+    found += _beware(activation, best(courses))
+    return found
+
+
+def _use(one: Course, depth: int) -> str:
+    w, b = one.weights[1:]
+    call = f'kernel_init=nn.initializers.variance_scaling({w:.4g}, "fan_in", "normal")'
+    call += f", bias_init=nn.initializers.normal({math.sqrt(b):.4g})" if b else ""
+    changes = f"the signal changes by x {number(one.signal)} and the gradient by x {number(one.gradient)}"
+    what = f"s_w^2 = {_five(w)}, s_b^2 = {b:g} ({one.weights.name})"
+    if one.layers >= depth:
+        return f"Use {what}: over {depth} layers {changes}. {call}"
+    return (
+        f"None of these keeps signal and gradient within x {BOUND:g} over {depth} layers. {what} does for "
+        f"{_layers(one.layers)}; over {depth} {changes}. {call}"
+    )
+
+
+def _without_biases(one: Course, depth: int) -> str:
+    layers = f"all {depth} layers" if one.layers >= depth else _layers(one.layers)
+    return (
+        f"Without biases s_w^2 = {_five(one.weights.weight_variance)} ({one.weights.name}) is best, and keeps both "
+        f"within x {BOUND:g} over {layers}."
+    )
+
+
+def _beware(activation: Activation, chosen: Course) -> list[str]:
+    found = []
+    if chosen.cosine > ALIKE:
+        found.append(f"Inputs of cosine {COSINE:g} in layer 1 end at {chosen.cosine:.3f}: hard to tell apart.")
+    mean = float(moments(activation, 1.0).mean)
+    if abs(mean) > 1e-6:
+        found.append(
+            f"The two factors differ because E f = {mean:.3g}: 1/std f is right only where the mean is taken out, as "
+            "batch normalisation does; else the next layer's pre-activations feel the whole second moment."
+        )
+    edge = edge_at(activation, 0.0)
+    if edge and _slope(activation, edge.q) < ABSORBED:
+        found.append(
+            f"chi_1 = 1 needs s_w^2 = {_five(edge.weight_variance)} and q* = {edge.q:.3g}, where the mean slope is "
+            f"{_slope(activation, edge.q):.2f} of its maximum: the units are saturated. Below it gradients shrink at "
+            "every layer, so take another activation for deep networks."
+        )
+    if _repels(activation, chosen.weights.weight_variance, chosen.phase):
+        found.append(
+            "These weights do not hold a signal: a little below q* it dies out, above it grows. Normalise, or use few "
+            "layers."
+        )
+    return found
+
+
+def number(value: float) -> str:
+    """Three digits."""
+    return "0" if value == 0 else f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.1e}"
+
+
+def _layers(n: int) -> str:
+    return f"{n} layer" + ("s" if n != 1 else "")
+
+
+def _five(value: float) -> str:
+    return f"{value:.5g}"
+
+
+def _slope(activation: Activation, q: float) -> float:
+    return float(moments(activation, q).slope_size) / activation.slope_max
