@@ -9,11 +9,11 @@ ARGS ?=
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-test: $(VENV)/installed lint  ## the suite, within ten minutes on two cores
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/installed lint  ## the suite, a worker on each core: within ten minutes on two
+	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 test-all: $(VENV)/installed lint  ## also what takes minutes
-	$(BIN)/python -m pytest -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope -m "slow or not slow" $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -11,7 +11,7 @@ from xinit import activations as functions
 from xinit.activations import Activation
 from xinit.initializers import Law, variance_scaling
 from xinit.theory.moments import in_range, kernels, moments
-from xinit.theory.prediction import dead_share
+from xinit.theory.prediction import dead_share, on_one_core
 
 SCALES = np.geomspace(1 / 8, 8, 241)  # of the weights' variance times a fan: steps of 1.8 %; 8 is far into saturation
 
@@ -127,6 +127,7 @@ def _scaled(widths: Sequence[int], activations: Sequence[Activation], input_seco
     )
 
 
+@on_one_core
 def expected_dead(activations: Sequence[Activation], gram: np.ndarray) -> np.ndarray:
     """(layer,) the share of a rectifier's units off on every example in a wide network without biases; nan for others.
 

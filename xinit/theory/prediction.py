@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from xinit.activations import FLAT, Activation
 from xinit.initializers import Law
@@ -49,6 +50,11 @@ class Prediction(NamedTuple):
         return self.values[name] * low, self.values[name] * high
 
 
+# Matrices of a few hundred examples are one core's work: several BLAS threads would wait for each other, for seconds.
+on_one_core = threadpool_limits.wrap(limits=1, user_api="blas")
+
+
+@on_one_core
 def predict(
     widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray, labels: np.ndarray
 ) -> Prediction:
