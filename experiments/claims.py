@@ -1,0 +1,177 @@
+"""Claims of a study, each checked against what was measured: PASS, FAIL or NOT RUN.
+
+A study lists its claims in YAML, with the fields of `Claim`, and hands over the metrics that its tier has measured. An
+interval must lie on the right side of the bound, not its middle alone; a claim about something that was not measured is
+NOT RUN, with the reason.
+"""
+
+import json
+import math
+import pathlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from xinit import cli
+from xinit.intervals import Interval
+
+TIERS = ("init", "cpu", "paper")  # the smallest first: a claim of one is checked in those after it too
+PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"
+
+
+class Measured(NamedTuple):
+    """A metric: its value, the ends of an interval for it, and the number n behind it; exact where there is none."""
+
+    value: float
+    low: float
+    high: float
+    n: int | None = None
+
+
+class NotRun(NamedTuple):
+    """Why a metric was not measured."""
+
+    why: str
+
+
+# By name, dots between its parts. A NotRun under the beginning of names stands for all of them.
+Metrics = Mapping[str, Measured | NotRun]
+
+
+def exact(value: float) -> Measured:
+    """A metric without scatter."""
+    return Measured(value, value, value)
+
+
+def over_runs(interval: Interval, scale: float = 1.0) -> Measured:
+    """A mean over n independent runs, times `scale`."""
+    return Measured(*(scale * float(part) for part in (interval.mean, interval.low, interval.high)), interval.n)
+
+
+# What an interval [low, high] must satisfy.
+DIRECTIONS: dict[str, Callable[[Measured, Any], bool]] = {
+    "above": lambda measured, bound: measured.low > bound,
+    "below": lambda measured, bound: measured.high < bound,
+    "within": lambda measured, bound: bound[0] < measured.low and measured.high < bound[1],
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of a study.
+
+    `bound` is a number, or [low, high] where `direction` is "within"; `reason` says why it is where it is. `tier` is
+    the smallest that measures `metric`. `published` is what a paper says, `deviation` what is known to differ from it.
+    `counterexample` are settings of the study under which the claim must FAIL: a claim that cannot fail says nothing.
+    """
+
+    id: str
+    statement: str
+    metric: str
+    direction: str
+    bound: float | list[float]
+    reason: str
+    tier: str
+    published: str | None = None
+    deviation: str | None = None
+    counterexample: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        is_range = isinstance(self.bound, list) and len(self.bound) == 2
+        if self.direction not in DIRECTIONS or self.tier not in TIERS or is_range != (self.direction == "within"):
+            raise ValueError(f"The claim {self.id} has an unknown direction or tier, or a bound that does not fit it.")
+
+
+class Checked(NamedTuple):
+    """A claim, its state, and what was measured or why nothing was."""
+
+    claim: Claim
+    state: str
+    found: Measured | NotRun
+
+
+def load(path: pathlib.Path) -> list[Claim]:
+    """The claims of a YAML file.
+
+    Raises:
+      ValueError: two of them share an id.
+    """
+    import yaml
+
+    claims = [Claim(**raw) for raw in yaml.safe_load(path.read_text())]
+    if len({claim.id for claim in claims}) < len(claims):
+        raise ValueError(f"Two claims of {path} share an id.")
+    return claims
+
+
+def check(claims: Sequence[Claim], metrics: Metrics, tier: str) -> list[Checked]:
+    """Every claim beside what the tier measured."""
+    return [_check(claim, metrics, tier) for claim in claims]
+
+
+def _check(claim: Claim, metrics: Metrics, tier: str) -> Checked:
+    if TIERS.index(claim.tier) > TIERS.index(tier):
+        return Checked(claim, NOT_RUN, NotRun(f"needs tier={claim.tier}"))
+    found = _look_up(metrics, claim.metric)
+    if isinstance(found, NotRun):
+        return Checked(claim, NOT_RUN, found)
+    holds = all(map(math.isfinite, found[:3])) and DIRECTIONS[claim.direction](found, claim.bound)
+    return Checked(claim, PASS if holds else FAIL, found)
+
+
+def _look_up(metrics: Metrics, name: str) -> Measured | NotRun:
+    """The metric of that name; or why it, or all that begin with a part of its name, were not measured."""
+    if name in metrics:
+        return metrics[name]
+    parts = name.split(".")
+    beginnings = (metrics.get(".".join(parts[:n])) for n in range(1, len(parts)))
+    reasons = (found for found in beginnings if isinstance(found, NotRun))
+    return next(reasons, NotRun("not among what these settings measure"))
+
+
+def exit_code(checked: Sequence[Checked]) -> int:
+    """4 where a claim fails, else 0."""
+    return cli.FAILED if any(one.state == FAIL for one in checked) else cli.DONE
+
+
+def number(value: float) -> str:
+    """Three digits, as every table prints them."""
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def rows(checked: Sequence[Checked]) -> list[dict[str, str]]:
+    """A line for each claim, for a table."""
+    return [
+        {
+            "claim": one.claim.id,
+            "state": one.state,
+            "measured": _measured(one.found),
+            "bound": _bound(one.claim),
+            "published": one.claim.published or "",
+        }
+        for one in checked
+    ]
+
+
+def _measured(found: Measured | NotRun) -> str:
+    if isinstance(found, NotRun):
+        return found.why
+    if found.n is None:
+        return number(found.value)
+    return f"{number(found.value)} [{number(found.low)}, {number(found.high)}], n = {found.n}"
+
+
+def _bound(claim: Claim) -> str:
+    if claim.direction == "within":
+        return f"within {' and '.join(map(number, claim.bound))}"
+    return f"{claim.direction} {number(claim.bound)}"
+
+
+def as_records(checked: Sequence[Checked]) -> list[dict[str, Any]]:
+    """All there is to know of each claim, for JSON."""
+    return [asdict(one.claim) | {"state": one.state} | one.found._asdict() for one in checked]
+
+
+def as_json(checked: Sequence[Checked]) -> str:
+    """The table's contents for other programs."""
+    return json.dumps(as_records(checked), indent=1) + "\n"

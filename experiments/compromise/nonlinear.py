@@ -1,0 +1,55 @@
+"""What ReLU and sigmoid change: the factor that each layer of equal width puts on signal and gradient.
+
+The two conditions are averaged under f'(0) = 1. ReLU halves the second moment, E relu(z)^2 = q / 2, and half of its
+slopes are zero, so that n Var W = 1 becomes n Var W = 2 (He et al. 2015). Sigmoid has f'(0) = 1/4: near 0 its gradients
+lose a factor of 16 in variance a layer, and its mean of 1/2 makes up for the signal.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from experiments.claims import Measured, Metrics
+from xinit import cli
+from xinit.build import load, plan
+from xinit.config import parse
+from xinit.ensemble import measure
+from xinit.intervals import bootstrap_interval
+
+
+def run(tier: Mapping[str, Any]) -> dict[str, Any]:
+    """What one layer does to signal and gradient in the networks of each row."""
+    shared = tier["nonlinear"]
+    rows = {label: row | _factors(shared, **row) for label, row in shared["rows"].items()}
+    return {"depth": shared["depth"], "width": shared["width"], "networks": shared["networks"], "rows": rows}
+
+
+def _factors(shared: Mapping[str, Any], activation: str, scheme: str) -> dict[str, Any]:
+    """Factors a layer of the second moments of z upwards and of dL/dz downwards: means over drawn networks."""
+    width, n = shared["width"], shared["examples"]
+    data = {"data": "synthetic", "data.inputs": width, "data.classes": width, "data.valid": n, "data.test": n}
+    probe = {"probe": "economy", "probe.examples": n}
+    settings = data | probe | {"depth": shared["depth"], "width": width, "activation": activation, "scheme": scheme}
+    planned = plan([parse(cli.compose("train", cli.overrides_from(settings)))])
+    readings = measure(planned, load(planned), range(shared["networks"]))
+    return {"signal": _a_layer(readings, "pre", 0, -1), "gradient": _a_layer(readings, "grad_pre", -1, 0)}
+
+
+def _a_layer(readings: Mapping[str, np.ndarray], name: str, start: int, end: int) -> dict[str, float]:
+    """The factor a layer by which the second moment of a reading changes from layer `start` to layer `end`."""
+    second_SL = readings[f"{name}_mean"].astype(float) ** 2 + readings[f"{name}_std"].astype(float) ** 2
+    change = bootstrap_interval(second_SL[:, end] / second_SL[:, start])
+    root = lambda value: float(value ** (1 / (second_SL.shape[1] - 1)))
+    return {"mean": root(change.mean), "low": root(change.low), "high": root(change.high)}
+
+
+def metrics(results: Mapping[str, Any]) -> Metrics:
+    """The factors, `nonlinear.<row>.signal` and `.gradient`."""
+    return {
+        f"nonlinear.{label}.{side}": Measured(
+            *(row[side][part] for part in ("mean", "low", "high")), results["networks"]
+        )
+        for label, row in results["rows"].items()
+        for side in ("signal", "gradient")
+    }

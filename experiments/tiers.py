@@ -1,0 +1,56 @@
+"""The tiers of a study: YAML in conf/experiment/<study>/<tier>.yaml, any of its settings changed as key=value."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.claims import TIERS
+from xinit import cli
+from xinit.errors import InputError
+from xinit.factories import allowed_words
+
+
+def folder(study: str) -> pathlib.Path:
+    """Where the tiers of a study lie."""
+    return cli.conf_dir() / "experiment" / study
+
+
+def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
+    """The settings of a tier; a change must name one of them and keep its type.
+
+    Raises:
+      InputError: no such tier, no such setting, or a value of another type.
+    """
+    from omegaconf import OmegaConf
+
+    tiers = [name for name in TIERS if (folder(study) / f"{name}.yaml").exists()]
+    if tier not in tiers:
+        raise InputError(f"Unknown tier {tier!r}; {allowed_words(tier, tiers)}")
+    with cli.said_in_our_words():
+        settings = OmegaConf.to_container(OmegaConf.load(folder(study) / f"{tier}.yaml"))
+        asked = OmegaConf.to_container(OmegaConf.from_dotlist(list(changes)))
+    return _changed(settings, asked)
+
+
+def _changed(settings: Mapping[str, Any], asked: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    for key in asked:
+        if key not in settings:
+            raise InputError(f"Unknown setting {path}{key}; {allowed_words(str(key), settings)}")
+    return {key: _value(value, asked.get(key, value), f"{path}{key}") for key, value in settings.items()}
+
+
+def _value(default: Any, value: Any, path: str) -> Any:
+    """The value in place of the default, if it is of its kind; what is null by default takes a text."""
+    if isinstance(default, Mapping):
+        if not isinstance(value, Mapping):
+            raise InputError(f"{path} is {value!r}; it must be a mapping, as in {path}.{next(iter(default))}=VALUE.")
+        return _changed(default, value, f"{path}.")
+    if isinstance(default, list):
+        if not isinstance(value, list) or not value:
+            raise InputError(f"{path} is {value!r}; it must be a list, as in {path}=[{default[0]}].")
+        return [_value(default[0], one, path) for one in value]
+    kinds = {int: (int,), float: (float, int), bool: (bool,)}.get(type(default), (str, type(default)))
+    if type(value) not in kinds or (type(value) in (int, float) and not 0 < value < float("inf")):
+        words = {int: "a whole number above 0", float: "a number above 0", bool: "true or false"}
+        raise InputError(f"{path} is {value!r}; it must be {words.get(type(default), 'a text')}.")
+    return value
