@@ -241,6 +241,12 @@ def test_every_claim_was_measured_and_the_page_is_that_of_the_results(results):
         assert (RESULTS / figure).exists()
 
 
+def test_the_readme_answers_with_the_lines_of_the_page():
+    readme = page.answer((pathlib.Path(__file__).parents[1] / "README.md").read_text())
+    without_claims = lambda line: re.sub(r" \[[a-z][a-z, -]*\]\.$", ".", line)
+    assert readme == [without_claims(line) for line in page.answer((RESULTS / "page.md").read_text())]
+
+
 def test_no_number_on_the_page_is_typed():
     """Digits stand only in formulas, in a year, in the level of intervals and in the question itself."""
     words = re.sub(r"`[^`]*`|\{[^}]*\}|\(2010\)|95 %|1:|:1|# Why 2 / .*", "", page.TEMPLATE.read_text())

@@ -195,7 +195,8 @@ def _panel(axes: "Axes", results: Mapping[str, Any], setting: str) -> None:
         look = drawing.look(i - 1) if scheme != BASELINE else drawing.Look("0.55", "x", "-")
         drawing.points(axes, at, *([one[part] for one in own] for part in ("mean", "low", "high")), look, scheme)
     axes.set_xticks(range(len(profiles)), profiles)
-    axes.set_title(f"{results['titles'][setting]}\n{cells[0]['budget']}")
+    title = results["titles"][setting].replace(", ", ",\n", 1)  # in two lines, since a panel may be narrow
+    axes.set_title(f"{title}\n{cells[0]['budget']}")
     axes.set_xlim(-0.5, len(profiles) - 0.5)
     if min(one["low"] for cell in cells for one in cell["schemes"].values()) < cells[0]["chance"] / 4:
         _logarithmic(axes)
