@@ -77,7 +77,7 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     laws, source = laws_of(planned, networks)
     prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     measured = _measured(networks, problem.widths)
-    findings = verdict.judge_start(networks | bounds(problem) | expectations(problem, gram), limits)
+    findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
     return Inspection(
         config,
         problem.widths,
@@ -130,6 +130,13 @@ def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law
     means = np.mean(networks["weight_second"], axis=0), np.mean(networks["bias_second"], axis=0)
     drawn = [Law(float(weight), bias_variance=float(bias)) for weight, bias in zip(*means, strict=True)]
     return drawn, "as drawn: the scheme states none"
+
+
+def _dead_of(prediction: Prediction, laws: Sequence[Law], problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
+    """As `expectations`; without biases a prediction has come to the same."""
+    plain = all(f.rectifies for f in problem.activations) and not any(law.bias_variance for law in laws)
+    same = plain and not prediction.void
+    return {"act_dead_expected": prediction.values["act_dead"]} if same else expectations(problem, gram)
 
 
 def bounds(problem: Problem) -> dict[str, np.ndarray]:

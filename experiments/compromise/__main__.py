@@ -6,7 +6,8 @@
 
 Writes a page with its figures, results.json and claims.json to out=FOLDER, by default runs/compromise/<tier>; training
 runs lie there too and are not done twice. Expected: no claim FAILs (exit code 4 where one does); on two cores tier=init
-takes about 25 seconds, tier=cpu six minutes. Settings: conf/experiment/compromise/<tier>.yaml.
+takes 25 to 45 seconds, longest where nothing is compiled yet, and tier=cpu five to six minutes. Settings:
+conf/experiment/compromise/<tier>.yaml.
 """
 
 import datetime
@@ -89,7 +90,8 @@ def _measure(settings: Mapping[str, Any], out: pathlib.Path, reporter: Reporter)
             found[name] = part.run(settings)
         elif cells is not None:
             found[name] = trained.run(settings, cells)
-        reporter.note(f"{name}: {time.perf_counter() - started:.0f} s")
+        if name in found:
+            reporter.note(f"{name}: {time.perf_counter() - started:.0f} s")
     return found
 
 

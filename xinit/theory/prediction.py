@@ -128,7 +128,7 @@ class Top(NamedTuple):
 
 
 def _top(errors: np.ndarray, matrices: Sequence[np.ndarray]) -> Top:
-    some, still = errors[::2], np.mean(errors, axis=0)
+    some, still = errors[::4], np.mean(errors, axis=0)
     sums = np.array([np.einsum("skb,skb->s", some @ matrix, some) for matrix in matrices])
     unmoved = np.array([np.sum(still @ matrix * still) for matrix in matrices])
     means = np.mean(sums, axis=1)
