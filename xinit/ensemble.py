@@ -1,6 +1,6 @@
 """The initial networks of one configuration under many seeds, measured before any training.
 
-One compiled program measures a seed at a time: at most one network is in memory, whatever the depth.
+One compiled program measures a seed at a time: few networks are in memory, whatever the depth.
 """
 
 import dataclasses
@@ -29,11 +29,15 @@ def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.n
     """
     batch, edges = probe_batch(planned.problem, data), no_edges(len(planned.problem.activations))
     measure_one = jax.jit(lambda params, batch: planned.problem.probe(params, batch, edges) | _drawn(params))
-    rows = []
+    take = lambda row: {name: np.asarray(value, float) for name, value in row.items()}
+    rows, ahead = [], None  # a network is drawn while the one before is measured; two are in memory
     for seed in seeds:
         own = dataclasses.replace(planned.configs[0], init_seed=seed)
         run = begin(planned._replace(configs=(own,)), 0, data)
-        rows.append({name: np.asarray(value, float) for name, value in measure_one(run.params, batch).items()})
+        row = measure_one(run.params, batch)
+        rows += [take(ahead)] if ahead else []
+        ahead = row
+    rows.append(take(ahead))
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
