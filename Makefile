@@ -9,7 +9,7 @@ ARGS ?=
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-test: $(VENV)/installed lint  ## the suite, a worker on each core: within ten minutes on two
+test: $(VENV)/installed lint  ## the suite, a worker on each core: ten minutes on two
 	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
 
 test-all: $(VENV)/installed lint  ## also what takes minutes
