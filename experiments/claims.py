@@ -61,8 +61,9 @@ class Claim:
     """One claim of a study.
 
     `bound` is a number, or [low, high] where `direction` is "within"; `reason` says why it is where it is. `tier` is
-    the smallest that measures `metric`. `published` is what a paper says, `deviation` what is known to differ from it.
-    `counterexample` are settings of the study under which the claim must FAIL: a claim that cannot fail says nothing.
+    the smallest that measures `metric`, `seeds` how many its interval must at least rest on. `published` is what a
+    paper says, `deviation` what is known to differ from it. `counterexample` are settings of the study under which the
+    claim must FAIL: a claim that cannot fail says nothing.
     """
 
     id: str
@@ -72,6 +73,7 @@ class Claim:
     bound: float | list[float]
     reason: str
     tier: str
+    seeds: int | None = None
     published: str | None = None
     deviation: str | None = None
     counterexample: tuple[str, ...] = ()
@@ -115,6 +117,8 @@ def _check(claim: Claim, metrics: Metrics, tier: str) -> Checked:
     found = _look_up(metrics, claim.metric)
     if isinstance(found, NotRun):
         return Checked(claim, NOT_RUN, found)
+    if claim.seeds and found.n is not None and found.n < claim.seeds:
+        return Checked(claim, NOT_RUN, NotRun(f"{found.n} seeds; it must rest on {claim.seeds}"))
     holds = all(map(math.isfinite, found[:3])) and DIRECTIONS[claim.direction](found, claim.bound)
     return Checked(claim, PASS if holds else FAIL, found)
 

@@ -36,7 +36,8 @@ def _changed(settings: Mapping[str, Any], asked: Mapping[str, Any], path: str = 
     for key in asked:
         if key not in settings:
             raise InputError(f"Unknown setting {path}{key}; {allowed_words(str(key), settings)}")
-    return {key: _value(value, asked.get(key, value), f"{path}{key}") for key, value in settings.items()}
+    changed = {key: _value(settings[key], value, f"{path}{key}") for key, value in asked.items()}
+    return {**settings, **changed}
 
 
 def _value(default: Any, value: Any, path: str) -> Any:

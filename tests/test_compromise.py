@@ -9,10 +9,11 @@ import re
 import numpy as np
 import pytest
 
-from experiments import claims, tiers
+from experiments import claims, page, tiers
 from experiments.claims import FAIL, NOT_RUN, PASS, Claim, Measured, NotRun
 from experiments.compromise import __main__ as study
-from experiments.compromise import ends, linear, minimax, page, propagation, roughness, trained
+from experiments.compromise import ends, linear, minimax, propagation, roughness, trained
+from experiments.compromise import page as compromise_page
 from xinit import cli
 from xinit.errors import InputError
 
@@ -234,7 +235,7 @@ def test_every_claim_was_measured_and_the_page_is_that_of_the_results(results):
     assert [one.claim.id for one in checked if one.state == NOT_RUN] == []
     assert claims.as_json(checked) == (RESULTS / "claims.json").read_text()
     kept = (RESULTS / "page.md").read_text()
-    assert page.render(results, metrics, checked) == kept
+    assert compromise_page.render(results, metrics, checked) == kept
     assert page.ABSENT not in kept
     assert len(page.answer(kept)) == 12
     for figure in re.findall(r"\]\((\w+\.png)\)", kept):
@@ -249,5 +250,5 @@ def test_the_readme_answers_with_the_lines_of_the_page():
 
 def test_no_number_on_the_page_is_typed():
     """Digits stand only in formulas, in a year, in the level of intervals and in the question itself."""
-    words = re.sub(r"`[^`]*`|\{[^}]*\}|\(2010\)|95 %|1:|:1|# Why 2 / .*", "", page.TEMPLATE.read_text())
+    words = re.sub(r"`[^`]*`|\{[^}]*\}|\(2010\)|95 %|1:|:1|# Why 2 / .*", "", compromise_page.TEMPLATE.read_text())
     assert re.findall(r"\d+", words) == ["2", "6", "2"]  # "2 or 6?" and He's factor, themselves the question

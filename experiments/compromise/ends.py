@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, exact
-from experiments.compromise import drawing, linear
+from experiments.compromise import linear
 from experiments.compromise.roughness import loss
 from xinit.intervals import bootstrap_interval
 

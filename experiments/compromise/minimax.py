@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments import drawing
 from experiments.claims import Metrics, exact
-from experiments.compromise import drawing, linear
+from experiments.compromise import linear
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, exact
-from experiments.compromise import drawing, linear
+from experiments.compromise import linear
 from xinit.intervals import bootstrap_interval
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from experiments.compromise import drawing
 from xinit import cli, launcher
 from xinit.comparison import Choice, Trial, choose_rates
 from xinit.errors import InputError

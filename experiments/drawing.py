@@ -1,6 +1,7 @@
-"""How the figures of the study look alike: one colour, marker and dash a scheme, told apart in grey print too."""
+"""How the figures of all studies look alike: a scheme or a layer has one look, told apart in grey print too."""
 
 import io
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,10 +14,12 @@ if TYPE_CHECKING:
 
 FONTS = {"font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 8.5}
 DPI = 110
+LAYER_COLOURS = ("#D55E00", "#009E73", "#0072B2", "#CC79A7", "#000000", "#E69F00", "#56B4E9", "#8A8A2B")
+LAYER_MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">")
 
 
 class Look(NamedTuple):
-    """How a scheme is drawn everywhere."""
+    """How a scheme or a layer is drawn everywhere."""
 
     colour: str
     marker: str
@@ -26,6 +29,11 @@ class Look(NamedTuple):
 def look(i: int) -> Look:
     """The look of the i-th scheme."""
     return Look(COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)], DASHES[i % len(DASHES)])
+
+
+def layer_look(l: int) -> Look:
+    """The look of hidden layer l, from 0."""
+    return Look(LAYER_COLOURS[l % len(LAYER_COLOURS)], LAYER_MARKERS[l % len(LAYER_MARKERS)], "-")
 
 
 def figure(width: float, height: float) -> "Figure":
@@ -55,8 +63,16 @@ def legend(figure: "Figure", axes: "Axes") -> None:
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=3.5)
 
 
-def rendered(figure: "Figure") -> bytes:
-    """The figure as PNG."""
-    content = io.BytesIO()
-    figure.savefig(content, dpi=DPI, metadata={"Software": None})
+def caption(figure: "Figure", text: str) -> None:
+    """A small text below all panels: what was scaled, and how many seeds stand behind it."""
+    figure.supxlabel(textwrap.fill(text, round(17 * figure.get_figwidth())), fontsize=7.5, color="0.35")
+
+
+def rendered(figure: "Figure", kind: str = "png") -> bytes:
+    """The figure as PNG or SVG."""
+    import matplotlib
+
+    content, unknown = io.BytesIO(), {"png": {"Software": None}, "svg": {"Date": None, "Creator": None}}
+    with matplotlib.rc_context({"svg.hashsalt": "xinit"}):
+        figure.savefig(content, format=kind, dpi=DPI, metadata=unknown[kind])
     return content.getvalue()
