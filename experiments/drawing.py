@@ -10,6 +10,7 @@ from xinit.comparison_plots import COLOURS, DASHES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 FONTS = {"font.size": 8.5, "axes.titlesize": 9, "axes.labelsize": 8.5, "legend.fontsize": 8.5}
@@ -61,6 +62,16 @@ def legend(figure: "Figure", axes: "Axes") -> None:
         len(labels) if len(labels) < 6 else -(-len(labels) // 2),
     )
     figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False, handlelength=3.5)
+
+
+def logarithmic(axis: "Axis") -> None:
+    """A logarithmic axis on which both a tenth and chance can be read."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if axis.axis_name == "x" else (1, 1.5, 2, 3, 5)))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def caption(figure: "Figure", text: str) -> None:

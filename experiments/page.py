@@ -6,7 +6,7 @@ from typing import Any
 
 from experiments.claims import Checked, Measured, Metrics, number, rows
 
-PLACE = re.compile(r"\{([\w. -]+)\}")
+PLACE = re.compile(r"\{([\w.-]+)\}")
 ABSENT = "*Not measured by this run.*"
 ANSWER = re.compile(r"<!-- answer -->\n(.*)<!-- /answer -->", re.DOTALL)
 

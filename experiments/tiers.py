@@ -1,5 +1,6 @@
 """The tiers of a study: YAML in conf/experiment/<study>/<tier>.yaml, any of its settings changed as key=value."""
 
+import math
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -51,7 +52,12 @@ def _value(default: Any, value: Any, path: str) -> Any:
             raise InputError(f"{path} is {value!r}; it must be a list, as in {path}=[{default[0]}].")
         return [_value(default[0], one, path) for one in value]
     kinds = {int: (int,), float: (float, int), bool: (bool,)}.get(type(default), (str, type(default)))
-    if type(value) not in kinds or (type(value) in (int, float) and not 0 < value < float("inf")):
-        words = {int: "a whole number above 0", float: "a number above 0", bool: "true or false"}
+    is_number = type(default) in (int, float)
+    least = (
+        0 if is_number and default > 0 else -math.inf
+    )  # counts and rates are above 0, the end of a range need not be
+    if type(value) not in kinds or (is_number and not least < value < math.inf):
+        bound = "above 0" if least == 0 else "that is finite"
+        words = {int: f"a whole number {bound}", float: f"a number {bound}", bool: "true or false"}
         raise InputError(f"{path} is {value!r}; it must be {words.get(type(default), 'a text')}.")
     return value

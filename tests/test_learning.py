@@ -14,6 +14,7 @@ from xinit.loop import make_program, make_train
 from xinit.probes import no_edges
 
 
+@pytest.mark.slow
 def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():
     """Within three standard errors of the difference between two sets of 10,000, after 6,000 steps."""
     reference = np.load(shared("shapeset_reference.npz"))

@@ -13,6 +13,7 @@
 
 import importlib
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from xinit.errors import InputError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from xinit.theory import Prediction
 
 __version__ = "0.1.0"
+_LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = ["InputError", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer"]
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.

@@ -4,9 +4,13 @@ import importlib
 import importlib.util
 import pathlib
 import sys
+import time
 from collections.abc import Callable
 
+import xinit
 from xinit.errors import InputError
+
+_imported: dict[str, float] = {}  # a user's package, and when we imported it
 
 
 def source_of(fn: str) -> str:
@@ -29,10 +33,7 @@ def import_function(fn: str) -> Callable:
     """
     module_name, _, name = fn.partition(":")
     if _is_users(_files(fn)):
-        importlib.invalidate_caches()
-        package = module_name.partition(".")[0]
-        for loaded in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
-            del sys.modules[loaded]
+        _forget_if_edited(module_name.partition(".")[0], _files(fn))
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's module does when it is imported
@@ -42,6 +43,16 @@ def import_function(fn: str) -> Callable:
     if not callable(getattr(module, name, None)):
         raise InputError(f"scheme.fn is {fn!r}; the module {module_name} has no function {name!r}.")
     return getattr(module, name)
+
+
+def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
+    """Let a package be imported anew if a file of it changed since; else the objects made from it stay its own."""
+    importlib.invalidate_caches()
+    changed = max(file.stat().st_mtime for file in files)
+    if changed > _imported.get(package, xinit._LOADED_AT):
+        for loaded in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+            del sys.modules[loaded]
+    _imported[package] = time.time()
 
 
 def calling(fn: str, function: Callable, *arguments: object, **named: object) -> object:

@@ -199,14 +199,4 @@ def _panel(axes: "Axes", results: Mapping[str, Any], setting: str) -> None:
     axes.set_title(f"{title}\n{cells[0]['budget']}")
     axes.set_xlim(-0.5, len(profiles) - 0.5)
     if min(one["low"] for cell in cells for one in cell["schemes"].values()) < cells[0]["chance"] / 4:
-        _logarithmic(axes)
-
-
-def _logarithmic(axes: "Axes") -> None:
-    """An axis on which both a tenth and chance can be read."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    axes.set_yscale("log")
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5)))
-    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.yaxis.set_minor_formatter(NullFormatter())
+        drawing.logarithmic(axes.yaxis)

@@ -1,0 +1,125 @@
+"""How the layers of a network change while it is trained: what Figures 2, 3, 9 and 10 share.
+
+A course is one reading of a model at every probe point of every seed, (S, T, L).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments import drawing
+from experiments.claims import Measured, over_runs
+from experiments.glorot2010 import learning, published
+from xinit import activations
+from xinit.factories import call_factory
+from xinit.intervals import mean_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+ASYMPTOTE = 0.975  # as a share of it: from there on tanh has less than 5 % of its slope and counts as saturated
+MARKERS = 8  # on a line, at places that differ between layers
+INITIALISATIONS = {"standard": "standard", "xavier": "normalised"}  # schemes, as the paper names them
+OPEN = {"ls": "", "marker": "o", "mfc": "white"}  # printed values, in the legend
+READINGS = {"standard deviation": {"ls": "-", "marker": "o"}, "98-percentile": {"ls": "", "marker": "o"}}
+
+
+def course(own: Mapping[str, Any], reading: str) -> np.ndarray:
+    """(S, T, L) of a model."""
+    return np.array(own[reading], float)
+
+
+def over_seeds(values_S: np.ndarray) -> Measured:
+    """A mean over seeds with its interval."""
+    return over_runs(mean_interval(values_S))
+
+
+def bounds(own: Mapping[str, Any]) -> tuple[float, float]:
+    """The range of a model's activation."""
+    activation = call_factory(activations, own["activation"], {}, "activation")
+    return activation.low, activation.high
+
+
+def markers(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, T, L) larger end of the central 98 % of the activations; 1 is where the activation ends."""
+    return course(own, "act_marker") / bounds(own)[1]
+
+
+def from_the_bottom(marker_STL: np.ndarray) -> np.ndarray:
+    """(S,) Kendall's tau-a of the layer and the first probe point with its marker at the asymptote.
+
+    tau = (sum over pairs k < l of sign(t_l - t_k)) / (L (L - 1) / 2)
+
+    1 if the layers get there one by one from the bottom, -1 if from the top, 0 if all together or none, for never
+    counts as later than the end.
+    """
+    there_STL = marker_STL > ASYMPTOTE
+    first_SL = np.where(there_STL.any(1), there_STL.argmax(1), there_STL.shape[1])
+    lower, upper = np.triu_indices(first_SL.shape[1], 1)
+    return np.sign(first_SL[:, upper] - first_SL[:, lower]).mean(1)
+
+
+def thousands(own: Mapping[str, Any]) -> np.ndarray:
+    """(T,) updates up to each probe point, in thousands."""
+    return np.array(own["step"]) / 1000
+
+
+def points(axes: "Axes", x: Sequence[float], y: Sequence[float], l: int, **style: Any) -> None:
+    """Markers in the look of a layer."""
+    look = drawing.layer_look(l)
+    axes.plot(x, y, **{"color": look.colour, "marker": look.marker, "ls": "", "ms": 3.8, "lw": 1.2, **style})
+
+
+def lines(axes: "Axes", step_T: np.ndarray, course_STL: np.ndarray) -> None:
+    """A line with a few markers for each layer, the mean over seeds, and a band of all seeds."""
+    course_LST = np.moveaxis(course_STL, 2, 0)
+    for l, course_ST in enumerate(course_LST):
+        points(axes, step_T, course_ST.mean(0), l, ls="-", markevery=places(len(step_T), l, len(course_LST)))
+        colour = drawing.layer_look(l).colour
+        axes.fill_between(step_T, course_ST.min(0), course_ST.max(0), color=colour, alpha=0.15, lw=0)
+
+
+def places(n: int, l: int, layers: int, markers: int = MARKERS) -> tuple[int, int]:
+    """The first of n points that layer l is marked at, and the step to the next."""
+    step = max(1, n // markers)
+    return l * step // layers, step
+
+
+def saturation(axes: "Axes", own: Mapping[str, Any]) -> None:
+    """Standard deviations as lines with markers and 98-percentiles as markers alone, as in the paper."""
+    step_T, marker_LT = thousands(own), course(own, "act_marker").mean(0).T
+    lines(axes, step_T, course(own, "act_std"))
+    for l, marker_T in enumerate(marker_LT):
+        points(axes, step_T, marker_T, l, markevery=places(len(step_T), l, len(marker_LT), 2 * MARKERS))
+    axes.set(ylabel="activation", ylim=(0, 1.06))
+
+
+def printed(axes: "Axes", values: Mapping[float, Sequence[float | None]], scale: float) -> None:
+    """Printed values by epoch, one a layer or none: small open markers, `scale` thousand updates to the epoch."""
+    for epoch, value_L in values.items():
+        for l, value in enumerate(value_L):
+            if value is not None:
+                points(axes, [epoch * scale], [value], l, ms=5, mfc="white", mew=1.1, zorder=4, clip_on=False)
+
+
+def title(own: Mapping[str, Any]) -> str:
+    """A model's activation and initialisation."""
+    return f"{own['activation']}, {INITIALISATIONS.get(own['scheme'], own['scheme'])} initialisation"
+
+
+def legend(axes: "Axes", shown: Sequence[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> None:
+    """The looks of the layers of these models and, in grey, what else is drawn, beside a panel."""
+    for l in range(max((own["depth"] for own in shown), default=0)):
+        points(axes, [], [], l, ls="-", label=f"Layer {l + 1}")
+    for label, style in others.items():
+        axes.plot([], [], **{"color": "0.35", "lw": 1.2, "ms": 3.8, **style}, label=label)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1.03), frameon=False)
+
+
+def caption(figure: "Figure", stage: Mapping[str, Any], labels: Sequence[str], text: str) -> None:
+    """The caption: the text, how our networks were scaled, and the paper's beside it."""
+    shown, paper = {**stage, "models": {label: stage["models"][label] for label in labels}}, published.load("training")
+    beside = f"The paper: layers of {paper['width']:,} units, epochs of {paper['epoch']:,} updates."
+    drawing.caption(figure, f"{text} {learning.scale([shown])} {beside}")

@@ -1,0 +1,77 @@
+"""Errors of trained models: what Figures 11 and 12, Table 1 and the gains over width profiles are made of."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from experiments import drawing
+from experiments.claims import Measured, Metrics, NotRun, number, over_runs
+from experiments.glorot2010 import training
+from xinit.intervals import mean_interval
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ORDER = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n", "pretraining")  # a look each, everywhere
+
+
+def look(model: str) -> drawing.Look:
+    """The look of a model in every figure."""
+    return drawing.look(ORDER.index(model) if model in ORDER else len(ORDER))
+
+
+def errors(campaign: Mapping[str, Any], model: str) -> np.ndarray | NotRun:
+    """Test errors of a model at its best rate in percent, by seed; or why there are none."""
+    if campaign["models"][model]["test"] is None:
+        return NotRun(f"stopped after {campaign['done']:,} of {campaign['steps']:,} updates")
+    return np.array(campaign["models"][model]["test"])
+
+
+def test_errors(part: str, stages: Sequence[str], found: Mapping[str, Any]) -> Metrics:
+    """`<part>.<stage>.<model>`, test error in percent, and `<part>.<stage>.<a>-<b>`, differences paired by seed."""
+    metrics: dict[str, Measured | NotRun] = {}
+    for stage in stages:
+        if stage not in found:
+            metrics[f"{part}.{stage}"] = training.NO_DATA
+            continue
+        scores = {model: errors(found[stage], model) for model in found[stage]["models"]}
+        if unfinished := [own for own in scores.values() if isinstance(own, NotRun)]:
+            metrics[f"{part}.{stage}"] = unfinished[0]
+            continue
+        metrics |= {f"{part}.{stage}.{model}": over_runs(mean_interval(own)) for model, own in scores.items()}
+        metrics |= _differences(f"{part}.{stage}", scores)
+    return metrics
+
+
+def _differences(prefix: str, scores: Mapping[str, np.ndarray]) -> Metrics:
+    pairs = [(a, b) for a in scores for b in scores if a != b]
+    return {f"{prefix}.{a}-{b}": over_runs(mean_interval(scores[a] - scores[b])) for a, b in pairs}
+
+
+def curve(axes: "Axes", campaign: Mapping[str, Any], model: str) -> None:
+    """Validation error of a model against examples seen: the mean over seeds, and all seeds as a band."""
+    own = campaign["models"][model]
+    examples = np.array(own["step"][1:]) * campaign["batch_size"] / 1000
+    errors_ST = np.array(own["valid_error"])[:, 1:]
+    style = look(model)
+    axes.plot(examples, errors_ST.mean(0), color=style.colour, ls=style.dashes, lw=1.3, marker=style.marker, ms=3.5,
+              markevery=max(1, len(examples) // 8), label=own["label"])  # fmt: skip
+    axes.fill_between(examples, errors_ST.min(0), errors_ST.max(0), color=style.colour, alpha=0.15, lw=0)
+    axes.set_xlabel("examples seen, thousands")
+
+
+def scale(campaigns: Iterable[Mapping[str, Any]]) -> str:
+    """How the campaigns of a figure were scaled, for its caption."""
+    return " ".join(_scale(campaign) for campaign in campaigns)
+
+
+def _scale(campaign: Mapping[str, Any]) -> str:
+    rates = ", ".join(f"{own['label']} {number(own['rate'])}" for own in campaign["models"].values())
+    stopped = "" if campaign["done"] == campaign["steps"] else f", of which {campaign['done']:,} are done"
+    low, high = campaign["pixel_range"]
+    return (
+        f"{campaign['data']}: layers of {campaign['width']} units, {campaign['steps']:,} updates of "
+        f"{campaign['batch_size']}{stopped}, {campaign['seeds']} seeds, pixels in [{low:g}, {high:g}]; learning rates "
+        f"by validation error from {', '.join(map(number, campaign['rates']))}: {rates}."
+    )

@@ -1,0 +1,217 @@
+"""Glorot & Bengio 2010, executable: a tiny run of everything, what is kept of a real one, and every counterexample."""
+
+import copy
+import json
+import pathlib
+import re
+
+import numpy as np
+import pytest
+
+from experiments import claims, page, tiers
+from experiments.claims import FAIL, NOT_RUN, PASS
+from experiments.glorot2010 import __main__ as study
+from experiments.glorot2010 import initial, schemes
+from xinit import cli
+
+RESULTS = study.HERE / "results"
+README = pathlib.Path(__file__).parents[1] / "README.md"
+CLAIMS = [claim for part in study.PARTS for claim in study.claims_of(part)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["figure=13"], "Unknown figure '13'; did you mean 3?"),
+        (["figure=tabel1"], "did you mean table1?"),
+        (["figure=2"], "figure=2 needs training, which tier=init does not do; use tier=cpu or tier=paper."),
+        (["tier=gpu"], "Unknown tier 'gpu'"),
+        (["initial.widht=8"], "Unknown setting initial.widht; did you mean width?"),
+        (["figure=6", "initial.schemes.standard=nix"], "Unknown scheme 'nix'"),
+        (["figure=6", "initial.examples=20"], "initial.examples is 20; it must be at least 5 mini-batches of 10."),
+        (["figure=1", "samples.scenes=3"], "samples.scenes is 3"),
+        (["tier=cpu", "figure=3", "campaigns.shapeset.models=[tahn]"], "Unknown model 'tahn' in a campaign"),
+        (["tier=cpu", "figure=3", "models.tanh.activation=tahn"], "Unknown activation 'tahn'; did you mean tanh?"),
+        (["tier=cpu", "figure=12", "data_dir=/nowhere/at/all"], "/nowhere/at/all"),
+    ],
+)
+def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, words):
+    assert study.main([*arguments, f"out={tmp_path / 'out'}"]) == cli.BAD_INPUT
+    assert words in capsys.readouterr().err
+    assert not list(tmp_path.glob("out/*"))
+
+
+TINY_CAMPAIGN = {"width": 8, "steps": 30, "points": 3, "seeds": 2, "rates": [0.1, 0.3]}
+MODELS = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n")
+TINY = {
+    "samples": {"rows": 1, "columns": 2, "size": 16, "scenes": 50, "seeds": 2},
+    "surfaces": {"points": 9, "seeds": 2},
+    "initial": {"data": "synthetic", "width": 16, "depth": 3, "examples": 20, "batches": 1, "seeds": 2},
+    # One activation and depth, so that models share programs; the figures ask for labels.
+    "models": {
+        **{name: {"depth": 2, "activation": "tanh"} for name in MODELS},
+        "pretraining": {"depth": 2, "activation": "tanh", "options": {"steps": 20, "pixel_range": [-1, 1]}},
+        **{name: {"depth": [1, 2], "activation": "tanh"} for name in ("sigmoid_deep", "tanh_n_deep")},
+    },
+    "campaigns": {
+        name: TINY_CAMPAIGN | ({} if name == "pretraining" else {"data": "synthetic"})
+        for name in ("sigmoid", "shapeset", "pretraining", "mnist", "cifar10", "growing", "shrinking", "depths")
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    """Everything the study does, tiny: the folder, and the exit code."""
+    out = tmp_path_factory.mktemp("glorot2010")
+    return out, study.main(["tier=paper", *cli.overrides_from(TINY), f"out={out}"])
+
+
+def test_a_tiny_run_draws_every_figure(tiny):
+    out, code = tiny
+    checked = json.loads((out / "claims.json").read_text())
+    assert code == (cli.FAILED if FAIL in [one["state"] for one in checked] else cli.DONE)
+    assert [one["id"] for one in checked] == [claim.id for claim in CLAIMS]
+    assert {file.stem for file in out.glob("*.png")} == set(study.PARTS) == {file.stem for file in out.glob("*.svg")}
+    stages = study.stages_of(tiers.load(study.STUDY, "paper"))
+    assert {file.stem for file in out.glob("*.json")} == {*stages, "claims", "about"}
+    assert page.ABSENT not in (out / "page.md").read_text()
+    for figure in re.findall(r"\]\((\w+\.png)\)", (out / "page.md").read_text()):
+        assert (out / figure).exists()
+
+
+def test_the_pretrained_curve_is_among_them(tiny):
+    models = json.loads((tiny[0] / "shapeset.json").read_text())["models"]
+    assert list(models) == ["tanh", "tanh_n", "softsign", "softsign_n", "pretraining"]
+    assert np.isfinite(models["pretraining"]["test"]).all()
+
+
+def test_the_same_command_trains_nothing_twice(tiny, capsys):
+    assert study.main(["tier=paper", "figure=11", *cli.overrides_from(TINY), f"out={tiny[0]}"]) in (0, cli.FAILED)
+    said = capsys.readouterr().out
+    assert said.count("are done already") == 2  # both campaigns of Figure 11
+    assert "updates" not in said
+
+
+def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tmp_path, capsys):
+    """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
+    settings = {"figure": "widths", "tier": "paper", **TINY}
+    asked = cli.overrides_from(settings)
+    assert study.main([*asked, f"out={tmp_path / 'cut'}", "stop_after=15"]) == cli.DONE
+    piece = json.loads((tmp_path / "cut" / "growing.json").read_text())
+    assert (piece["done"], piece["models"]["tanh"]["test"]) == (15, None)
+    assert {one["state"] for one in json.loads((tmp_path / "cut" / "claims.json").read_text())} == {NOT_RUN}
+    study.main([*asked, f"out={tmp_path / 'cut'}"])
+    study.main([*asked, f"out={tmp_path / 'whole'}"])
+    for stage in ("growing", "shrinking"):
+        assert (tmp_path / "cut" / f"{stage}.json").read_bytes() == (tmp_path / "whole" / f"{stage}.json").read_bytes()
+
+
+def test_the_choice_is_the_best_on_validation(tiny):
+    for stage in ("shapeset", "depths"):
+        for own in json.loads((tiny[0] / f"{stage}.json").read_text())["models"].values():
+            assert own["valid"][f"{own['depth']} {own['rate']:g}"] == min(own["valid"].values())
+
+
+def test_what_the_figures_printed_is_eq_16_but_for_the_ends():
+    scheme, widths = schemes.as_printed(), (30, 20, 20, 10)
+    variances = [law.variance for law in scheme.law(widths, (None,) * 2)]
+    assert variances == pytest.approx([1 / (3 * 30), 2 / 40, 1 / (3 * 20)])
+
+
+# ---- what is kept of the largest tier that was run
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """What the run said of itself, and the results of its stages."""
+    said = json.loads((RESULTS / "about.json").read_text())
+    stages = study.stages_of(tiers.load(study.STUDY, said["tier"]))
+    return said, {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in stages}
+
+
+def test_every_printed_number_comes_from_the_stored_arrays(kept):
+    said, found = kept
+    parts = study._parts("all", said["tier"], said["settings"])
+    checked = study.check(parts, said["tier"], found)
+    assert claims.as_json(checked) == (RESULTS / "claims.json").read_text()
+    assert study.render(said, found) == (RESULTS / "page.md").read_text()
+    assert {one.claim.id for one in checked if one.state == NOT_RUN} == {
+        claim.id for claim in CLAIMS if claim.tier == "paper" and claim in [one.claim for one in checked]
+    }
+    for part in parts:
+        assert (RESULTS / f"{part}.png").exists()
+
+
+def test_the_readme_shows_the_claim_table_of_the_kept_results(kept):
+    said, found = kept
+    checked = study.check(study._parts("all", said["tier"], said["settings"]), said["tier"], found)
+    shown = re.search(r"<!-- claims -->\n(.*)<!-- /claims -->", README.read_text(), re.DOTALL)[1]
+    assert shown.strip() == study.summary(said, checked).strip()
+
+
+def test_no_number_on_the_page_is_typed():
+    """Digits stand in the titles, in equations' numbers, in the ends of sigmoid's range, and in places to be filled."""
+    words = re.sub(r"`[^`]*`|\{[^}]*\}|^## .*$|\(\w+\.png\)|[Ee]q\. \d+|2010|95 %|CIFAR-10|Figure \d+", "",
+                   (study.HERE / "page.md").read_text(), flags=re.MULTILINE)  # fmt: skip
+    assert re.findall(r"\d[\d.]*", words) == []
+
+
+# ---- counterexamples
+
+
+def alike(found, wanted):
+    """A model that was trained with the settings wanted, in whatever campaign."""
+    own = lambda model: {key: model[key] for key in ("activation", "scheme", "depth")}
+    return next((m for stage in found.values() for m in stage.get("models", {}).values() if own(m) == wanted), None)
+
+
+def relabelled(found, tier):
+    """The results, with every model whose settings differ replaced by one that was trained with them."""
+    found = copy.deepcopy(found)
+    for stage in (found[name] for name in tier["campaigns"] if name in found):
+        known = copy.deepcopy({"here": stage, **found})
+        for label in tier["models"]:
+            wanted = {key: tier["models"][label][key] for key in ("activation", "scheme", "depth")}
+            own = stage["models"].get(label)
+            if (own or label == "pretraining") and (own is None or wanted != {k: own[k] for k in wanted}):
+                other = alike(known, wanted)
+                stage["models"] |= {label: other} if other else {}
+    return found
+
+
+def start_under(changes, found):
+    """The initial networks under changed settings: another scheme's results, or small networks drawn anew."""
+    tier = tiers.load(study.STUDY, "init", changes)["initial"]
+    names = found["initial"]["schemes"].keys()
+    if tier["schemes"] != tiers.load(study.STUDY, "init")["initial"]["schemes"]:
+        by_name = dict(zip(tiers.load(study.STUDY, "init")["initial"]["schemes"].values(), names, strict=True))
+        own = {label: found["initial"]["schemes"][by_name[tier["schemes"][label]]] for label in names}
+        return found | {"initial": found["initial"] | {"schemes": own}}
+    small = tier | {"width": 100, "examples": 50, "batches": 2, "jacobian_examples": 1}
+    return found | {"initial": study.rounded(initial.run(small, initial.prepare(small)), study.DIGITS)}
+
+
+def found_under(claim, found):
+    """What was measured under a claim's counterexample."""
+    part = next(part for part in study.PARTS if claim in study.claims_of(part))
+    if study.module(part).STAGES == ("initial",):
+        return start_under(claim.counterexample, found)
+    return relabelled(found, tiers.load(study.STUDY, claim.tier, claim.counterexample))
+
+
+TRAINED_OR_DRAWN = [
+    claim for part in study.PARTS if not {"samples", "surfaces", "depths"} & set(study.module(part).STAGES)
+    for claim in study.claims_of(part)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", TRAINED_OR_DRAWN, ids=lambda claim: claim.id)
+def test_a_claim_fails_under_its_counterexample(claim, kept):
+    said, found = kept
+    part = next(part for part in study.PARTS if claim in study.claims_of(part))
+    state = lambda found: claims.check([claim], study.measured([part], found), claim.tier)[0].state
+    assert claim.counterexample
+    if claim.tier == said["tier"] or claim.tier == "init":
+        assert state(found) in (PASS, FAIL)  # which one is what the table says
+    assert state(found_under(claim, found)) == FAIL
