@@ -41,7 +41,7 @@ def histogram(*bumps):
 
 def model(activation, scheme, errors_T, low, **readings):
     """A model's results; its test error is the last validation error and 1 % more for every seed."""
-    depth = len(readings["act_hist"])
+    depth = len(readings["act_hist"][0])
     return {
         **{"label": activation, "activation": activation, "scheme": scheme, "depth": depth, "rate": 0.1},
         "step": list(range(0, 1000 * POINTS, 1000)),
@@ -59,7 +59,7 @@ def sigmoid(depth, escape):
     means = [np.where(stuck, moving(0.5, ends.get(l, 0.5), 0.1), 0.5) for l in range(depth)]
     readings = {"act_mean": course(*means), "act_std": course(*[still(0.1)] * depth)}
     hist = [histogram((2 * mean_T[-1] - 1, 0.1, 1)) for mean_T in means]
-    return model("sigmoid", "standard", np.where(stuck, 83.5, 60), 0, act_hist=hist, **readings)
+    return model("sigmoid", "standard", np.where(stuck, 83.5, 60), 0, act_hist=[hist] * SEEDS, **readings)
 
 
 def symmetric(activation, scheme, reached, apart, saturated, error):
@@ -78,7 +78,7 @@ def symmetric(activation, scheme, reached, apart, saturated, error):
         act_marker=[np.stack([np.where(late < first, 0.5, end) for first in reached], axis=1).tolist()] * SEEDS,
         act_saturated=course(*[still(saturated)] * 5),
         grad_w_std=course(*(moving(1, 1 + apart * l) for l in range(5)), still(9)),
-        act_hist=piled if activation == "tanh" else knees,
+        act_hist=[piled if activation == "tanh" else knees] * SEEDS,
     )
 
 
@@ -181,9 +181,9 @@ def test_the_seed_shown_escapes_at_the_median_time():
 
 
 def test_densities_of_both_sides_together():
-    own = {"act_hist": [histogram((0.5, 0.05, 1)), histogram((-0.5, 0.05, 1))]}
+    own = {"act_hist": [[histogram((0.5, 0.05, 1)), histogram((-0.5, 0.05, 1))]]}
     own["act_edges"] = [np.linspace(-1, 1, BINS + 1).tolist()] * 2
-    density_LB = figure4.folded(own)
+    (density_LB,) = figure4.folded(own)
     np.testing.assert_allclose(density_LB[0], density_LB[1])
     np.testing.assert_allclose(density_LB.sum(1) * 2 / figure4.BINS, 1)
     assert set((density_LB.argmax(1) + 0.5) / figure4.BINS) <= {7.5 / 16, 8.5 / 16}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Measured, Metrics, exact, number
+from experiments.claims import Measured, Metrics, number
 from experiments.glorot2010 import courses, published
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ INNER = 0.95  # of the range: what lies within fits the panels, higher spikes at
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """Of the activations of all seeds in `BINS` bins between 0 and the asymptote, `figure4.<reading>.<model>`.
+    """Means over seeds, of the activations in `BINS` bins between 0 and the asymptote, `figure4.<reading>.<model>`.
 
     `lowest_spike` and `highest_spike`, over layers: the density in the last bin over that in the last but one, 0 where
     there is none; `growth`, the least step of the density at 0 from a layer to the next; `lowest_mode` and
@@ -38,29 +38,31 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
 
 def _readings(own: Mapping[str, Any]) -> dict[str, Measured]:
-    density_LB = folded(own)
-    last_L, before_L = density_LB[:, -1], density_LB[:, -2]
-    spike_L = np.divide(last_L, before_L, out=np.zeros_like(last_L), where=before_L > 0)
-    mode_L = (density_LB[: (len(density_LB) + 1) // 2].argmax(1) + 0.5) / BINS
-    return {
-        "lowest_spike": exact(float(spike_L.min())),
-        "highest_spike": exact(float(spike_L.max())),
-        "growth": exact(float(np.diff(density_LB[:, 0]).min())),
-        "lowest_mode": exact(float(mode_L.min())),
-        "highest_mode": exact(float(mode_L.max())),
+    density_SLB = folded(own)
+    last_SL, before_SL = density_SLB[..., -1], density_SLB[..., -2]
+    spike_SL = np.divide(last_SL, before_SL, out=np.zeros_like(last_SL), where=before_SL > 0)
+    lower = (density_SLB.shape[1] + 1) // 2
+    mode_SL = (density_SLB[:, :lower].argmax(2) + 0.5) / BINS
+    values = {
+        "lowest_spike": spike_SL.min(1),
+        "highest_spike": spike_SL.max(1),
+        "growth": np.diff(density_SLB[..., 0], axis=1).min(1),
+        "lowest_mode": mode_SL.min(1),
+        "highest_mode": mode_SL.max(1),
     }
+    return {reading: courses.over_seeds(values_S) for reading, values_S in values.items()}
 
 
 def folded(own: Mapping[str, Any]) -> np.ndarray:
-    """(L, BINS) density over the distance from the middle of the activation's range, the mean of both sides."""
-    density_LB = densities(own)
-    middle = density_LB.shape[1] // 2
-    sides_LB = (density_LB + density_LB[:, ::-1])[:, middle:] / 2
-    return sides_LB.reshape(len(sides_LB), BINS, -1).mean(2)
+    """(S, L, BINS) density over the distance from the middle of the activation's range, the mean of both sides."""
+    density_SLB = densities(own)
+    middle = density_SLB.shape[2] // 2
+    sides_SLB = (density_SLB + density_SLB[..., ::-1])[..., middle:] / 2
+    return sides_SLB.reshape(*sides_SLB.shape[:2], BINS, -1).mean(3)
 
 
 def densities(own: Mapping[str, Any]) -> np.ndarray:
-    """(L, B) of the activations at the end of training, in the bins they were counted in."""
+    """(S, L, B) of the activations at the end of training, in the bins they were counted in."""
     return np.array(own["act_hist"]) / np.diff(own["act_edges"], axis=1)
 
 
@@ -79,13 +81,13 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     below.set(xlabel="activation value", ylim=(0, 1.1 * max(*heights, *peaks.values())))
     courses.legend(above, shown, {"printed density at 0": {"marker": "x", "ls": ""}})
     courses.legend(below, [], {"printed modes of\nthe lower layers": {"color": "0.9", "lw": 8}})
-    courses.caption(figure, stage, MODELS, "At the end of training, all seeds.")
+    courses.caption(figure, stage, MODELS, "At the end of training, means over seeds.")
     return figure
 
 
 def _panel(axes: "Axes", own: Mapping[str, Any]) -> float:
     """Draw the densities; the height that all but the spikes at the ends need."""
-    edges, density_LB = np.array(own["act_edges"][0]), densities(own)
+    edges, density_LB = np.array(own["act_edges"][0]), densities(own).mean(0)
     centres = (edges[1:] + edges[:-1]) / 2
     for l, density_B in enumerate(density_LB):
         at = courses.places(len(centres), l, len(density_LB), markers=16)

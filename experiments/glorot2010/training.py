@@ -161,7 +161,7 @@ def _valid(cell: Cell, own: Mapping[Cell, Mapping[str, Any]]) -> float:
 
 
 def _readings(shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Courses of all seeds, as far as every seed got, and the densities at the end, over all seeds."""
+    """Courses of all seeds, as far as every seed got, and the histograms at the end: (seed, layer, bin)."""
     n = min(len(result["step"]) for result in shown)
     together = lambda name: np.stack([result[name][:n] for result in shown])
     quantiles = together("act_quantile")[..., CENTRAL]
@@ -171,6 +171,6 @@ def _readings(shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "valid_error": (100 * together("valid_error")).tolist(),
         **courses,
         "act_marker": np.abs(quantiles).max(-1).tolist(),
-        "act_hist": np.mean([result["act_hist"][n - 1] for result in shown], axis=0).tolist(),
+        "act_hist": np.stack([result["act_hist"][n - 1] for result in shown]).tolist(),
         "act_edges": shown[0]["act_edges"].tolist(),
     }
