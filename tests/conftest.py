@@ -27,6 +27,14 @@ def shared(name: str) -> pathlib.Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def compile_quickly():
+    """For modules whose programs take longer to optimise than to run, and whose children compare nothing with them."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def tfds_dir() -> pathlib.Path:
     return shared("tensorflow_datasets")

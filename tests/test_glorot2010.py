@@ -4,7 +4,6 @@ import json
 import pathlib
 import re
 
-import jax
 import pytest
 
 from experiments import claims, page, tiers
@@ -14,6 +13,7 @@ from experiments.glorot2010 import initial, schemes
 from xinit import cli
 
 RESULTS = study.HERE / "results"
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 README = pathlib.Path(__file__).parents[1] / "README.md"
 CLAIMS = [claim for part in study.PARTS for claim in study.claims_of(part)]
 
@@ -23,7 +23,11 @@ CLAIMS = [claim for part in study.PARTS for claim in study.claims_of(part)]
     [
         (["figure=13"], "Unknown figure '13'; did you mean 3?"),
         (["figure=tabel1"], "did you mean table1?"),
-        (["figure=2"], "figure=2 needs training, which tier=init does not do; use tier=cpu or tier=paper."),
+        (["figure=2"], "tier=init does not measure figure=2; use tier=cpu or tier=paper."),
+        (["tier=cpu", "figure=depth"], "tier=cpu does not measure figure=depth; use tier=paper."),
+        (["tier=cpu", "figure=12"], "cifar10 and mnist lie in a folder that was not given"),
+        (["tier=cpu", "figure=3", "campaigns.shapeset.models=[tanh]"], "figure3 shows softsign, which"),
+        (["figure=5", "surfaces.activation=tahn"], "Unknown activation 'tahn'; did you mean tanh?"),
         (["tier=gpu"], "Unknown tier 'gpu'"),
         (["initial.widht=8"], "Unknown setting initial.widht; did you mean width?"),
         (["figure=6", "initial.schemes.standard=nix"], "Unknown scheme 'nix'"),
@@ -60,15 +64,7 @@ TINY = {
 
 
 @pytest.fixture(scope="module")
-def quick_to_compile():
-    """Tiny networks compile longer than they train."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-
-
-@pytest.fixture(scope="module")
-def tiny(quick_to_compile, tmp_path_factory):
+def tiny(tmp_path_factory):
     """Everything the study does, tiny: the folder, and the exit code."""
     out = tmp_path_factory.mktemp("glorot2010")
     return out, study.main(["tier=paper", *cli.overrides_from(TINY), f"out={out}"])
@@ -93,7 +89,7 @@ def test_the_same_command_trains_nothing_twice(tiny, capsys):
     assert re.findall(r"(\d+) runs; (\d+) are done", said) == [("4", "8"), ("8", "16"), ("4", "4")]
 
 
-def test_a_piece_says_how_far_it_got_and_the_next_goes_on(quick_to_compile, tmp_path):
+def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tmp_path):
     """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
     asked = ["tier=paper", "figure=10", *cli.overrides_from(TINY)]
     assert study.main([*asked, f"out={tmp_path / 'cut'}", "stop_after=15"]) == cli.DONE

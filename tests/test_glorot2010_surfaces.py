@@ -24,7 +24,8 @@ SMALL = {"rows": 1, "columns": 2, "size": 16, "scenes": 50, "seeds": 2}  # setti
 
 @functools.cache
 def surfaces(*changes):
-    return figure5.run(tiers.load("glorot2010", "init", changes)["surfaces"])
+    settings = tiers.load("glorot2010", "init", changes)["surfaces"]
+    return figure5.run(settings, figure5.prepare(settings))
 
 
 @pytest.mark.parametrize("claim", SURFACES, ids=lambda claim: claim.id)
@@ -122,7 +123,7 @@ def test_words_of_a_class_are_its_objects(first, second):
 
 def test_a_mosaic_needs_enough_scenes():
     with pytest.raises(InputError, match=r"samples.scenes is 1; it must be at least rows times columns, here 2."):
-        figure1.run(SMALL | {"scenes": 1})
+        figure1.prepare(SMALL | {"scenes": 1})
 
 
 def counted(shares, seeds=10, scenes=10_000):
@@ -140,7 +141,7 @@ def test_the_prior_passes_and_balanced_classes_fail(claim):
 
 
 def test_figure_1_shows_the_samples_that_were_drawn():
-    found = json.loads(json.dumps({"samples": figure1.run(SMALL)}))
+    found = json.loads(json.dumps({"samples": figure1.run(SMALL, figure1.prepare(SMALL))}))
     results = found["samples"]
     assert np.sum(results["counts"], axis=1).tolist() == [SMALL["scenes"]] * SMALL["seeds"]
     figure = figure1.draw(found)

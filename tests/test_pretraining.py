@@ -25,12 +25,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def compile_quickly():
-    """Nothing here runs for as long as it takes to optimise it."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 
 
 @pytest.fixture(scope="module")

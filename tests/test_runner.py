@@ -211,13 +211,19 @@ def logged(log):
     return [(word, int(step)) for word, step in lines]
 
 
-def test_killed_four_times_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tmp_path):
+@pytest.mark.parametrize(
+    "kills",
+    [
+        ("checkpoint", "readings"),
+        pytest.param(("nowhere", "checkpoint", "nowhere", "readings"), marks=pytest.mark.slow),
+    ],
+)
+def test_killed_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tmp_path, kills):
     """SIGKILL at random times, during a checkpoint write and during a readings write; then the same command."""
     assert ended(child(tmp_path / "whole", tmp_path / "whole.log"))[0] in (0, cli.FAILED)
     log, chance = tmp_path / "killed.log", random.Random(0)
-    for kill in range(4):
+    for where in kills:
         before = len(logged(log))
-        where = {1: "checkpoint", 3: "readings"}.get(kill, "nowhere")
         process = child(tmp_path / "killed", log, where, nth=3)
         if where == "nowhere":
             while len(logged(log)) <= before + 1 and process.poll() is None:
@@ -231,7 +237,7 @@ def test_killed_four_times_it_ends_bit_for_bit_where_an_uninterrupted_run_does(t
     events = logged(log)
     redone = [step - later for (word, step), (next_word, later) in itertools.pairwise(events)
               if (word, next_word) == ("at", "from")]  # fmt: skip
-    assert len(redone) == 4
+    assert len(redone) == len(kills)
     assert 0 < sum(redone) < 40_000
     whole, killed = (next((tmp_path / name).glob("*/*")) for name in ("whole", "killed"))
     assert_same_results(whole, killed)

@@ -46,10 +46,14 @@ def import_function(fn: str) -> Callable:
 
 
 def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
-    """Let a package be imported anew if a file of it changed since; else the objects made from it stay its own."""
+    """Let a package be imported anew if a file of it changed since, unless it is the program itself that runs.
+
+    Else there would be two of every class in it, one of what was imported before and one of what comes after.
+    """
     importlib.invalidate_caches()
-    changed = max(file.stat().st_mtime for file in files)
-    if changed > _imported.get(package, xinit._LOADED_AT):
+    changed = max(file.stat().st_mtime for file in files) > _imported.get(package, xinit._LOADED_AT)
+    running = getattr(sys.modules["__main__"], "__package__", None) or ""
+    if changed and running.partition(".")[0] != package:
         for loaded in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
             del sys.modules[loaded]
     _imported[package] = time.time()

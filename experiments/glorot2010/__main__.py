@@ -5,7 +5,7 @@
     python -m experiments.glorot2010 tier=paper data_dir=FOLDER    everything at the paper's size and budget, on a GPU
     python -m experiments.glorot2010 figure=6                      one of them: 1 to 12, table1, jacobian, widths, depth
     python -m experiments.glorot2010 figure=7 initial.activation=softsign     any setting of the tier can be changed
-    python -m experiments.glorot2010 tier=paper stop_after=100000  a piece: further pieces, and none, go on from there
+    python -m experiments.glorot2010 tier=paper stop_after=100000  up to that update; a later one, or none, goes on
 
 Writes the figures (PNG and SVG), the arrays behind them (JSON, by stage), claims.json and a page to read to out=FOLDER,
 by default runs/glorot2010/<tier>; training runs lie there too and are not done twice, so that a command that was cut
@@ -77,8 +77,7 @@ def _parts(asked: str, tier: str, settings: Mapping[str, Any]) -> list[str]:
     Raises:
       InputError: there is no such figure, or the tier does not measure what it shows.
     """
-    stages = stages_of(settings)
-    measured = [part for part in PARTS if set(module(part).STAGES) <= set(stages)]
+    measured = [part for part in PARTS if _measures(part, settings)]
     if asked == "all":
         return measured
     part = f"figure{asked}" if asked.isdigit() else asked
@@ -86,8 +85,13 @@ def _parts(asked: str, tier: str, settings: Mapping[str, Any]) -> list[str]:
         known = ["all", *(part.removeprefix("figure") for part in PARTS)]
         raise InputError(f"Unknown figure {asked!r}; {allowed_words(asked, known)}")
     if part not in measured:
-        raise InputError(f"figure={asked} needs training, which tier={tier} does not do; use tier=cpu or tier=paper.")
+        able = [other for other in claims.TIERS if _measures(part, tiers.load(STUDY, other))]
+        raise InputError(f"tier={tier} does not measure figure={asked}; use {' or '.join(f'tier={t}' for t in able)}.")
     return [part]
+
+
+def _measures(part: str, settings: Mapping[str, Any]) -> bool:
+    return set(module(part).STAGES) <= set(stages_of(settings))
 
 
 def _prepare(
@@ -96,19 +100,33 @@ def _prepare(
     """What measures each stage that the parts read and whose data are at hand; all settings are checked."""
     from experiments.glorot2010 import figure1, figure5, initial, training
 
+    untrained = {"samples": figure1, "surfaces": figure5, "initial": initial}
+
     def ready(name: str) -> Callable[[], dict[str, Any]]:
-        if name == "initial":
-            plans = initial.prepare(settings[name])
-            return lambda: initial.run(settings[name], plans)
-        if name in settings:
-            return lambda: {"samples": figure1, "surfaces": figure5}[name].run(settings[name])
+        if name in untrained:
+            prepared = untrained[name].prepare(settings[name])
+            return lambda: untrained[name].run(settings[name], prepared)
         campaign = training.prepare(settings, name, out, data_dir, stop_after)
         return lambda: training.run(campaign)
 
     needed = {name for part in parts for name in module(part).STAGES}
     campaigns = settings.get("campaigns", {})
     at_hand = [name for name in needed if name not in campaigns or not training.lacks_data(campaigns[name], data_dir)]
+    if not at_hand:
+        raise InputError(
+            f"{' and '.join(sorted(needed))} lie in a folder that was not given; name it, data_dir=FOLDER."
+        )
+    _check_models(parts, campaigns)
     return {name: ready(name) for name in stages_of(settings) if name in at_hand}
+
+
+def _check_models(parts: Sequence[str], campaigns: Mapping[str, Any]) -> None:
+    """InputError where a campaign lacks a model that a figure is about."""
+    for part in parts:
+        trained = [model for name in module(part).STAGES for model in campaigns.get(name, {}).get("models", [])]
+        if lacking := [model for model in getattr(module(part), "MODELS", ()) if model not in trained]:
+            where = f"campaigns.{module(part).STAGES[0]}.models"
+            raise InputError(f"{part} shows {' and '.join(lacking)}, which {where} lacks; add it or ask for another.")
 
 
 def _measure(stages: Mapping[str, Callable], out: pathlib.Path, reporter: Reporter) -> dict[str, Any]:
@@ -130,7 +148,9 @@ def measured(parts: Sequence[str], found: Mapping[str, Any]) -> claims.Metrics:
     metrics: dict[str, Any] = {}
     for part in parts:
         own = {name: found[name] for name in module(part).STAGES if name in found}
-        metrics |= module(part).metrics(own) if own else {part: training.NO_DATA}
+        cut = next(filter(None, map(training.unfinished, own.values())), None)
+        lacking = cut or (None if own else training.NO_DATA)
+        metrics |= {part: lacking} if lacking else module(part).metrics(own)
     return metrics
 
 
@@ -180,12 +200,21 @@ def render(said: Mapping[str, Any], found: Mapping[str, Any]) -> str:
 
 def summary(said: Mapping[str, Any], checked: Sequence[claims.Checked]) -> str:
     """What the README shows of a run: where and when, how many claims are in each state, and all of them."""
+    of = {claim.id: part for part in PARTS for claim in claims_of(part)}
     rows = [
-        {"": one.claim.statement, "published": row["published"], "measured": row["measured"], "claim": row["state"]}
-        for one, row in zip(checked, claims.rows(checked), strict=True)
+        {
+            "": of[one.claim.id].replace("figure", "Figure ").replace("table", "Table "),
+            "claim": one.claim.statement,
+            **row,
+        }
+        for one, row in zip(checked, map(_shown, claims.rows(checked)), strict=True)
     ]
     head = f"tier={said['tier']}, {said['machine']}, {said['date']}, {said['wall_s'] / 60:.0f} minutes"
     return f"{head}: {page.states(checked)}.\n\n{page.table(rows)}"
+
+
+def _shown(row: Mapping[str, str]) -> dict[str, str]:
+    return {name: row[name] for name in ("published", "measured", "bound", "state")}
 
 
 def _tables(part: str, tier: str, found: Mapping[str, Any]) -> dict[str, str]:

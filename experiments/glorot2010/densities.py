@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Measured, number, over_runs
+from experiments.claims import Measured, Metrics, exact, number, over_runs
 from xinit.intervals import mean_interval
 
 if TYPE_CHECKING:
@@ -15,17 +15,26 @@ if TYPE_CHECKING:
 
 TITLES = {
     "standard": "standard initialisation, eq. 1",
-    "normalised": "normalised initialisation, eq. 16",
-    "printed": "eq. 16 inside, eq. 1 on the first and last layer",
+    "xavier": "normalised initialisation, eq. 16",
+    "experiments.glorot2010.schemes:as_printed": "eq. 16 inside, eq. 1 on the first and last layer",
 }
 
 
 def ratios(
     part: str, initial: Mapping[str, Any], quantity: str, ratio: Callable[[np.ndarray], np.ndarray]
 ) -> dict[str, Measured]:
-    """`<part>.ratio.<scheme>`: a ratio of layers' standard deviations (seed, layer), with its interval over seeds."""
-    found = {label: np.array(own[f"{quantity}_std"]) for label, own in initial["schemes"].items()}
-    return {f"{part}.ratio.{label}": over_runs(mean_interval(ratio(std_SL))) for label, std_SL in found.items()}
+    """A ratio of layers' standard deviations, (seed, layer): `<part>.ratio.<scheme>`; predicted, `<part>.theory.`."""
+    found = {}
+    for label, own in initial["schemes"].items():
+        drawn_SL, predicted_L = (np.array(values[f"{quantity}_std"]) for values in (own, own["predicted"]))
+        found[f"{part}.ratio.{label}"] = over_runs(mean_interval(ratio(drawn_SL)))
+        found[f"{part}.theory.{label}"] = exact(float(ratio(predicted_L[None])[0]))
+    return found
+
+
+def title(own: Mapping[str, Any]) -> str:
+    """The initialisation of a scheme's networks."""
+    return TITLES.get(own["scheme"], own["scheme"])
 
 
 def draw(initial: Mapping[str, Any], quantity: str, xlabel: str, notes: Mapping[str, str]) -> "Figure":
@@ -34,7 +43,7 @@ def draw(initial: Mapping[str, Any], quantity: str, xlabel: str, notes: Mapping[
     panels = figure.subplots(len(initial["schemes"]), 1, squeeze=False)[:, 0]
     for axes, (label, own) in zip(panels, initial["schemes"].items(), strict=True):
         _panel(axes, np.array(own[f"{quantity}_edges"]), own[f"{quantity}_density"])
-        axes.set(title=TITLES.get(label, label), ylabel="density")
+        axes.set(title=title(own), ylabel="density")
         axes.text(0.015, 0.95, notes[label], transform=axes.transAxes, va="top", fontsize=7.5)
     panels[-1].set_xlabel(xlabel)
     panels[0].legend(frameon=False, loc="upper right")
@@ -56,10 +65,15 @@ def caption(initial: Mapping[str, Any]) -> str:
     """What was drawn and measured."""
     low, high = initial["pixel_range"]
     return (
-        f"{initial['depth']} layers of {initial['width']} {initial['activation']} units at initialisation, as in the "
-        f"paper; means over {initial['seeds']} seeds, {initial['examples']} Shapeset examples with pixels in "
-        f"[{low:g}, {high:g}]."
+        f"{initial['depth']} layers of {initial['width']} {initial['activation']} units at initialisation, means over "
+        f"{initial['seeds']} seeds; {initial['examples']} examples of {initial['data']}, pixels in [{low:g}, {high:g}]."
     )
+
+
+def note(words_of_ratio: str, measured: Metrics, part: str, label: str) -> str:
+    """A scheme's ratio with its interval, and what theory says of it."""
+    theory = number(measured[f"{part}.theory.{label}"].value)
+    return f"{words_of_ratio}\n{words(measured[f'{part}.ratio.{label}'])}, theory {theory}"
 
 
 def words(found: Measured) -> str:

@@ -32,19 +32,29 @@ CLASSES = (  # by label
 )
 
 
-def run(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Counts of the classes for every seed, and the first scenes of the first, as many as the mosaic has places.
+def prepare(settings: Mapping[str, Any]) -> int:
+    """The places of the mosaic.
 
     Raises:
       InputError: images of fewer than 10 pixels, or fewer scenes than places.
     """
-    import jax
-
     from xinit.data import shapeset
 
     size, scenes, places = settings["size"], settings["scenes"], settings["rows"] * settings["columns"]
     if scenes < places:
         raise InputError(f"samples.scenes is {scenes}; it must be at least rows times columns, here {places}.")
+    if size < shapeset.MIN_SIZE:
+        raise InputError(f"samples.size is {size}; it must be at least {shapeset.MIN_SIZE} pixels.")
+    return places
+
+
+def run(settings: Mapping[str, Any], places: int) -> dict[str, Any]:
+    """Counts of the classes for every seed, and the first scenes of the first, as many as the mosaic has places."""
+    import jax
+
+    from xinit.data import shapeset
+
+    size, scenes = settings["size"], settings["scenes"]
     sample = jax.jit(shapeset.sample, static_argnums=(1, 2))
     drawn = [sample(jax.random.key(seed), scenes, size) for seed in range(settings["seeds"])]
     shown = jax.tree.map(lambda of_scenes: of_scenes[:places], drawn[0])

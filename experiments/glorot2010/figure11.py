@@ -1,13 +1,12 @@
 """Figure 11: error on Shapeset while the models learn, against examples seen."""
 
-import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Metrics, NotRun, over_runs
+from experiments.claims import Metrics, over_runs
 from experiments.glorot2010 import learning, published
 from xinit.intervals import mean_interval
 
@@ -20,13 +19,16 @@ CHANCE = 100 * 5 / 6
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """`figure11.<model>`, test error in percent, and `figure11.<a>-<b>`, paired: campaigns share seeds and batches."""
+    """`figure11.<model>`, test error in percent, and `figure11.<a>-<b>`, paired: campaigns share seeds and batches.
+
+    `figure11.tanh-softsign.gain`: by how much more the normalised initialisation gains under tanh than under softsign.
+    """
     scores = {model: learning.errors(found[stage], model) for stage in STAGES for model in found[stage]["models"]}
-    if unfinished := [own for own in scores.values() if isinstance(own, NotRun)]:
-        return {"figure11": unfinished[0]}
-    pairs = itertools.permutations(scores, 2)
-    own = {f"figure11.{model}": over_runs(mean_interval(values)) for model, values in scores.items()}
-    return own | {f"figure11.{a}-{b}": over_runs(mean_interval(scores[a] - scores[b])) for a, b in pairs}
+    metrics = learning.compared("figure11", scores)
+    if {"tanh", "tanh_n", "softsign", "softsign_n"} <= scores.keys() and "figure11" not in metrics:
+        gains = [scores[name] - scores[f"{name}_n"] for name in ("tanh", "softsign")]
+        metrics["figure11.tanh-softsign.gain"] = over_runs(mean_interval(gains[0] - gains[1]))
+    return metrics
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
@@ -40,8 +42,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     for axes in (ours, printed):
         axes.axhline(CHANCE, color="0.45", lw=0.8, ls=(0, (1, 1.5)))
     ours.set(title="measured", ylabel="error, %", ylim=(0, 90))
-    handles, labels = ours.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, handlelength=3)
+    drawing.legend(figure, ours)
     drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(found[s] for s in STAGES)}")
     return figure
 

@@ -29,8 +29,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         _panel(axes, stage, found[stage])
     panels[0].set_ylabel("error, %")
     panels[0].plot([], [], "x", color="0.3", label="printed, Table 1")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, handlelength=3)
+    drawing.legend(figure, panels[0])
     drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(found[s] for s in shown)}")
     return figure
 

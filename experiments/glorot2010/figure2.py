@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Metrics
+from experiments.claims import Metrics, exact
 from experiments.glorot2010 import courses, learning, published
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
     With four hidden layers, when the top layer's mean is least, up to the escape from chance: `figure2.top`, that mean;
     `figure2.below`, the mean of the layer below; `figure2.bottom-top`, layer 1's less the top layer's; and
-    `figure2.falls`, by how much the layer below is lower at the end.
+    `figure2.falls`, by how much the layer below is lower at the end. `figure2.least.<model>`: the least validation
+    error of all rates.
     """
     own = found["sigmoid"]["models"][MODELS[0]]
     share_STL = shares(own)
@@ -41,6 +42,8 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
         "falls": absorbed_SL[:, -2] - share_STL[:, -1, -2],
     }
     measured = {f"figure2.{name}": courses.over_seeds(values_S) for name, values_S in values.items()}
+    for label in MODELS:
+        measured[f"figure2.least.{label}"] = exact(min(found["sigmoid"]["models"][label]["valid"].values()))
     return measured | learning.test_errors("figure2", STAGES, found)
 
 

@@ -31,12 +31,15 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     `order`, 1 if the markers reach the asymptote layer by layer from the bottom, 0 if all at once or never; `early`,
     the share of its change in standard deviation that lies in the first tenth of the run, of the layer with the least
     of it; `furthest`, the marker at the end, 1 being the asymptote, of the layer that is nearest to it; `falls`, the
-    top layer's standard deviation at the end over that of layer 1.
+    top layer's standard deviation at the end over that of layer 1. `figure3.together`: by how much less the layers of
+    softsign differ than those of tanh in when half of their change is done, in shares of the run, paired by seed.
     """
-    return {
+    models = found["shapeset"]["models"]
+    tanh_S, softsign_S = (np.ptp(half_way(models[label]), axis=1) for label in MODELS)
+    return {"figure3.together": courses.over_seeds(tanh_S - softsign_S)} | {
         f"figure3.{reading}.{label}": measured
         for label in MODELS
-        for reading, measured in _readings(found["shapeset"]["models"][label]).items()
+        for reading, measured in _readings(models[label]).items()
     }
 
 
@@ -57,6 +60,13 @@ def early(step_T: np.ndarray, course_STL: np.ndarray) -> np.ndarray:
     before_SL, after_SL = course_STL[:, int(at)], course_STL[:, int(np.ceil(at))]
     change_SL = before_SL + at % 1 * (after_SL - before_SL) - course_STL[:, 0]
     return change_SL / (course_STL[:, -1] - course_STL[:, 0])
+
+
+def half_way(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, L) the first probe point at which half of a layer's change in standard deviation is done, 1 being the end."""
+    std_STL = courses.course(own, "act_std")
+    change_STL = (std_STL - std_STL[:, :1]) / (std_STL[:, -1:] - std_STL[:, :1])
+    return np.array(own["step"])[(change_STL >= 0.5).argmax(1)] / own["step"][-1]
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":

@@ -47,13 +47,13 @@ class Surface(NamedTuple):
     slope: np.ndarray
 
 
-def run(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The readings of both surfaces for every seed, and the surfaces of the one whose plateaus differ by the median.
+def prepare(settings: Mapping[str, Any]) -> Callable[[Array], Array]:
+    """The hidden unit's function; InputError where there is none of that name."""
+    return call_factory(activations, settings["activation"], {}, "activation").function
 
-    Raises:
-      InputError: no such activation.
-    """
-    function = call_factory(activations, settings["activation"], {}, "activation").function
+
+def run(settings: Mapping[str, Any], function: Callable[[Array], Array]) -> dict[str, Any]:
+    """The readings of both surfaces for every seed, and the surfaces of the one whose plateaus differ by the median."""
     weights_K = np.linspace(-settings["reach"], settings["reach"], settings["points"], dtype=np.float32)
     seeds = range(settings["seeds"])
     drawn = [surfaces(function, weights_K, *examples(seed, settings["examples"])) for seed in seeds]
@@ -137,8 +137,10 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     figure = drawing.figure(11.5, 4.8)
     left, right = figure.subfigures(1, 2, width_ratios=(1, 1.5))
     _in_space(left, results["weights"], shown, heights)
-    for axes, name in zip(right.subplots(1, 2, sharey=True), COSTS, strict=True):
+    panels = right.subplots(1, 2, sharey=True)
+    for axes, name in zip(panels, COSTS, strict=True):
         _map(axes, results, shown[name], name, step=heights[name] / 10)
+    panels[0].set_ylabel("w2")
     _legend_of_maps(right, results["flat"])
     drawing.caption(figure, _scaling(results))
     return figure
@@ -161,7 +163,7 @@ def _in_space(
     axes.locator_params(nbins=5)
     axes.view_init(elev=20, azim=-60)
     axes.set_box_aspect((1, 1, 0.9), zoom=0.85)
-    figure.legend(loc="outside upper center", ncols=2, frameon=False)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.16), ncols=2, frameon=False)
 
 
 def _map(axes: "Axes", results: Mapping[str, Any], surface: Surface, name: str, step: float) -> None:
@@ -173,7 +175,7 @@ def _map(axes: "Axes", results: Mapping[str, Any], surface: Surface, name: str, 
         slope_KK = np.ma.array(surface.slope, mask=~where_KK)
         if slope_KK.min() < limit:
             axes.contourf(weights, weights, slope_KK.T, levels=(0, limit), colors=SHARES[share], zorder=0)
-    axes.set(xlabel="w1", ylabel="w2", aspect="equal")
+    axes.set(xlabel="w1", aspect="equal")
     axes.set_title(f"{_words(name)}, contours {step:g} apart\n{_shares(results, surface, name)}", fontsize=8.5)
 
 

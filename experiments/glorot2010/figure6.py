@@ -45,16 +45,15 @@ def draw(found: Mapping[str, Any]) -> "Figure":
 
     measured, printed = metrics(found), published.load("figure6")
     schemes = found["initial"]["schemes"]
-    notes = {
-        label: f"std of the top layer over the bottom one's\n{densities.words(measured[f'figure6.ratio.{label}'])}"
-        for label in schemes
-    }
+    ratio = "std of the top layer over the bottom one's"
+    notes = {label: densities.note(ratio, measured, "figure6", label) for label in schemes}
     figure = densities.draw(found["initial"], "activation", "activation value", notes)
     panels = dict(zip(schemes, figure.axes, strict=True))
     for l, peak in enumerate(printed["standard"]):
         panels["standard"].plot(0, peak, "x", color=drawing.layer_look(l).colour, ms=8, mew=1.6, zorder=4)
     for label in set(schemes) - {"standard"}:
         panels[label].axhspan(*printed["normalised"], color="0.88", zorder=0)
+        panels[label].set_ylim(top=1.2 * panels[label].get_ylim()[1])  # room for the note above the band
     panels["standard"].plot([], [], "x", color="0.3", label="printed peak")
     panels["standard"].fill_between([], [], color="0.88", label="printed peaks (below)")
     panels["standard"].legend(frameon=False, loc="upper right")

@@ -27,6 +27,6 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     notes = {}
     for label in found["initial"]["schemes"]:
         beside = f"\nprinted: about {printed[label]:g}" if label in printed else ""
-        words = densities.words(measured[f"figure7.ratio.{label}"])
-        notes[label] = f"std of the top layer over the bottom one's\n{words}{beside}"
+        ratio = "std of the top layer over the bottom one's"
+        notes[label] = densities.note(ratio, measured, "figure7", label) + beside
     return densities.draw(found["initial"], "gradient", "back-propagated gradient, dC/ds", notes)

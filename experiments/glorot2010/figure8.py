@@ -25,9 +25,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 def draw(found: Mapping[str, Any]) -> "Figure":
     """A panel for each scheme."""
     measured, initial = metrics(found), found["initial"]
-    notes = {
-        label: f"largest std over smallest\n{densities.words(measured[f'figure8.ratio.{label}'])}"
-        for label in initial["schemes"]
-    }
+    ratio = "largest std over smallest"
+    notes = {label: densities.note(ratio, measured, "figure8", label) for label in initial["schemes"]}
     xlabel = f"weight gradient, dC/dW summed over a mini-batch of {initial['batch_size']}"
     return densities.draw(initial, "weight_gradient", xlabel, notes)

@@ -53,11 +53,12 @@ def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, A
     first = next(iter(plans.values()))
     data = load(first)
     measure = _measurement(first.problem, data, settings)
-    kept = ("depth", "width", "activation", "pixel_range", "examples", "batch_size", "batches", "jacobian_examples")
+    kept = ("data", "pixel_range", "depth", "width", "activation", "examples", "batch_size", "jacobian_examples")
     return {
         **{name: settings[name] for name in (*kept, "seeds")},
         "schemes": {
-            label: _scheme(settings["seeds"], planned, data, measure)
+            label: {"scheme": settings["schemes"][label]}
+            | _scheme(settings["seeds"], planned, data, measure)
             | {"predicted": _predicted(planned, data, settings)}
             for label, planned in plans.items()
         },

@@ -37,9 +37,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     for i, (label, own) in enumerate(initial["schemes"].items()):
         look, interval = drawing.look(i), mean_interval(np.array(own["jacobian_mean"]))
         layers = np.arange(1, len(interval.mean) + 1)
-        drawing.points(
-            axes, layers, interval.mean, interval.low, interval.high, look, densities.TITLES.get(label, label)
-        )
+        drawing.points(axes, layers, interval.mean, interval.low, interval.high, look, densities.title(own))
         axes.plot(layers, own["predicted"]["jacobian_mean"], color=look.colour, ls=look.dashes, lw=1.2)
         if label in printed:
             axes.axhline(printed[label], color=look.colour, ls=":", lw=1)

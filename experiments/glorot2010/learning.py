@@ -1,5 +1,6 @@
 """Errors of trained models: what Figures 11 and 12, Table 1 and the gains over width profiles are made of."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from xinit.intervals import mean_interval
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+EDGES = {"lowest": "<", "highest": ">", "": ""}  # a best rate that is an end of its grid
 ORDER = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n", "pretraining")  # a look each, everywhere
 
 
@@ -23,9 +25,7 @@ def look(model: str) -> drawing.Look:
 
 def errors(campaign: Mapping[str, Any], model: str) -> np.ndarray | NotRun:
     """Test errors of a model at its best rate in percent, by seed; or why there are none."""
-    if campaign["models"][model]["test"] is None:
-        return NotRun(f"stopped after {campaign['done']:,} of {campaign['steps']:,} updates")
-    return np.array(campaign["models"][model]["test"])
+    return training.unfinished(campaign) or np.array(campaign["models"][model]["test"])
 
 
 def test_errors(part: str, stages: Sequence[str], found: Mapping[str, Any]) -> Metrics:
@@ -35,18 +35,16 @@ def test_errors(part: str, stages: Sequence[str], found: Mapping[str, Any]) -> M
         if stage not in found:
             metrics[f"{part}.{stage}"] = training.NO_DATA
             continue
-        scores = {model: errors(found[stage], model) for model in found[stage]["models"]}
-        if unfinished := [own for own in scores.values() if isinstance(own, NotRun)]:
-            metrics[f"{part}.{stage}"] = unfinished[0]
-            continue
-        metrics |= {f"{part}.{stage}.{model}": over_runs(mean_interval(own)) for model, own in scores.items()}
-        metrics |= _differences(f"{part}.{stage}", scores)
+        metrics |= compared(f"{part}.{stage}", {model: errors(found[stage], model) for model in found[stage]["models"]})
     return metrics
 
 
-def _differences(prefix: str, scores: Mapping[str, np.ndarray]) -> Metrics:
-    pairs = [(a, b) for a in scores for b in scores if a != b]
-    return {f"{prefix}.{a}-{b}": over_runs(mean_interval(scores[a] - scores[b])) for a, b in pairs}
+def compared(prefix: str, scores: Mapping[str, np.ndarray | NotRun]) -> Metrics:
+    """`<prefix>.<model>`, the mean of its scores, and `<prefix>.<a>-<b>`, paired; or why there are none."""
+    if unfinished := [own for own in scores.values() if isinstance(own, NotRun)]:
+        return {prefix: unfinished[0]}
+    found = scores | {f"{a}-{b}": scores[a] - scores[b] for a, b in itertools.permutations(scores, 2)}
+    return {f"{prefix}.{name}": over_runs(mean_interval(values)) for name, values in found.items()}
 
 
 def curve(axes: "Axes", campaign: Mapping[str, Any], model: str) -> None:
@@ -67,11 +65,16 @@ def scale(campaigns: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _scale(campaign: Mapping[str, Any]) -> str:
-    rates = ", ".join(f"{own['label']} {number(own['rate'])}" for own in campaign["models"].values())
+    rates = ", ".join(
+        f"{own['label']} {EDGES[own['edge']]}{number(own['rate'])}" for own in campaign["models"].values()
+    )
+    width = f"{campaign['width']} units"
+    if campaign["profile"] != "constant":
+        width = f"up to {width}, profile {campaign['profile']}"
     stopped = "" if campaign["done"] == campaign["steps"] else f", of which {campaign['done']:,} are done"
     low, high = campaign["pixel_range"]
     return (
-        f"{campaign['data']}: layers of {campaign['width']} units, {campaign['steps']:,} updates of "
+        f"{campaign['data']}: layers of {width}, {campaign['steps']:,} updates of "
         f"{campaign['batch_size']}{stopped}, {campaign['seeds']} seeds, pixels in [{low:g}, {high:g}]; learning rates "
         f"by validation error from {', '.join(map(number, campaign['rates']))}: {rates}."
     )

@@ -6,6 +6,9 @@
 
 Each hidden layer, from the bottom up, learns to restore what the layers below it make of an image from a copy of which
 a share was wiped out. The images are Shapeset's, drawn as they are needed. Labels are not looked at.
+
+The scheme is drawn before the first step of a run, hence anew where a run that was cut goes on, and it is part of the
+run's identity with every file of this package: editing one makes another run of it.
 """
 
 import itertools

@@ -81,6 +81,13 @@ def _models(own: Mapping[str, Any], tier: Mapping[str, Any]) -> list[str]:
     return own["models"]
 
 
+def unfinished(results: Mapping[str, Any]) -> NotRun | None:
+    """Why a stage says nothing about the end of training yet; None where it does."""
+    if results.get("done", 0) == results.get("steps", 0):
+        return None
+    return NotRun(f"stopped after {results['done']:,} of {results['steps']:,} updates")
+
+
 def depths(model: Mapping[str, Any]) -> list[int]:
     """The depths that a model is tried at."""
     return model["depth"] if isinstance(model["depth"], list) else [model["depth"]]
@@ -108,9 +115,14 @@ def run(campaign: Campaign) -> dict[str, Any]:
     return {
         **{name: own[name] for name in ("data", "width", "profile", "pixel_range", "seeds", "rates", "steps")},
         "batch_size": config.batch_size,
-        "done": min(int(result["step"][-1]) for result in cells.values()),
+        "done": _done([result for result in cells.values() if not result["diverged"]], own["steps"]),
         "models": {model: _model(model, campaign, cells) for model in campaign.models},
     }
+
+
+def _done(going: Sequence[Mapping[str, Any]], steps: int) -> int:
+    """Updates that all runs have done that did not diverge; all of them where none is left."""
+    return min((int(result["step"][-1]) for result in going), default=steps)
 
 
 def _result(outcome: Any) -> dict[str, Any]:
@@ -141,7 +153,7 @@ def _model(model: str, campaign: Campaign, cells: Mapping[Cell, Mapping[str, Any
         "test": None if None in tests else [100 * error for error in tests],
         "diverged": sum(result["diverged"] for result in own.values()),
         "runs": len(own),
-        **_readings(shown),
+        **_readings([result for result in shown if not result["diverged"]] or shown),
     }
 
 
@@ -161,7 +173,7 @@ def _valid(cell: Cell, own: Mapping[Cell, Mapping[str, Any]]) -> float:
 
 
 def _readings(shown: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Courses of all seeds, as far as every seed got, and the histograms at the end: (seed, layer, bin)."""
+    """Courses of seeds that did not diverge, as far as all got, and their histograms there: (seed, layer, bin)."""
     n = min(len(result["step"]) for result in shown)
     together = lambda name: np.stack([result[name][:n] for result in shown])
     quantiles = together("act_quantile")[..., CENTRAL]
