@@ -43,7 +43,8 @@ def model(activation, scheme, errors_T, low, **readings):
     """A model's results; its test error is the last validation error and 1 % more for every seed."""
     depth = len(readings["act_hist"][0])
     return {
-        **{"label": activation, "activation": activation, "scheme": scheme, "depth": depth, "rate": 0.1},
+        **{"label": activation, "activation": activation, "scheme": scheme, "depth": depth, "rate": 0.1, "edge": ""},
+        "valid": {f"{depth} 0.1": float(errors_T[-1])},
         "step": list(range(0, 1000 * POINTS, 1000)),
         "valid_error": [errors_T.tolist()] * SEEDS,
         "test": [float(errors_T[-1]) + s for s in range(SEEDS)],
@@ -84,7 +85,14 @@ def symmetric(activation, scheme, reached, apart, saturated, error):
 
 def results():
     """Of both stages, as the paper has them."""
-    shared = {"data": "shapeset", "width": 100, "pixel_range": [-1, 1], "seeds": SEEDS, "rates": [0.1]}
+    shared = {
+        "data": "shapeset",
+        "width": 100,
+        "profile": "constant",
+        "pixel_range": [-1, 1],
+        "seeds": SEEDS,
+        "rates": [0.1],
+    }
     shared |= {"batch_size": 10, "steps": 20_000, "done": 20_000}
     models = {
         "tanh": symmetric("tanh", "standard", (1, 4, 8, 14, NEVER), 0.3, 0.1, 27),

@@ -116,8 +116,9 @@ def _prepare(
         raise InputError(
             f"{' and '.join(sorted(needed))} lie in a folder that was not given; name it, data_dir=FOLDER."
         )
+    prepared = {name: ready(name) for name in stages_of(settings) if name in at_hand}
     _check_models(parts, campaigns)
-    return {name: ready(name) for name in stages_of(settings) if name in at_hand}
+    return prepared
 
 
 def _check_models(parts: Sequence[str], campaigns: Mapping[str, Any]) -> None:
