@@ -221,7 +221,8 @@ def _shown(row: Mapping[str, str]) -> dict[str, str]:
 def _tables(part: str, tier: str, found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of a section: its claims, and its results where a figure does not say all."""
     own = check([part], tier, found)
-    tables = {"claims": page.claims_table(own)} if own else {}
+    deviations = [f"- `{one.claim.id}`: {one.claim.deviation}." for one in own if one.claim.deviation]
+    tables = {"claims": "\n".join([page.claims_table(own), "", *deviations]).rstrip()} if own else {}
     return tables | ({"table": page.table(module(part).table(found))} if hasattr(module(part), "table") else {})
 
 
