@@ -10,10 +10,10 @@ train: $(VENV)/installed  ## the contrast that matters: standard against Xavier 
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
 test: $(VENV)/installed lint  ## the suite, a worker on each core: ten minutes on two
-	$(BIN)/python -m pytest -n auto --dist loadscope $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-all: $(VENV)/installed lint  ## also what takes minutes
-	$(BIN)/python -m pytest -n auto --dist loadscope -m "slow or not slow" $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder -m "slow or not slow" $(ARGS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -16,7 +16,14 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)  # more than there are cores: for populations
 use_compilation_cache()
 
+LONGEST = ("runner", "launcher", "population", "glorot2010", "compare", "compromise", "cli", "sweeps", "loop")
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that take longest come first, so that no worker is left alone with one of them at the end."""
+    place = {f"test_{name}": i for i, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 def shared(name: str) -> pathlib.Path:

@@ -139,7 +139,7 @@ def test_the_scheme_is_a_function_of_its_key_and_trains_the_hidden_layers_alone(
         np.testing.assert_array_equal(layer["bias"], doubled["layers"][l]["bias"])
         assert np.asarray(layer["bias"] != 0).all() == (l < 2)  # all begin at 0
     plain = pretraining.begin(layer_keys(jax.random.key(0), 3)[2], (16, 9))
-    np.testing.assert_allclose(params["layers"][2]["kernel"], plain.kernel, rtol=1e-6)
+    np.testing.assert_allclose(params["layers"][2]["kernel"], plain.kernel, rtol=1e-5)
     np.testing.assert_array_equal(lr_scale, np.ones(3))
 
 
