@@ -18,7 +18,7 @@ from xinit import cli, launcher
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES
-from xinit.record import read_readings
+from xinit.record import RunDirectory, read_readings
 
 NO_DATA = NotRun("needs its data: data_dir=FOLDER")
 GENERATED = ("shapeset", "synthetic")  # data that need no folder
@@ -122,7 +122,7 @@ def run(campaign: Campaign) -> dict[str, Any]:
 
 def _done(going: Sequence[Mapping[str, Any]], steps: int) -> int:
     """Updates that all runs have done that did not diverge; all of them where none is left."""
-    return min((int(result["step"][-1]) for result in going), default=steps)
+    return min((result["updates"] for result in going), default=steps)
 
 
 def _result(outcome: Any) -> dict[str, Any]:
@@ -134,7 +134,8 @@ def _result(outcome: Any) -> dict[str, Any]:
         at_end |= {"valid": summary["chance_error"], "test": summary["chance_error"]}
     if at_end["valid"] is None:
         at_end["valid"] = float(readings["valid_error"][-1])
-    return readings | {"at_end": at_end, "diverged": diverged}
+    updates = RunDirectory(outcome.path).status()["step"]  # further than the last probe point, where it was stopped
+    return readings | {"at_end": at_end, "diverged": diverged, "updates": updates}
 
 
 def _model(model: str, campaign: Campaign, cells: Mapping[Cell, Mapping[str, Any]]) -> dict[str, Any]:
