@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import shutil
 import tempfile
 
 # Before jax or a child process looks: the suite neither reads nor fills the user's caches.
@@ -40,6 +41,24 @@ def compile_quickly():
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless browser, or a skip that names what is missing; a failure where XINIT_REQUIRE_BROWSER is set."""
+    required = os.environ.get("XINIT_REQUIRE_BROWSER")
+    miss = pytest.fail if required else pytest.skip
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        miss("needs the package playwright, which is absent")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        miss("needs Chromium (Debian's package chromium), which is absent")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

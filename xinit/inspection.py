@@ -11,7 +11,7 @@ import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Plan, Problem, build_scheme, load, plan
-from xinit.config import Config
+from xinit.config import Config, SchemeConfig
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.initializers import Law
@@ -119,6 +119,30 @@ def predict_config(config: Config) -> Prediction:
     stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
     networks = {} if stated else ensemble.measure(planned, data, [config.init_seed])
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
+
+
+def predicted_readings(
+    problem: Problem, scheme: SchemeConfig, gram: np.ndarray, labels: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What theory predicts of a run at its start, by the names of `readings.PREDICTED`.
+
+    Nothing where the scheme states no law, or theory cannot follow the signal.
+    """
+    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
+    if not stated:
+        return {}
+    try:
+        laws = [law.scaled(scheme.gain) for law in stated]
+        prediction = predict(problem.widths, problem.activations, laws, gram, labels)
+    except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
+        return {}
+    found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
+    for name in prediction.spread:
+        rms = f"{name.removesuffix('_second')}_rms_predicted"
+        ends = prediction.interval(name)
+        found |= {rms: prediction.values[name], f"{rms}_low": ends[0], f"{rms}_high": ends[1]}
+    known = {name: np.sqrt(values) if "_rms_" in name else values for name, values in found.items()}
+    return {name: values for name, values in known.items() if values.size and not np.all(np.isnan(values))}
 
 
 def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:

@@ -46,3 +46,20 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }
+# Of these, what theory predicts at initialisation, before a network is drawn: its mean over networks and, of a root mean
+# square, the ends of where 95 % of networks lie. Not there where the scheme states no law.
+PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
+    f"{name}_rms_predicted{end}": ((axis,), f"root mean square of {words} at initialisation, {which}")
+    for name, axis, words in (
+        ("act", "layer", "the activations"),
+        ("pre", "layer", "the pre-activations"),
+        ("grad_pre", "layer", "dL/dz"),
+        ("grad_w", "weight", "dL/dW"),
+    )
+    for end, which in (("", "predicted"), ("_low", "2.5 % of networks below"), ("_high", "2.5 % of networks above"))
+} | {
+    "act_slope_predicted": (("layer",), "act_slope at initialisation, predicted"),
+    "act_cosine_predicted": (("layer",), "act_cosine_mean at initialisation, predicted"),
+    "jacobian_sv_mean_predicted": (("jacobian",), "jacobian_sv_mean at initialisation, predicted"),
+}
+EDGES |= PREDICTED

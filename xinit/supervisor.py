@@ -27,6 +27,7 @@ from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
 
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
+PREDICTING = ("standard", "full")  # tiers that are worth the second or so of a prediction
 PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
 
 
@@ -86,6 +87,7 @@ class Supervisor:
         self.meter = RateMeter()
         self.rows: list[dict[str, np.ndarray]] = []  # one a probe point; but for the step, with a replica axis
         self.edges: dict[str, np.ndarray] = {}
+        self.predictions: dict[str, dict[str, np.ndarray]] = {}  # by scheme
         name = hashlib.sha256(" ".join(member.hash for member in members).encode()).hexdigest()[:12]
         self.checkpoints = members[0].directory.path / "checkpoints" / name
         self.step = 0
@@ -238,16 +240,29 @@ class Supervisor:
         rows = [row for row in self.rows if row["step"] < end]
         own = lambda row, name: row[name] if name == "step" else row[name][r]
         readings = {name: np.stack([own(row, name) for row in rows]) for name in (rows[0] if rows else {})}
-        return readings | {name: edges[r] for name, edges in self.edges.items()} | self._expected
+        return readings | {name: edges[r] for name, edges in self.edges.items()} | self._expected | self._predicted(r)
 
     @functools.cached_property
+    def _examples(self) -> tuple[np.ndarray, np.ndarray]:
+        return inspection.examples(self.problem, self.population.data)
+
+    @property
     def _gram(self) -> np.ndarray:
-        return inspection.examples(self.problem, self.population.data)[0]
+        return self._examples[0]
 
     @functools.cached_property
     def _expected(self) -> dict[str, np.ndarray]:
         """What theory expects of readings that the verdict looks at; the same for all members."""
         return inspection.expectations(self.problem, self._gram) if self.problem.probe else {}
+
+    def _predicted(self, r: int) -> dict[str, np.ndarray]:
+        """What theory predicts of a member's initial network; members that share a scheme share that."""
+        scheme = self.members[r].config.scheme
+        if self.config.probe.tier not in PREDICTING:
+            return {}
+        if (key := repr(scheme)) not in self.predictions:
+            self.predictions[key] = inspection.predicted_readings(self.problem, scheme, *self._examples)
+        return self.predictions[key]
 
     @functools.cached_property
     def _remedy(self) -> str:

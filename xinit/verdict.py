@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xinit.intervals import mean_interval
+from xinit.readings import EDGES
 
 LEVELS = ("OK", "WARN", "FAIL")
 REMEDIED = ("signal", "gradient", "saturated", "absorbed")  # rules that another initialisation may satisfy
@@ -35,7 +36,7 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
     """
     findings = [_learned(facts, limits)]
     if "act_std" in readings and readings["step"][0] == 0:
-        at = lambda i: {name: readings[name][i] for name in readings if name not in WHOLE} | _whole(readings)
+        at = lambda i: {name: readings[name][i] for name in readings if name not in EDGES} | _whole(readings)
         findings += judge_start(_networks(readings), limits)
         if len(readings["step"]) > 1:
             findings += [*_flat_layers(at(-1), "at the end", limits), *_dead(at(-1), "at the end", limits)]
@@ -44,7 +45,7 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
 
 
 def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
-    """The findings at initialisation, worst first; every reading but those in WHOLE has a leading axis of networks.
+    """The findings at initialisation, worst first; every reading but those in EDGES has a leading axis of networks.
 
     With several networks a rule over depth fails where its whole interval, 95 % for their mean, is out of bounds.
     """
@@ -53,7 +54,7 @@ def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float])
 
 
 def _at_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
-    mean = {name: np.mean(values, axis=0) for name, values in networks.items() if name not in WHOLE} | _whole(networks)
+    mean = {name: np.mean(values, axis=0) for name, values in networks.items() if name not in EDGES} | _whole(networks)
     signal, gradient = networks["act_std"], networks["grad_pre_std"][:, ::-1]
     return [
         _over_depth("signal", "at layer {depth} is {ratio} of layer 1's", signal, limits),
@@ -77,17 +78,13 @@ def calls_for_remedy(findings: list[Finding]) -> bool:
     return any(finding.level == "FAIL" and finding.at_start and finding.rule in REMEDIED for finding in findings)
 
 
-# Readings without an axis of probe points or networks: the same for a whole run.
-WHOLE = ("act_low", "act_high", "act_dead_expected", "act_edges", "grad_pre_edges", "grad_w_edges")
-
-
 def _whole(readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: readings[name] for name in WHOLE if name in readings}
+    return {name: readings[name] for name in EDGES if name in readings}
 
 
 def _networks(readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """A run's readings at step 0 as those of one network."""
-    return {name: values if name in WHOLE else values[:1] for name, values in readings.items()}
+    return {name: values if name in EDGES else values[:1] for name, values in readings.items()}
 
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:

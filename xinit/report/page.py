@@ -1,0 +1,183 @@
+"""What a page is made of: sections, figures, tables, sliders and filters, as escaped HTML, and the page around them.
+
+Whatever comes from a run's folder is text: `Markup.format` escapes it, `figure` hands it to Vega-Lite as data, and the
+page's content policy forbids all scripts but its own to be fetched and every request.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from xinit.errors import InputError
+
+try:
+    from markupsafe import Markup
+except ImportError:
+    raise InputError("xinit.report needs altair and vl-convert-python: pip install 'xinit[report]'.") from None
+
+if TYPE_CHECKING:
+    import altair
+
+VEGA_LITE = "6.4"  # of the script in the page; charts are checked against the schema of altair, which is the same
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
+# `ast` has Vega interpret its expressions instead of compiling them, which the policy forbids.
+SCRIPT = """
+for (const chart of document.querySelectorAll(".chart"))
+  vegaEmbed(chart, JSON.parse(chart.nextElementSibling.textContent), {renderer: "svg", actions: false, ast: true});
+for (const slider of document.querySelectorAll("input[type=range]")) {
+  const words = JSON.parse(slider.dataset.words), output = slider.nextElementSibling;
+  const say = () => { output.value = words[slider.value]; slider.setAttribute("aria-valuetext", output.value); };
+  slider.addEventListener("input", say);
+  say();
+}
+"""
+PAGE = Markup(
+    """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<main>
+<h1>{title}</h1>
+{content}
+<footer>{footer}</footer>
+</main>
+{scripts}</body>
+</html>
+"""
+)
+
+
+def join(parts: Sequence[Markup]) -> Markup:
+    """Fragments one after the other."""
+    return Markup("\n").join(parts)
+
+
+def paragraph(text: str, kind: str = "") -> Markup:
+    """A paragraph; `kind` is "" or "quiet"."""
+    return Markup('<p class="{}">{}</p>').format(kind, text)
+
+
+def section(title: str, *parts: Markup) -> Markup:
+    """A part of the page under a heading of its own."""
+    return Markup("<section><h2>{}</h2>\n{}</section>").format(title, join(parts))
+
+
+def card(facts: Mapping[str, Any]) -> Markup:
+    """Facts by name."""
+    return Markup('<dl class="card">{}</dl>').format(
+        join([Markup("<dt>{}</dt><dd>{}</dd>").format(name, value) for name, value in facts.items()])
+    )
+
+
+def details(summary: str, *parts: Markup) -> Markup:
+    """What is shown when it is asked for."""
+    return Markup("<details><summary>{}</summary>{}</details>").format(summary, join(parts))
+
+
+def level(word: str) -> Markup:
+    """OK, WARN, FAIL, PASS ... in its colour."""
+    return Markup('<span class="level {}">{}</span>').format(word.partition(" ")[0], word)
+
+
+def findings(found: Sequence[tuple[str, str]]) -> Markup:
+    """Levels and sentences, one line each."""
+    lines = [Markup("<li>{}{}</li>").format(level(word), sentence) for word, sentence in found]
+    return Markup('<ul class="findings">{}</ul>').format(join(lines))
+
+
+def figures(*shown: Markup, small: bool = False) -> Markup:
+    """Figures side by side, as many as there is room for."""
+    return Markup('<div class="figures {}">{}</div>').format("small" if small else "", join(shown))
+
+
+def figure(title: str, chart: "altair.TopLevelMixin", how_to_read: str = "", kind: str = "") -> Markup:
+    """A Vega-Lite chart with its title above and how to read it below; `kind`: its classes, as "wide" or a filter's."""
+    spec = json.dumps(chart.properties(description=title).to_dict(), separators=(",", ":")).replace("<", "\\u003c")
+    drawn = Markup('<div class="chart"></div><script type="application/json">{}</script>').format(Markup(spec))
+    caption = Markup("<figcaption>{}</figcaption>").format(how_to_read) if how_to_read else ""
+    return Markup('<figure class="{}"><h3>{}</h3>{}{}</figure>').format(kind, title, drawn, caption)
+
+
+def picture(title: str, png: bytes, how_to_read: str = "") -> Markup:
+    """A PNG, in the page itself."""
+    import base64
+
+    drawn = Markup('<img alt="{}" src="data:image/png;base64,{}">').format(title, base64.b64encode(png).decode())
+    return Markup('<figure class="wide"><h3>{}</h3>{}<figcaption>{}</figcaption></figure>').format(
+        title, drawn, how_to_read
+    )
+
+
+def table(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str] = ()) -> Markup:
+    """Cells under their headings; `kinds`: a class for each row, as a filter's. Cells may be Markup, as of `level`."""
+    headings = list(dict.fromkeys(heading for row in rows for heading in row))
+    numeric = {name for name in headings if all(_is_number(row.get(name, "")) for row in rows)}
+    side = lambda name: "number" if name in numeric else ""
+    head = [Markup('<th class="{}">{}</th>').format(side(name), name) for name in headings]
+    body = []
+    for i, row in enumerate(rows):
+        cells = [Markup('<td class="{}">{}</td>').format(side(name), row.get(name, "")) for name in headings]
+        body.append(Markup('<tr class="{}">{}</tr>').format(kinds[i] if kinds else "", Markup("").join(cells)))
+    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
+        Markup("").join(head), join(body)
+    )
+
+
+def _is_number(cell: Any) -> bool:
+    """Whether a cell is a number in a reader's eyes: 0.03, 83.6%, [80.4%, 85.5%], or nothing."""
+    return not str(cell).strip("0123456789.,%+-±[]() ex")
+
+
+def slider(name: str, label: str, words: Sequence[str], start: int) -> Markup:
+    """A slider with a place for each of the words; charts follow it through `charts.follows(name)`."""
+    control = Markup('<input type="range" id="{}" min="0" max="{}" step="1" value="{}" data-words="{}">').format(
+        name, len(words) - 1, start, json.dumps(list(words))
+    )
+    return Markup('<div class="controls"><label>{} {}<output></output></label></div>').format(label, control)
+
+
+class Filters(NamedTuple):
+    """Boxes for the values of some settings; unticking one hides what has that value. No script: style rules do it."""
+
+    values: Mapping[str, Sequence[str]]
+
+    def kind(self, settings: Mapping[str, str]) -> str:
+        """The classes of a row or figure with these settings."""
+        chosen = [self._name(name, str(settings[name])) for name in self.values if name in settings]
+        return " ".join(chosen)
+
+    def _name(self, setting: str, value: str) -> str:
+        place = list(self.values).index(setting)
+        return f"of-{place}-{list(self.values[setting]).index(value)}"
+
+    def controls(self) -> Markup:
+        """The boxes, and the rules that hide."""
+        box = Markup('<label><input type="checkbox" id="show-{0}" checked> {1}</label>')
+        rules, sets = [], []
+        for setting, values in self.values.items():
+            names = [self._name(setting, value) for value in values]
+            boxes = [box.format(name, value) for name, value in zip(names, values, strict=True)]
+            sets.append(Markup("<fieldset><legend>{}</legend>{}</fieldset>").format(setting, join(boxes)))
+            rules += [f"main:has(#show-{name}:not(:checked)) .{name} {{ display: none; }}" for name in names]
+        style = Markup("<style>{}</style>").format(Markup("\n".join(rules)))
+        return Markup('{}<div class="filters">{}</div>').format(style, join(sets))
+
+
+def whole(title: str, content: Sequence[Markup], footer: str) -> str:
+    """The page: one file that asks for nothing else."""
+    import vl_convert
+
+    style = Markup(resources.files(__package__).joinpath("page.css").read_text())
+    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace("</script", "<\\/script")
+    drawn = [part for part in content if 'class="chart"' in part or 'type="range"' in part]
+    scripts = Markup("<script>{}</script>\n<script>{}</script>\n").format(Markup(library), Markup(SCRIPT))
+    return PAGE.format(
+        policy=POLICY, title=title, style=style, content=join(content), footer=footer, scripts=scripts if drawn else ""
+    )
