@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from xinit import profiles
+from xinit import profiles, trackers
 from xinit.data import tfds
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -166,6 +166,15 @@ class VerdictConfig:
 
 
 @dataclass(frozen=True)
+class TrackerConfig:
+    """`fn` names a factory in xinit.trackers; a command waits `patience` seconds for it at its end."""
+
+    fn: Text
+    patience: Seconds
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class PopulationConfig:
     """How replicas are laid out on the devices; it changes no result."""
 
@@ -189,6 +198,7 @@ class Config:
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
     verdict: VerdictConfig
+    tracker: TrackerConfig
     population: PopulationConfig
     name: PathName
     out: Text
@@ -267,6 +277,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "optimizer": _optimizer(_take(raw, "optimizer")),
         "probe": probe,
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
+        "tracker": _tracker(_take(raw, "tracker")),
         "population": _build(PopulationConfig, _take(raw, "population"), "population"),
         "batch_size": batch_size,
         "steps": steps("steps"),
@@ -390,6 +401,13 @@ def _optimizer(raw: Any) -> OptimizerConfig:
         if not 0 <= numbers[key] < 1:
             raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
     return dataclasses.replace(optimizer, numbers=numbers)
+
+
+def _tracker(raw: Any) -> TrackerConfig:
+    """The choice, checked by making it: whether its package is there is known before any work."""
+    tracker = _with_rest(TrackerConfig, raw, "tracker", "options")
+    call_factory(trackers, tracker.fn, tracker.options, "tracker", also=["patience"])
+    return tracker
 
 
 def _data(raw: Any) -> ShapesetConfig | SyntheticConfig | TfdsConfig:

@@ -16,6 +16,7 @@ from xinit.config import Config, as_yaml
 from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
 from xinit.errors import InputError
+from xinit.trackers.following import Followers
 
 
 class Outcome(NamedTuple):
@@ -58,6 +59,8 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
     todo = [group for group in todo if group]
     n_done = sum(map(len, mine)) - sum(map(len, todo))
     reporter.begin({path.name: config for path, config in jobs.items()}, n_done, len(todo))
+    if n_done and configs[0].tracker.fn != "none":
+        reporter.note("what is done already is not tracked again.")
     outcomes = _compute(todo, jobs, reporter) if todo else {}
     hosts.wait_for_all(pathlib.Path(configs[0].out) / "sweeps", token)
     return [outcomes.get(path) or from_disk(jobs[path]) for path in paths]
@@ -86,18 +89,19 @@ def _compute(todo: list[list[pathlib.Path]], jobs: dict, reporter: Reporter) -> 
     planned = [plan([jobs[path] for path in group]) for group in todo]
     reporter.expect(sum(len(group.configs) * group.problem.steps * weight_bytes(group.problem) for group in planned))
     outcomes: dict[pathlib.Path, Outcome] = {}
-    for group, plan_of_group in zip(todo, planned, strict=True):
-        outcomes |= Group(plan_of_group, group, reporter).train()
+    with Followers(reporter.note) as followers:
+        for group, plan_of_group in zip(todo, planned, strict=True):
+            outcomes |= Group(plan_of_group, group, reporter, followers).train()
     return outcomes
 
 
 class Group:
     """The runs that share a program, trained in chunks that fit the memory."""
 
-    def __init__(self, planned: Any, paths: Sequence[pathlib.Path], reporter: Reporter) -> None:
+    def __init__(self, planned: Any, paths: Sequence[pathlib.Path], reporter: Reporter, followers: Followers) -> None:
         from xinit.build import load
 
-        self.planned, self.paths, self.reporter = planned, paths, reporter
+        self.planned, self.paths, self.reporter, self.followers = planned, paths, reporter, followers
         self.alone = not isinstance(reporter, SweepReporter)
         self.data = load(planned)
         self.populations: dict[tuple, Any] = {}
@@ -190,7 +194,7 @@ class Group:
         if not self.alone:
             self.reporter.enter([member.hash for member in members], words, weight_bytes(self.planned.problem))
         runs = (begin(self.planned, member.i, self.data) for member in members)
-        results = Supervisor(members, runs, population, self.reporter, started).supervise()
+        results = Supervisor(members, runs, population, self.reporter, self.followers, started).supervise()
         for member, result in zip(members, results, strict=True):
             state = member.directory.status()["state"]
             self.outcomes[member.directory.path] = Outcome(member.config, member.directory.path, state, *result)
@@ -240,7 +244,8 @@ def from_disk(config: Config) -> Outcome:
 def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
     """The outcome of a finished run, and a word that it was done before."""
     outcome = from_disk(config)
-    reporter.note("this run is done already; force=true runs it anew.")
+    untracked = "" if config.tracker.fn == "none" else " and is not tracked again"
+    reporter.note(f"this run is done already{untracked}; force=true runs it anew.")
     last = {name: values[-1] for name, values in outcome.readings.items() if len(values)}
     reporter.result(path, outcome.summary, last)
     if config.keep_params and not (path / "params").exists():

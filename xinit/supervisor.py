@@ -25,6 +25,8 @@ from xinit.console import RateMeter, Reporter
 from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
+from xinit.trackers import TrackedRun
+from xinit.trackers.following import Followers
 
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
 PREDICTING = ("standard", "full")  # tiers that are worth the second or so of a prediction
@@ -79,9 +81,16 @@ class Supervisor:
     """The host's side of one population. It decides when to look; it never touches what is computed."""
 
     def __init__(
-        self, members: Sequence[Member], runs: Iterable[Run], population: Population, reporter: Reporter, started: float
+        self,
+        members: Sequence[Member],
+        runs: Iterable[Run],
+        population: Population,
+        reporter: Reporter,
+        followers: Followers,
+        started: float,
     ) -> None:
         self.members, self.population, self.reporter, self.started = members, population, reporter, started
+        self.followers = followers
         self.config = members[0].config  # for what all members share
         self.problem = population.problem
         self.meter = RateMeter()
@@ -97,6 +106,7 @@ class Supervisor:
     def supervise(self) -> list[Result]:
         """Resume where possible, train, and write what came of each member."""
         self._resume()
+        self._follow()
         config = self.config
         end = min(config.steps, config.stop_after or config.steps)
         self.reporter.start(config, self.step, self.device)
@@ -160,6 +170,21 @@ class Supervisor:
         self.state, self.step = self.population.place(found.state), found.step
         self.resumed_from = self.step
         self.reporter.note(f"going on from the checkpoint at step {self.step:,} of {self.config.steps:,}.")
+
+    def _follow(self) -> None:
+        """Begin to track the members, with the readings that a checkpoint restored."""
+        for member in self.members:
+            config = member.config
+            run = TrackedRun(member.hash, config.name, member.directory.path, dataclasses.asdict(config))
+            self.followers.begin(config.tracker, run)
+        for row in self.rows:
+            self._track(row)
+
+    def _track(self, row: Mapping[str, np.ndarray]) -> None:
+        """Send a probe point to the trackers of the members that had not diverged by then."""
+        ends = self._diverged_at()
+        sound = {m.hash: r for r, m in enumerate(self.members) if not ends[r] or row["step"] < ends[r]}
+        self.followers.send(sound, row, self.edges)
 
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
@@ -231,6 +256,7 @@ class Supervisor:
         zero = lambda: population.place(np.zeros(population.n, np.float32))
         self.state = self.state._replace(loss_sum=zero(), error_sum=zero())
         self.rows.append({"step": np.int64(self.step), **row})
+        self._track(self.rows[-1])
         left = (self.config.steps - self.step) / self.meter.rate if self.meter.steps else None
         self.reporter.probe(self.step, row, self._diverged_at() > 0, left)
 
@@ -320,6 +346,7 @@ class Supervisor:
         directory.write_json("summary.json", summary)
         diverged_at = summary["diverged_at"]
         directory.write_status("diverged" if diverged_at else "done", step=summary["steps"])
+        self.followers.end(directory.path.name, summary)
         last = {name: values[-1] for name, values in readings.items() if len(values) and name not in EDGES}
         self.reporter.result(path, summary, last)
         return Result(summary, findings, readings)
