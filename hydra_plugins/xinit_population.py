@@ -1,13 +1,27 @@
 """Where Hydra looks for launchers and sweepers; the launcher's work is in `xinit.launcher`."""
 
-from collections.abc import Sequence
+import importlib.util
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # as Hydra has just loaded it
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.utils import instantiate
 
 from xinit import launcher
+from xinit.errors import InputError
+
+# Of other people's packages the launchers and sweepers that conf/hydra builds on.
+PACKAGES = {
+    "hydra_joblib_launcher": ("launcher", "joblib"),
+    "hydra_submitit_launcher": ("launcher", "submitit_local", "submitit_slurm"),
+    "hydra_ray_launcher": ("launcher", "ray"),
+    "hydra_optuna_sweeper": ("sweeper", "optuna"),
+}
 
 
 class PopulationLauncher(launcher.PopulationLauncher):
@@ -24,6 +38,57 @@ class PopulationSweeper(BasicSweeper):
         """Nothing: `PopulationLauncher` checks all jobs before it begins."""
 
 
+class TuningSweeper(Sweeper):
+    """Optuna's sweeper with the settings' own names, which says at its end what was best."""
+
+    def __init__(self, sampler: Any, **settings: Any) -> None:
+        self.sampler, self.settings = sampler, settings  # those of Optuna's sweeper
+
+    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
+        """What Hydra tells a sweeper before `sweep`.
+
+        Raises:
+          InputError: Optuna's sweeper is not installed.
+        """
+        try:
+            import optuna
+            from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
+        except ImportError as error:
+            raise _absence("hydra_optuna_sweeper") from error
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar was new in 2.8
+            self.optuna = OptunaSweeper(instantiate(self.sampler), **self.settings)
+        self.optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run the study; a setting's name has no pluses in it, so one that is given takes the place of ours."""
+        self.optuna.sweep([argument.lstrip("+") for argument in arguments])
+        if isinstance(self.optuna.sweeper.launcher, launcher.PopulationLauncher):
+            self.optuna.sweeper.launcher.conclude_study()
+
+
+class Absent(Launcher, Sweeper):
+    """Stands for a launcher or sweeper that is not installed, and says so where it is chosen."""
+
+    def __init__(self, package: str, **settings: Any) -> None:
+        self.package = package
+
+    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
+        """What Hydra calls first.
+
+        Raises:
+          InputError: always.
+        """
+        raise _absence(self.package)
+
+    launch = sweep = setup  # never reached
+
+
+def _absence(package: str) -> InputError:
+    return InputError(f"{package.replace('_', '-')} is not installed; pip install 'xinit[launchers]' brings it.")
+
+
 @dataclass
 class PopulationLauncherConf:
     """The config node hydra/launcher=population; `inner` holds another launcher's node, to hand the groups to."""
@@ -31,6 +96,8 @@ class PopulationLauncherConf:
     _target_: str = "hydra_plugins.xinit_population.PopulationLauncher"
     _recursive_: bool = False  # the launcher instantiates `inner` itself, as Hydra does launchers
     inner: Any = None
+    runs_per_job: int | None = None
+    cores_per_job: int | None = None
 
 
 @dataclass
@@ -42,5 +109,29 @@ class PopulationSweeperConf:
     params: dict[str, str] | None = None
 
 
+@dataclass
+class TuningSweeperConf:
+    """The config node hydra/sweeper=population_optuna, with the settings of Optuna's sweeper."""
+
+    _target_: str = "hydra_plugins.xinit_population.TuningSweeper"
+    _recursive_: bool = False  # the sweeper instantiates `sampler` itself, where there is an Optuna
+    sampler: Any = None
+    direction: Any = "minimize"
+    storage: str | None = None
+    study_name: str | None = None
+    n_trials: int = 32
+    n_jobs: int = 8
+    max_failure_rate: float = 0.0
+    search_space: Any = None
+    custom_search_space: str | None = None
+    params: dict[str, str] | None = None
+
+
 ConfigStore.instance().store("population", PopulationLauncherConf, group="hydra/launcher", provider="xinit")
 ConfigStore.instance().store("population", PopulationSweeperConf, group="hydra/sweeper", provider="xinit")
+ConfigStore.instance().store("population_optuna", TuningSweeperConf, group="hydra/sweeper", provider="xinit")
+for package, (group, *names) in PACKAGES.items():
+    if importlib.util.find_spec(f"hydra_plugins.{package}") is None:
+        for name in names:
+            node = {"_target_": f"{__name__}.Absent", "package": package}
+            ConfigStore.instance().store(name, node, group=f"hydra/{group}", provider="xinit")

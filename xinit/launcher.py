@@ -1,72 +1,109 @@
 """Hydra's launcher for sweeps: jobs that share a program train as one population.
 
 Every job keeps its own run directory and return value, so any sweeper works with it. The groups of a sweep can be
-handed to another launcher: `'+hydra/launcher@hydra.launcher.inner=basic'` (or joblib, submitit_slurm, ray ...) makes
-each group one job of that launcher, whose config is that of the group's first member with `members`, a JSON list of
-what the others have instead.
+handed to another launcher, `inner` (`conf/hydra/launcher` holds some; `'+hydra/launcher@hydra.launcher.inner=basic'`
+takes any): a group, or a part of it, becomes one job of that launcher, whose config is that of its first member with
+`members`, which holds what the others have instead.
 """
 
 import copy
-import json
+import math
+import os
+import pathlib
+import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import BrokenExecutor
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from xinit import cli
+from xinit import cli, handover, record
 from xinit.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from xinit.runner import Outcome
 
 SHOWN = 5  # mistakes of a sweep that are listed
+RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
 
 
 class PopulationLauncher(Launcher):
-    """Runs a sweep's jobs in groups that share a program, here or through the launcher `inner`."""
+    """Runs a sweep's jobs in groups that share a program, here or through the launcher `inner`.
 
-    def __init__(self, inner: Any = None) -> None:
-        self.inner = inner
+    Of a group that is handed over, at most `runs_per_job` runs make one job, which spreads them over `cores_per_job`
+    cores; by default they are a whole group, and all cores that its process may use.
+    """
+
+    def __init__(self, inner: Any = None, runs_per_job: int | None = None, cores_per_job: int | None = None) -> None:
+        self.inner, self.runs_per_job, self.cores_per_job = inner, runs_per_job, cores_per_job
+        self.outcomes: dict[pathlib.Path, Outcome] = {}  # of all batches that the sweeper has launched
+        self.aggregate: pathlib.Path | None = None
 
     def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
-        """What Hydra tells a launcher before `launch`."""
+        """What Hydra tells a launcher before `launch`.
+
+        Raises:
+          InputError: a setting that cannot be, or an inner launcher that is not installed.
+        """
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+        for name in ("runs_per_job", "cores_per_job"):
+            _check(name, getattr(self, name), self.inner)
+        self.engine = None if self.inner is None else self._inner_launcher()
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returns.
 
         Raises:
-          InputError: a job is wrong; all are checked before the first begins.
+          InputError: a job is wrong, and all are checked before the first begins; a worker refused one.
+          RuntimeError: a worker crashed; the results of the others are kept and shown before.
         """
         overrides = [cli.normalise(job) for job in job_overrides]
         with cli.said_in_our_words():
             raws = cli.compose_all(overrides, self._compose)
-        outcomes = run_all(raws) if self.inner is None else self._hand_over(overrides, raws, initial_job_idx)
-        conclude(outcomes)
+        folder = pathlib.Path(self.config.hydra.sweep.dir)
+        with record.writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)  # sweepers expect it of a launcher
+        error = None
+        if self.inner is None:
+            outcomes = run_all(raws)
+        else:
+            outcomes, error = self._hand_over(overrides, raws, initial_job_idx)
+        self._conclude(outcomes)
+        if error is not None:
+            raise error
         return [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
 
     def _compose(self, choices: Sequence[str]) -> Any:
         return self.hydra_context.config_loader.load_sweep_config(self.config, list(choices))
 
-    def _hand_over(self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], first_index: int) -> list:
-        """The outcomes of jobs that another launcher ran, a group to a job of its."""
+    def _hand_over(
+        self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], first_index: int
+    ) -> "tuple[list[Outcome], Exception | None]":
+        """The outcomes of jobs that another launcher ran, and what is to be raised for those that went wrong."""
         from xinit import runner
+        from xinit.console import SweepReporter
 
-        configs = parse_all(raws)
-        groups: dict[str, list[int]] = {}
-        for i, config in enumerate(configs):
-            groups.setdefault(config.program(), []).append(i)
-        jobs = [self._group_job(overrides, raws, group) for group in groups.values()]
-        returned = self._inner_launcher().launch(jobs, first_index)
-        for job in returned:
-            _ = job.return_value  # raises what the job raised
-        return [runner.from_disk(config) for config in configs]
+        before = [runner.from_disk(config) for config in parse_all(raws)]
+        jobs = handover.divide(before, self.runs_per_job)
+        n_done = len(before) - sum(len(job.places) for job in jobs)
+        done = f"; {n_done} are done already" if n_done else ""
+        reporter = SweepReporter()
+        reporter.note(f"{len(before)} runs, {len(jobs)} jobs for {self.engine.__class__.__name__}{done}")
+        for job in jobs:
+            reporter.note(f"{job.name}: {job.words}")
+        returned = self._run_by_inner([self._inner_job(job, overrides, raws) for job in jobs], first_index)
+        handover.wait_until_seen(jobs, returned, before)
+        outcomes = [runner.from_disk(outcome.config) for outcome in before]
+        return outcomes, handover.error_of(jobs, returned, outcomes)
 
-    def _group_job(self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], group: list[int]) -> list[str]:
-        first = raws[group[0]]
-        differing = [{key: value for key, value in raws[i].items() if value != first[key]} for i in group]
-        return [*overrides[group[0]], *cli.normalise(cli.overrides_from({"members": json.dumps(differing)}))]
+    def _inner_job(self, job: handover.Job, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping]) -> list[str]:
+        """The overrides of a job for the inner launcher; Hydra's folder is absolute since a worker may be elsewhere."""
+        folder = cli.overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
+        return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
         from hydra.core.plugins import Plugins
@@ -76,6 +113,53 @@ class PopulationLauncher(Launcher):
         with read_write(config), open_dict(config):
             config.hydra.launcher = self.inner
         return Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, config)
+
+    def _run_by_inner(self, jobs: list[list[str]], first_index: int) -> list[JobReturn]:
+        """What the inner launcher returns; its own failure counts as that of every job that is not done."""
+        try:
+            return list(self.engine.launch(jobs, first_index)) if jobs else []
+        except Exception as error:  # it does not start, or a process of its died
+            if not isinstance(error, BrokenExecutor) or len(jobs) == 1:
+                return [JobReturn(status=JobStatus.FAILED, _return_value=error)] * len(jobs)
+        half = len(jobs) // 2  # the process that died took those beside it along; in the end it will be alone
+        parts = (jobs[:half], first_index), (jobs[half:], first_index + half)
+        return [returned for part, first in parts for returned in self._run_by_inner(part, first)]
+
+    def _conclude(self, outcomes: "Sequence[Outcome]") -> None:
+        """Show what came of a batch; the aggregate of all batches so far takes the place of the one before."""
+        from xinit import sweeps
+
+        batch = {outcome.path: outcome for outcome in outcomes}  # equal jobs are one run
+        self.outcomes |= batch
+        every = list(self.outcomes.values())
+        known = sweeps.folder(every).exists()  # a sweep of its own, that somebody ran before: not ours to replace later
+        path = conclude(list(batch.values()), every)
+        if path != self.aggregate:
+            if self.aggregate is not None:
+                shutil.rmtree(self.aggregate)
+            self.aggregate = None if known else path
+
+    def conclude_study(self) -> None:
+        """Say which run of all batches was best; Optuna's own results are laid beside their aggregate."""
+        from xinit import sweeps
+        from xinit.console import SweepReporter
+
+        every, reporter = list(self.outcomes.values()), SweepReporter()
+        results = sweeps.folder(every) / RESULTS
+        with record.writing(results.parent):
+            shutil.move(pathlib.Path(self.config.hydra.sweep.dir, RESULTS), results)
+        reporter.note(f"Optuna's results: {results}")
+        reporter.note(best(every))
+
+
+def _check(name: str, value: int | None, inner: Any) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"hydra.launcher.{name} is {value}; it must be a whole number, at least 1, or null.")
+    if value is not None and inner is None:
+        raise InputError(
+            f"hydra.launcher.{name} is {value} and there is no other launcher that runs jobs; "
+            "name one, as in hydra/launcher=population_joblib."
+        )
 
 
 def parse_all(raws: Sequence[Mapping[str, Any]]) -> list[Any]:
@@ -99,7 +183,7 @@ def parse_all(raws: Sequence[Mapping[str, Any]]) -> list[Any]:
     raise InputError("\n".join([*listed, *more]))
 
 
-def run_all(raws: Sequence[Mapping[str, Any]]) -> "list[Outcome]":
+def run_all(raws: Sequence[Mapping[str, Any]], console: "Console | None" = None) -> "list[Outcome]":
     """Run the jobs of a sweep, or a group of them, in this process."""
     configs = parse_all(raws)
     from xinit.backend import use_a_cpu_device_for_each_core
@@ -107,23 +191,51 @@ def run_all(raws: Sequence[Mapping[str, Any]]) -> "list[Outcome]":
     from xinit.runner import execute_all
 
     use_a_cpu_device_for_each_core()
-    return execute_all(configs, SweepReporter())
+    return execute_all(configs, SweepReporter(console))
 
 
-def run_members(raw: Mapping[str, Any], members: str) -> list[float | None]:
-    """Run a group that was handed over, from its first member's config and what the others have instead."""
-    return [returned(outcome) for outcome in run_all([{**raw, **own} for own in json.loads(members)])]
+def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | str:
+    """Run a job that was handed over, from its first member's config; what its runs return, or why it was refused."""
+    from rich.console import Console
+
+    given = handover.unpack(members)
+    lines = handover.NamedLines(given["job"], sys.stdout)
+    try:
+        handover.settle_in(given["folder"], given["cores"])
+        outcomes = run_all(
+            [{**raw, **own} for own in given["members"]], Console(file=lines, highlight=False, width=120)
+        )
+    except InputError as error:  # told by the launching process, which knows what else went wrong
+        return str(error)
+    return [returned(outcome) for outcome in outcomes]
 
 
-def conclude(outcomes: "Sequence[Outcome]") -> None:
-    """Write and show what came of a sweep; with several processes the first does."""
+def conclude(outcomes: "Sequence[Outcome]", every: "Sequence[Outcome] | None" = None) -> pathlib.Path | None:
+    """Show what came of a sweep, or of its last batch, and write the aggregate of `every` run of it.
+
+    With several processes the first does, and returns the aggregate's folder.
+    """
     from xinit import hosts, sweeps
     from xinit.console import SweepReporter
 
-    if hosts.index_and_count()[0] == 0:
-        reporter, path = SweepReporter(), sweeps.write(outcomes)
-        reporter.contrast(outcomes)
-        reporter.note(f"sweep: {path}")
+    if hosts.index_and_count()[0] != 0:
+        return None
+    every = outcomes if every is None else every
+    reporter, path = SweepReporter(), sweeps.write(every)
+    reporter.contrast(outcomes)
+    reporter.note(f"sweep: {path}" + (f" ({len(every)} runs so far)" if len(every) > len(outcomes) else ""))
+    return path
+
+
+def best(outcomes: "Sequence[Outcome]") -> str:
+    """The run of least validation error in words, and where it lies."""
+    from xinit import sweeps
+
+    errors = [math.inf if (error := returned(outcome)) is None else error for outcome in outcomes]
+    i = errors.index(min(errors))
+    settings = sweeps.label(sweeps.swept([outcome.config for outcome in outcomes])[i])
+    words = f" with {settings}" if settings else ""
+    return f"best of {len(outcomes)} runs: valid error {errors[i]:.1%}{words}, {outcomes[i].path}"
 
 
 def returned(outcome: "Outcome") -> float | None:
@@ -136,6 +248,11 @@ def returned(outcome: "Outcome") -> float | None:
 
 def _returned(overrides: Sequence[str], outcome: "Outcome") -> JobReturn:
     failed = outcome.state == "failed"
-    value = RuntimeError(f"The run {outcome.path} failed; see above.") if failed else returned(outcome)
+    value = RuntimeError(_failure(outcome)) if failed else returned(outcome)
     status = JobStatus.FAILED if failed else JobStatus.COMPLETED
     return JobReturn(overrides=list(overrides), status=status, _return_value=value)
+
+
+def _failure(outcome: "Outcome") -> str:
+    reason = record.RunDirectory(outcome.path).status().get("reason")
+    return f"The run {outcome.path} failed: {reason}"
