@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from xinit import plots, probes
 
@@ -45,3 +46,34 @@ def test_what_is_drawn_is_what_was_stored():
     start = next(axes for axes in figure.axes if axes.get_title() == "activations at initialisation")
     width = made["act_edges"][0, 1] - made["act_edges"][0, 0]
     np.testing.assert_allclose(start.lines[0].get_ydata().sum() * width, 1)
+
+
+def test_a_run_that_goes_on_has_no_verdict_and_no_chance_yet():
+    figure = plots.layers_figure(readings(), {}, "name")
+    assert figure.get_suptitle() == "name"
+    error = next(axes for axes in figure.axes if axes.get_title() == "error, %")
+    assert [line.get_label() for line in error.lines] == ["train (running)", "valid"]
+
+
+@pytest.mark.parametrize(
+    ("values", "scale"),
+    [
+        ([0.2, 0.5], "linear"),  # no tick of a logarithmic axis lies between
+        ([0.011, 0.039], "log"),
+        ([1e-12, 1.0], "log"),
+        ([0.0, 1.0], "linear"),  # it cannot be shown otherwise
+        ([0.1, np.nan, np.inf, 1.0], "log"),
+        ([np.nan], "linear"),
+    ],
+)
+def test_an_axis_is_logarithmic_where_there_is_something_to_see(values, scale):
+    axes = Figure().subplots()
+    axes.plot(values)
+    plots.decades(axes, np.array(values))
+    assert axes.get_yscale() == scale
+    if scale == "log":
+        low, high = axes.get_ylim()
+        shown = [
+            tick for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True) if label.get_text()
+        ]
+        assert sum(low <= tick <= high for tick in shown) >= 2

@@ -4,6 +4,7 @@
     readings = xinit.run(scheme="xavier", depth=5, width=256)   # train one network: an xarray.Dataset
     readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5)   # many, together
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
+    xinit.frame(readings), xinit.figure(readings)   # the same as a pandas table, and drawn by matplotlib
     print(xinit.probe(model, (x, y)))   # your own Flax model, layer by layer
     model = xinit.initialize(model, "he", jax.random.key(0))
     print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
@@ -21,15 +22,19 @@ from xinit.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    import pandas
     import xarray
 
+    from xinit.display import Figure
     from xinit.foreign import initialize, probe
     from xinit.laws import verify_initializer
     from xinit.theory import Prediction
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
-__all__ = ["InputError", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer"]
+__all__ = [
+    "InputError", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer",
+]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
 _MODULES = ("activations", "initializers", "laws", "model", "probes", "profiles", "record", "schemes", "verdict")
@@ -103,6 +108,61 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
 
     path = pathlib.Path(run)
     return sweeps.open(path) if (path / "sweep.json").exists() else record.open(path)
+
+
+def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -> "pandas.DataFrame":
+    """Readings as a pandas table with plain columns: what was swept, what the row is about, what was read.
+
+        runs = xinit.frame(sweep)                         # a row for each run: settings, errors, verdict
+        runs.groupby("scheme").test_error.agg(["mean", "std", "count"])
+        curves = xinit.frame(sweep, "step")               # losses and errors while it trains
+        curves.pivot_table("valid_error", "step", "scheme").plot()
+        layers = xinit.frame(run)                         # a row for each layer at each step: act_std, grad_pre_std ...
+        layers.query("step == 0").plot("layer", "act_std")
+        layers.to_csv("layers.csv", index=False)
+
+    What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
+    runs differ in steps or depth, each has only the rows that it has readings for.
+
+    Args:
+      source: the folder of a run or a sweep, or the dataset that `open`, `run` or `sweep` returned.
+      by: what a row is: "run"; "step"; "layer", "weight" or "jacobian", each at each step. By default "run" of a sweep
+        and "layer" of a run.
+
+    Raises:
+      InputError: no such folder; an unknown `by`, or one that was not measured.
+    """
+    from xinit import frames
+
+    return frames.frame(_dataset(source), by)
+
+
+def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
+    """What is worth seeing of a run or a sweep, as a matplotlib figure that a notebook shows by itself.
+
+        xinit.figure("runs/shapeset-tanh-5x256-xavier/...")   # what every layer does while it trains
+        xinit.figure(sweep).savefig("sweep.pdf")              # errors over what was tuned, curves, signal and gradient
+
+    Of a run it is `plots.layers_figure`, of a sweep `sweep_plots.sweep_figure`. pyplot has no part in it.
+
+    Args:
+      source: as in `frame`.
+
+    Raises:
+      InputError: no such folder; a run whose layers were not measured.
+    """
+    from xinit import plots, sweep_plots
+
+    readings = _dataset(source)
+    return sweep_plots.sweep_figure(readings) if "replica" in readings.dims else plots.run_figure(readings)
+
+
+def _dataset(source: "str | os.PathLike | xarray.Dataset") -> "xarray.Dataset":
+    if isinstance(source, str | os.PathLike):
+        return open(source)
+    if not hasattr(source, "data_vars"):
+        raise InputError(f"source is {source!r}; it must be the folder of a run or a sweep, or the dataset of one.")
+    return source
 
 
 def __getattr__(name: str) -> Any:

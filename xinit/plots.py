@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xinit.errors import InputError
 from xinit.record import write_atomically
 
 if TYPE_CHECKING:
+    import xarray
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+
+    from xinit.display import Figure
+
+FEW = 3.0  # times, from which on a logarithmic axis has a tick at 1, 2 or 5 to show
 
 
 def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> "Figure":
     """What every layer does while it trains: activations, flatness and gradients, one colour a layer."""
-    from matplotlib.figure import Figure
+    from xinit.display import Figure
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     (start, end, error), (spread, slope, gradient) = figure.subplots(2, 3)
@@ -30,13 +35,26 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
     _over_training(slope, readings, "act_slope", "mean slope, share of its maximum")
     slope.set_ylim(0, 1.05)
     _over_training(gradient, readings, "grad_pre_std", "std of dL/dz")
-    if np.all(readings["grad_pre_std"] > 0):
-        gradient.set_yscale("log")
+    decades(gradient, readings["grad_pre_std"])
     _error(error, readings, summary)
     handles, labels = spread.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside right upper", title="layer", frameon=False)
-    figure.suptitle(f"{name}: {summary['verdict'].partition(':')[0]}")
+    level = summary.get("verdict", "").partition(":")[0]  # none of a run that goes on
+    figure.suptitle(f"{name}: {level}" if level else name)
     return figure
+
+
+def run_figure(readings: "xarray.Dataset") -> "Figure":
+    """`layers_figure` of the dataset of a run, that goes on or is over.
+
+    Raises:
+      InputError: the run measured no layers.
+    """
+    if "act_std" not in readings:
+        where = readings.attrs.get("path", "This dataset")
+        raise InputError(f"{where} has no readings by layer to draw; a run measures them with probe=economy or more.")
+    arrays = {name: variable.values for name, variable in readings.variables.items()}
+    return layers_figure(arrays, readings.attrs, readings.attrs.get("name", "a run"))
 
 
 def save_layers(path: pathlib.Path, readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> None:
@@ -77,23 +95,39 @@ def _over_training(axes: "Axes", readings: Mapping[str, np.ndarray], name: str, 
     for l, colour in enumerate(_colours(values.shape[1])):
         axes.plot(readings["step"], values[:, l], color=colour, lw=1.4, label=_labelled(l, values.shape[1]))
     axes.set_title(title)
-    _step_axis(axes, readings["step"])
+    step_axis(axes, readings["step"])
 
 
 def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> None:
     steps = readings["step"]
     axes.plot(steps, 100 * readings["train_error"], color="0.6", lw=1.2, label="train (running)")
     axes.plot(steps, 100 * readings["valid_error"], color="tab:blue", lw=1.6, label="valid")
-    axes.axhline(100 * summary["chance_error"], color="tab:red", lw=1, ls="--", label="chance")
+    if "chance_error" in summary:
+        axes.axhline(100 * summary["chance_error"], color="tab:red", lw=1, ls="--", label="chance")
     axes.set(title="error, %")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, loc="lower left")
-    _step_axis(axes, steps)
+    step_axis(axes, steps)
 
 
-def _step_axis(axes: "Axes", steps: np.ndarray) -> None:
+def step_axis(axes: "Axes", steps: np.ndarray) -> None:
     """Steps on a logarithmic axis that still shows step 0."""
     axes.set_xlabel("training step")
     if len(steps) > 1:
         axes.set_xscale("symlog", linthresh=float(steps[1]) or 1.0)
         axes.set_xlim(0, float(steps[-1]))
+
+
+def decades(axes: "Axes", values: np.ndarray) -> None:
+    """Logarithmic, with ticks that can be read, where the largest value is a few times the least; else from 0."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    finite = values[np.isfinite(values)]
+    low, high = finite.min(initial=np.inf), finite.max(initial=0)
+    if not 0 < FEW * low < high:
+        axes.set_ylim(bottom=0)
+        return
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 300 * low else (1,)))
+    axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

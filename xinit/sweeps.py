@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xinit import record
+from xinit.errors import InputError
 from xinit.intervals import Interval, mean_interval
 from xinit.readings import EDGES, READINGS
 
@@ -228,7 +229,12 @@ def open(path: pathlib.Path) -> "xarray.Dataset":
     """The dataset of a sweep's folder: axis replica, with what was swept as coordinates on it.
 
     `readings.set_index(replica=["scheme", "seed"]).unstack()` gives each of them an axis of its own.
+
+    Raises:
+      InputError: none of its runs is over.
     """
+    if not (path / "readings.nc").exists():
+        raise InputError(f"{path} is a sweep of which no run is over; give its command again to go on with them.")
     import xarray
 
     dataset = xarray.load_dataset(path / "readings.nc", engine="h5netcdf")
