@@ -46,8 +46,8 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }
-# Of these, what theory predicts at initialisation, before a network is drawn: its mean over networks and, of a root mean
-# square, the ends of where 95 % of networks lie. Not there where the scheme states no law.
+# Without a step too: what theory predicts of the start, before a network is drawn, and where 95 % of networks lie.
+# Not there where the scheme states no law.
 PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
     f"{name}_rms_predicted{end}": ((axis,), f"root mean square of {words} at initialisation, {which}")
     for name, axis, words in (

@@ -4,20 +4,15 @@ Whatever comes from a run's folder is text: `Markup.format` escapes it, `figure`
 page's content policy forbids all scripts but its own to be fetched and every request.
 """
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from xinit.errors import InputError
-
-try:
-    from markupsafe import Markup
-except ImportError:
-    raise InputError("xinit.report needs altair and vl-convert-python: pip install 'xinit[report]'.") from None
-
-if TYPE_CHECKING:
-    import altair
+import altair as alt
+import vl_convert
+from markupsafe import Markup
 
 VEGA_LITE = "6.4"  # of the script in the page; charts are checked against the schema of altair, which is the same
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
@@ -31,6 +26,9 @@ for (const slider of document.querySelectorAll("input[type=range]")) {
   slider.addEventListener("input", say);
   say();
 }
+// A chart looks for its width when the window's changes; one that was hidden must look too.
+const look = () => dispatchEvent(new Event("resize"));
+for (const shown of ["change", "toggle"]) document.addEventListener(shown, look, true);
 """
 PAGE = Markup(
     """<!doctype html>
@@ -81,6 +79,11 @@ def details(summary: str, *parts: Markup) -> Markup:
     return Markup("<details><summary>{}</summary>{}</details>").format(summary, join(parts))
 
 
+def verbatim(text: str) -> Markup:
+    """Text as it is, line by line."""
+    return Markup("<pre>{}</pre>").format(text)
+
+
 def level(word: str) -> Markup:
     """OK, WARN, FAIL, PASS ... in its colour."""
     return Markup('<span class="level {}">{}</span>').format(word.partition(" ")[0], word)
@@ -92,27 +95,39 @@ def findings(found: Sequence[tuple[str, str]]) -> Markup:
     return Markup('<ul class="findings">{}</ul>').format(join(lines))
 
 
+def together(*parts: Markup) -> Markup:
+    """Sections for which one slider stays in sight."""
+    return Markup("<div>{}</div>").format(join(parts))
+
+
 def figures(*shown: Markup, small: bool = False) -> Markup:
     """Figures side by side, as many as there is room for."""
     return Markup('<div class="figures {}">{}</div>').format("small" if small else "", join(shown))
 
 
-def figure(title: str, chart: "altair.TopLevelMixin", how_to_read: str = "", kind: str = "") -> Markup:
-    """A Vega-Lite chart with its title above and how to read it below; `kind`: its classes, as "wide" or a filter's."""
-    spec = json.dumps(chart.properties(description=title).to_dict(), separators=(",", ":")).replace("<", "\\u003c")
+def figure(
+    title: str, chart: alt.TopLevelMixin, how_to_read: str = "", kind: str = "", control: Markup | str = ""
+) -> Markup:
+    """A Vega-Lite chart with its title above and how to read it below.
+
+    `kind`: its classes, as "wide" or a filter's; `control`: a slider of its own.
+    """
+    described = chart.properties(description=title).to_dict()
+    spec = json.dumps(described, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     drawn = Markup('<div class="chart"></div><script type="application/json">{}</script>').format(Markup(spec))
     caption = Markup("<figcaption>{}</figcaption>").format(how_to_read) if how_to_read else ""
-    return Markup('<figure class="{}"><h3>{}</h3>{}{}</figure>').format(kind, title, drawn, caption)
+    return Markup('<figure class="{}"><h3>{}</h3>{}{}{}</figure>').format(kind, title, control, drawn, caption)
 
 
-def picture(title: str, png: bytes, how_to_read: str = "") -> Markup:
-    """A PNG, in the page itself."""
+def picture(title: str, content: bytes, how_to_read: str = "") -> Markup:
+    """A PNG or SVG, in the page itself; as the source of an image an SVG can neither run nor fetch anything."""
     import base64
 
-    drawn = Markup('<img alt="{}" src="data:image/png;base64,{}">').format(title, base64.b64encode(png).decode())
-    return Markup('<figure class="wide"><h3>{}</h3>{}<figcaption>{}</figcaption></figure>').format(
-        title, drawn, how_to_read
-    )
+    kind = "png" if content.startswith(b"\x89PNG") else "svg+xml"
+    encoded = base64.b64encode(content).decode()
+    drawn = Markup('<img alt="{}" src="data:image/{};base64,{}">').format(title, kind, encoded)
+    caption = Markup("<figcaption>{}</figcaption>").format(how_to_read) if how_to_read else ""
+    return Markup('<figure class="wide"><h3>{}</h3>{}{}</figure>').format(title, drawn, caption)
 
 
 def table(rows: Sequence[Mapping[str, Any]], kinds: Sequence[str] = ()) -> Markup:
@@ -135,12 +150,16 @@ def _is_number(cell: Any) -> bool:
     return not str(cell).strip("0123456789.,%+-±[]() ex")
 
 
-def slider(name: str, label: str, words: Sequence[str], start: int) -> Markup:
-    """A slider with a place for each of the words; charts follow it through `charts.follows(name)`."""
+def slider(name: str, label: str, words: Sequence[str], start: int, sticky: bool = True) -> Markup:
+    """A slider with a place for each of the words; charts follow it through `charts.follows(name)`.
+
+    One that is sticky stays in sight for as long as what it stands in does.
+    """
     control = Markup('<input type="range" id="{}" min="0" max="{}" step="1" value="{}" data-words="{}">').format(
         name, len(words) - 1, start, json.dumps(list(words))
     )
-    return Markup('<div class="controls"><label>{} {}<output></output></label></div>').format(label, control)
+    kind = "controls sticky" if sticky else "controls"
+    return Markup('<div class="{}"><label>{} {}<output></output></label></div>').format(kind, label, control)
 
 
 class Filters(NamedTuple):
@@ -172,12 +191,20 @@ class Filters(NamedTuple):
 
 def whole(title: str, content: Sequence[Markup], footer: str) -> str:
     """The page: one file that asks for nothing else."""
-    import vl_convert
-
     style = Markup(resources.files(__package__).joinpath("page.css").read_text())
-    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace("</script", "<\\/script")
-    drawn = [part for part in content if 'class="chart"' in part or 'type="range"' in part]
-    scripts = Markup("<script>{}</script>\n<script>{}</script>\n").format(Markup(library), Markup(SCRIPT))
+    drawn = any('class="chart"' in part or 'type="range"' in part for part in content)
     return PAGE.format(
-        policy=POLICY, title=title, style=style, content=join(content), footer=footer, scripts=scripts if drawn else ""
+        policy=POLICY,
+        title=title,
+        style=style,
+        content=join(content),
+        footer=footer,
+        scripts=_scripts() if drawn else "",
     )
+
+
+@functools.cache
+def _scripts() -> Markup:
+    """Vega-Lite's script, which takes seconds to put together, and the page's own."""
+    library = vl_convert.javascript_bundle(vl_version=VEGA_LITE).replace("</script", "<\\/script")
+    return Markup("<script>{}</script>\n<script>{}</script>\n").format(Markup(library), Markup(SCRIPT))

@@ -1,0 +1,39 @@
+"""One page of pictures and tables: `python -m xinit.report RUN_OR_SWEEP [...] -o page.html`."""
+
+import argparse
+import sys
+import webbrowser
+from collections.abc import Sequence
+
+from xinit import cli, report
+from xinit.errors import InputError
+
+WORDS = """Write one HTML file that shows a run, a sweep, a study, or several runs beside each other. It holds all that
+it needs: open it from disk, mail it, or put it on a web server."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the page that the command line asks for; the exit code."""
+    asked = _parser().parse_args(arguments)
+    try:
+        path = report.write(asked.folders, asked.output)
+    except InputError as error:
+        return cli.complain(str(error))
+    print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if asked.open:
+        webbrowser.open(path.resolve().as_uri())
+    return cli.DONE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("python -m xinit.report", description=WORDS)
+    parser.add_argument(
+        "folders", nargs="+", metavar="RUN_OR_SWEEP", help="the folder that a command printed at its end"
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
+    parser.add_argument("--open", action="store_true", help="show it in the browser")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What a run was, in words: for the card at the top of its page."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xinit.report.sources import Run
+from xinit.sweeps import as_text, label
+
+STATES = {
+    "running": "running, or cut without a word: shown is what lay in the folder",
+    "stopped": "stopped as asked; the same command without stop_after goes on",
+    "interrupted": "interrupted; the same command goes on",
+    "failed": "failed; the same command tries again",
+}
+NAMED = 6  # widths that are all named
+
+
+def facts(run: Run) -> dict[str, str]:
+    """Names and values, those that are known."""
+    config, summary = run.config, run.summary
+    found = {
+        "scheme": _scheme(config["scheme"]),
+        "activation": _activation(config["activations"]),
+        "network": _network(config["widths"]),
+        "data": _choice(config["data"], "kind", ("dir",)),
+        "optimizer": _choice(config["optimizer"], "fn"),
+        "training": _training(config, summary),
+        "seeds": f"{config['init_seed']} of the weights, {config['data_seed']} of the data",
+        "probes": _choice(config["probe"], "tier"),
+        "test error": _errors(summary),
+        "time": _time(summary),
+        "machine": label({"device": summary.get("device", ""), **_mapping(summary.get("versions"))}) if summary else "",
+        "precision": as_text(config.get("precision", "")),
+        "state": _state(run),
+        "folder": f"{run.path.resolve().parent.name}/{run.path.resolve().name}",
+    }
+    return {name: words for name, words in found.items() if words}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _with(name: str, settings: Mapping[str, Any]) -> str:
+    """A name and the settings it has, in brackets: "sgd (learning_rate=0.03)"."""
+    return f"{name} ({label(settings)})" if settings else name
+
+
+def _choice(raw: Mapping[str, Any], key: str, hidden: Sequence[str] = ()) -> str:
+    """What was chosen and its settings, those of a mapping among them."""
+    rest = {name: value for name, value in raw.items() if name not in (key, *hidden) and value is not None}
+    own = {name: value for name, value in rest.items() if not isinstance(value, Mapping)}
+    for value in (value for value in rest.values() if isinstance(value, Mapping)):
+        own |= value
+    return _with(as_text(raw.get(key)), own)
+
+
+def _scheme(raw: Mapping[str, Any]) -> str:
+    plain = {name: value for name, value in raw.items() if (name, value) != ("gain", 1.0)}
+    return _choice(plain, "fn")
+
+
+def _activation(raw: Sequence[Any]) -> str:
+    names = [_choice(_mapping(one), "fn") for one in raw]
+    return ", ".join(names if len(set(names)) > 1 else names[:1])
+
+
+def _network(widths: Sequence[Any]) -> str:
+    if all(width == widths[0] for width in widths):
+        return f"{_count(len(widths), 'hidden layer')} of {as_text(widths[0])}" if widths else "no hidden layer"
+    named = widths if len(widths) <= NAMED else [*widths[:3], "...", *widths[-2:]]
+    return f"{len(widths)} hidden layers of {', '.join(map(as_text, named))}"
+
+
+def _count(n: int, word: str) -> str:
+    return f"{n} {word}" if n == 1 else f"{n} {word}s"
+
+
+def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:
+    words = f"{config['steps']:,} steps of {config['batch_size']:,} examples"
+    done = summary.get("steps")
+    words += f", of which {done:,} were done" if done is not None and done < config["steps"] else ""
+    share = summary.get("paper_share")
+    return f"{words}, {100 * share:.2g}% of what Glorot & Bengio (2010) trained" if share else words
+
+
+def _errors(summary: Mapping[str, Any]) -> str:
+    error, chance = summary.get("test_error"), summary.get("chance_error")
+    if error is None or chance is None:
+        return ""
+    return f"{error:.1%}, where the best constant answer errs in {chance:.1%}"
+
+
+def _time(summary: Mapping[str, Any]) -> str:
+    """Wall time and speed; of a population, both are of all its runs together."""
+    wall, compiled, rate = (summary.get(name) for name in ("wall_s", "compile_s", "steps_per_s"))
+    if wall is None:
+        return ""
+    words = f"{wall:,.0f} s" + (f", {compiled:,.0f} of them to compile" if compiled is not None else "")
+    return f"{words}, {rate:,.0f} steps a second" if rate is not None else words
+
+
+def _state(run: Run) -> str:
+    reason = run.status.get("reason")
+    return STATES.get(run.state, run.state) + (f" ({as_text(reason)})" if reason else "")

@@ -1,0 +1,189 @@
+"""A sweep from its folder: its runs, those that differ in their seeds alone as a group, and the best rate of each kind.
+
+As in `sources`, what is read is text and numbers; nothing in the folder is imported or called.
+"""
+
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from xinit import record
+from xinit.errors import InputError
+from xinit.intervals import Interval, mean_interval
+from xinit.readings import EDGES, READINGS
+from xinit.sweeps import SCORES, SEEDS, as_text, label
+
+DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
+RATES = ("learning_rate", "optimizer.learning_rate")
+SHARES = ("test_error_mean", "test_error_std", "test_error_low", "test_error_high")
+COUNTS = ("n", "diverged", "unfinished")
+RESULTS = (*SHARES, *COUNTS, "verdicts")  # of a cell, beside what was swept
+
+
+class Member(NamedTuple):
+    """A run of a sweep that came to its end: where it lies from the sweep's folder, and its place in the readings."""
+
+    path: str
+    settings: dict[str, Any]
+    scores: dict[str, float | None]
+    level: str
+    place: int
+
+    @property
+    def diverged(self) -> bool:
+        """Whether it has no test error."""
+        return self.scores["test_error"] is None
+
+
+class Group(NamedTuple):
+    """Runs that differ in their seeds alone; `settings` is what was swept but the seeds."""
+
+    settings: dict[str, Any]
+    members: list[Member]
+
+    @property
+    def label(self) -> str:
+        """Its settings in words."""
+        return label(self.settings) or "all runs"
+
+    def errors(self, name: str = "test_error") -> Interval:
+        """Of the runs that did not diverge, as in every table of a sweep."""
+        return mean_interval([member.scores[name] for member in self.members if not member.diverged])
+
+    def valid(self) -> float:
+        """The mean validation error at the end, by which it is chosen: a run that diverged counts as chance."""
+        key = lambda member: "chance_error" if member.diverged else "final_valid_error"
+        return float(np.mean([member.scores[key(member)] for member in self.members]))
+
+    def rank(self) -> tuple[bool, float]:
+        """The best come first: by the validation error, those of which no run is left after all others."""
+        return self.diverged == len(self.members), self.valid()
+
+    @property
+    def places(self) -> list[int]:
+        """In the readings, of its runs that did not diverge, else of all."""
+        return [member.place for member in self.members if not member.diverged] or [m.place for m in self.members]
+
+    @property
+    def chance(self) -> float:
+        """The mean error of the best constant answer."""
+        return float(np.mean([member.scores["chance_error"] for member in self.members]))
+
+    @property
+    def diverged(self) -> int:
+        """How many of its runs have no test error."""
+        return sum(member.diverged for member in self.members)
+
+
+class Choice(NamedTuple):
+    """Groups that differ in the learning rate alone: the best of them, and whether it is at an end of the rates."""
+
+    settings: dict[str, Any]
+    best: Group
+    end: str  # "<" or ">" where a rate beyond those that were tried may be better
+
+
+class Cell(NamedTuple):
+    """A row of the sweep's own table, of runs that did not come to their end too: what was swept, and the results."""
+
+    settings: dict[str, Any]
+    results: dict[str, Any]
+
+
+class Sweep(NamedTuple):
+    """A sweep's folder: runs in order, the table of its cells, and readings with a leading axis of runs."""
+
+    path: pathlib.Path
+    members: list[Member]
+    cells: list[Cell]
+    readings: dict[str, np.ndarray]
+
+
+def load(path: pathlib.Path) -> Sweep:
+    """What a sweep's folder holds.
+
+    Raises:
+      InputError: sweep.json or readings.nc cannot be read.
+    """
+    file = path / "sweep.json"
+    try:
+        raw = json.loads(file.read_text())
+        members = [_member(one, i) for i, one in enumerate(raw["runs"])]
+        cells = [_cell(one) for one in raw["cells"]]
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{file} is no file of a sweep: {' '.join(repr(error).split())}.") from None
+    return Sweep(path, members, cells, _readings(path / "readings.nc", len(members)) if members else {})
+
+
+def _member(raw: Mapping[str, Any], place: int) -> Member:
+    settings = {name: _plain(value) for name, value in raw.items() if name not in ("path", "verdict", *SCORES)}
+    scores = {name: None if raw[name] is None else float(raw[name]) for name in SCORES}
+    return Member(str(raw["path"]), settings, scores, str(raw["verdict"]), place)
+
+
+def _cell(raw: Mapping[str, Any]) -> Cell:
+    settings = {name: _plain(value) for name, value in raw.items() if name not in RESULTS}
+    shares = {name: None if raw[name] is None else float(raw[name]) for name in SHARES}
+    counts = {name: int(raw[name]) for name in COUNTS if name in raw}
+    return Cell(settings, shares | counts | {"verdicts": str(raw["verdicts"])})
+
+
+def _plain(value: Any) -> Any:
+    """A setting's value as a number, or as text."""
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else as_text(value)
+
+
+def _readings(file: pathlib.Path, n: int) -> dict[str, np.ndarray]:
+    """The arrays over runs and, but for the edges, steps."""
+    found = record.read_readings(file)
+    if found is None:
+        raise InputError(f"{file} cannot be read: it is absent, cut short, or no netCDF file.")
+    axes = {name: ("replica", "step", *own) for name, (own, _) in READINGS.items()}
+    axes |= {name: ("replica", *own) for name, (own, _) in EDGES.items()}
+    known = {name: found[name] for name in axes if name in found}
+    sizes = {"replica": n, "step": len(found.get("step", ())), "quantile": len(record.QUANTILES)}
+    for name, array in known.items():
+        expected = tuple(sizes.setdefault(axis, m) for axis, m in zip(axes[name], array.shape, strict=False))
+        if array.dtype.kind not in "iuf" or array.ndim != len(axes[name]) or array.shape != expected:
+            words = " and ".join(axes[name])
+            raise InputError(f"{file} is no file of readings: {name} should be numbers over {words}.")
+    return {"step": found["step"]} | known if sizes["step"] else {}
+
+
+def groups(members: Sequence[Member]) -> list[Group]:
+    """The runs by what was swept but the seeds, in their order."""
+    found: dict[str, Group] = {}
+    for member in members:
+        settings = {name: value for name, value in member.settings.items() if name not in SEEDS}
+        found.setdefault(repr(settings), Group(settings, [])).members.append(member)
+    return list(found.values())
+
+
+def rate(settings: Mapping[str, Any]) -> str | None:
+    """The name of the learning rate among what was swept."""
+    return next((name for name in RATES if name in settings), None)
+
+
+def choices(found: Sequence[Group]) -> list[Choice]:
+    """For each combination of settings but the learning rate the group of the least validation error."""
+    kinds: dict[str, list[Group]] = {}
+    for group in found:
+        kinds.setdefault(repr(_but_rate(group)), []).append(group)
+    return [_choice(own) for own in kinds.values()]
+
+
+def _but_rate(group: Group) -> dict[str, Any]:
+    return {name: value for name, value in group.settings.items() if name != rate(group.settings)}
+
+
+def _choice(own: Sequence[Group]) -> Choice:
+    best = min(own, key=Group.rank)
+    rates = [group.settings.get(rate(group.settings)) for group in own]
+    at = rates[own.index(best)]
+    end = "" if len(own) == 1 else "<" if at == min(rates) else ">" if at == max(rates) else ""
+    return Choice(_but_rate(best), best, end)
