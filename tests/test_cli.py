@@ -11,6 +11,7 @@ import pytest
 
 from xinit import cli, record, train
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = ["data=synthetic", "width=16", "depth=3", "steps=300", "figure=false", "probe.points=5", "data.test=1000",
          "optimizer.learning_rate=0.1"]  # fmt: skip
@@ -130,15 +131,14 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     """Built, installed where the clone is out of sight, and run from a folder that has a `conf` of its own."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
-    venv.create(tmp_path / "venv", with_pip=True)
+    venv.create(tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
-    wheel = next((tmp_path / "dist").glob("*.whl"))
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
-    own = subprocess.run(
-        [python, "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
-    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--python", str(python)]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", wheel], check=True, capture_output=True)
+    (own,) = (tmp_path / "venv").glob("lib/python*/site-packages")
     dependencies = [p for p in sys.path if p.endswith("site-packages")]
-    (pathlib.Path(own.stdout.strip()) / "dependencies.pth").write_text("\n".join(dependencies))  # not installed twice
+    (own / "dependencies.pth").write_text("\n".join(dependencies))  # not installed twice
     (tmp_path / "work" / "conf" / "scheme").mkdir(parents=True)
     (tmp_path / "work" / "conf" / "train.yaml").write_text("depth: 99\n")
     (tmp_path / "work" / "conf" / "__init__.py").write_text("raise RuntimeError('the wrong conf')\n")
@@ -148,5 +148,6 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     assert done.returncode == cli.DONE, done.stderr
     where = [python, "-c", "import xinit; print(xinit.__file__)"]
     place = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path / "work", env=clean).stdout
-    assert str(tmp_path / "venv") in place
+    assert str(own) in place
+    assert (own / "xinit" / "completion.bash").exists()
     assert list((tmp_path / "work" / "runs").glob("*/*/summary.json"))

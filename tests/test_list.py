@@ -11,7 +11,7 @@ import xinit.list
 from xinit import activations, cli, initializers
 
 CONF = pathlib.Path(__file__).resolve().parents[1] / "conf"
-GROUPS = sorted(path.name for path in CONF.iterdir() if path.is_dir())
+GROUPS = xinit.list.groups()
 
 
 def printed(capsys, *arguments):
@@ -35,11 +35,25 @@ def test_the_command_runs_and_imports_no_jax_for_a_plain_list():
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_of_every_group_has_a_formula(group, capsys):
     found = xinit.list.choices(group)
-    assert [choice.name for choice in found] == sorted(path.stem for path in (CONF / group).glob("*.yaml"))
     assert all(choice.formula for choice in found)
     singular, plural = printed(capsys, group), printed(capsys, group if group == "data" else f"{group}s")
     assert singular == plural
     assert all(f" {choice.name} " in singular for choice in found)
+
+
+def test_every_file_below_a_folder_of_conf_is_a_choice_of_one_group():
+    """Those of Hydra's own groups and the tiers of studies, which lie a folder deeper, among them."""
+    listed = [f"{group}/{choice.name}.yaml" for group in GROUPS for choice in xinit.list.choices(group)]
+    assert sorted(listed) == sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/**/*.yaml"))
+    assert "experiment/compromise/init.yaml" in listed
+    assert xinit.list.group_named("launchers") == "hydra/launcher"
+
+
+def test_settings_are_those_of_the_command_line_and_not_too_many(capsys):
+    launchers, tiers = printed(capsys, "hydra/launcher"), printed(capsys, "experiment")
+    assert "inner.n_jobs=-1" in launchers
+    assert "defaults" not in launchers
+    assert re.search(r"initial\.width=1000, .*\.\.\. \(\d+ more\)", tiers)
 
 
 def test_without_a_group_it_names_them(capsys):

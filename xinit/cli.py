@@ -161,6 +161,12 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
 
     A mistake becomes one sentence on stderr, without a traceback; the other jobs of a sweep go on.
     """
+    if "-sc" not in sys.argv:
+        sys.argv[1:] = normalise(sys.argv[1:])
+    elif not sys.argv[-1].startswith("query="):
+        return _install_completion(sys.argv[-1])
+    else:
+        _normalise_line_to_complete()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets exceptions through instead of Hydra's own report and exit code
     import hydra
     from hydra.errors import HydraException
@@ -176,7 +182,6 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         except OmegaConfBaseException as error:
             refused.append(complain(in_our_words(error)))
 
-    sys.argv[1:] = normalise(sys.argv[1:])
     try:
         hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
     except InputError as error:  # of a launcher, which checks all jobs before the first
@@ -187,7 +192,25 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         if _passed_through_us(error):  # a crash, not what Hydra says of a command line or a sweep's folder
             raise
         return complain(in_our_words(error))
+    except SystemExit as left:
+        if left.code == 1:  # --cfg was asked for a package that there is not, as Hydra has said
+            return BAD_INPUT
+        raise
     return BAD_INPUT if refused else DONE
+
+
+def _install_completion(request: str) -> int:
+    """Print what bash evaluates to complete our commands. Hydra's own scripts know no `python -m`."""
+    if request != "install=bash":
+        return complain(f"{request!r} is no completion that can be installed; it must be -sc install=bash.")
+    print(pathlib.Path(__file__).with_name("completion.bash").read_text(), end="")
+    return DONE
+
+
+def _normalise_line_to_complete() -> None:
+    """The command line that Hydra completes, in its spelling but for the last word, which is being typed."""
+    *words, last = os.environ.get("COMP_LINE", "").split(" ")
+    os.environ["COMP_LINE"] = " ".join([*normalise(words), last])
 
 
 def _passed_through_us(error: Exception) -> bool:

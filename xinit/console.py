@@ -62,7 +62,7 @@ class Reporter:
         self._show_bar(step, config.steps)
 
     def _show_bar(self, done: float, total: float) -> None:
-        if self.console.is_terminal:
+        if self.console.is_interactive and self.console.file.isatty():  # the latter is no matter of FORCE_COLOR
             columns = TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
             self._progress = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *columns)
             self._task = self._progress.add_task("training", total=total, completed=done, rate="")

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 USAGE = "python -m xinit.list GROUP, or python -m xinit.list schemes fans=784,100 activation=relu"
 MEANS = ("fan_in", "fan_out", "xavier", "geometric", "mean_of_variances")  # of the fans or of what they ask for: first
-UNSAID = ("fn", "kind", "gain")  # settings that say nothing of a choice
+UNSAID = ("fn", "kind", "gain", "defaults")  # settings that say nothing of a choice
+MOST = 16  # settings of a choice that are listed; a study's tier has a hundred, each with its comment in the file
 
 
 class Choice(NamedTuple):
@@ -79,21 +80,32 @@ def show(words: Sequence[str], console: Console) -> None:
         console.print(explanation(rows, n_in, n_out))
 
 
+def groups() -> list[str]:
+    """The groups as the command line names them: activation, hydra/launcher."""
+    names = []
+    for folder in sorted(path for path in cli.conf_dir().iterdir() if path.is_dir()):
+        holds_choices = any(folder.glob("*.yaml"))
+        names += [folder.name] if holds_choices else [f"{folder.name}/{path.name}" for path in sorted(folder.iterdir())]
+    return names
+
+
 def group_named(word: str) -> str:
-    """The folder of conf that a word means, in the singular or the plural."""
-    groups = sorted(folder.name for folder in cli.conf_dir().iterdir() if folder.is_dir())
+    """The group that a word means, in the singular or the plural, by its whole name or the end of it."""
     for name in (word, word.removesuffix("s")):
-        if name in groups:
-            return name
-    raise InputError(f"Unknown group {word!r}; {allowed_words(word, groups)}")
+        for group in groups():
+            if name in (group, group.rpartition("/")[2]):
+                return group
+    raise InputError(f"Unknown group {word!r}; {allowed_words(word, groups())}")
 
 
 def choices(group: str) -> list[Choice]:
-    """Every choice of a group, by name."""
-    return [_choice(path) for path in sorted((cli.conf_dir() / group).glob("*.yaml"))]
+    """Every choice of a group by name; those of its folders, such as a study's tiers, as compromise/init."""
+    folder = cli.conf_dir() / group
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
+    return [_choice(name, paths[name]) for name in sorted(paths)]
 
 
-def _choice(path: pathlib.Path) -> Choice:
+def _choice(name: str, path: pathlib.Path) -> Choice:
     """The comment above the settings is "formula     source": five spaces or more between them."""
     import yaml
 
@@ -105,7 +117,7 @@ def _choice(path: pathlib.Path) -> Choice:
         comment.append(line.removeprefix("#").strip())
     words = " ".join(line for line in comment if not line.startswith("@"))
     formula, *source = re.split(r" {5,}", words, maxsplit=1)
-    return Choice(path.stem, formula, "".join(source), yaml.safe_load(text) or {})
+    return Choice(name, formula, "".join(source), yaml.safe_load(text) or {})
 
 
 def parse_fans(text: str) -> tuple[int, int]:
@@ -167,8 +179,8 @@ def _table(title: str, headings: Sequence[str], numbers: Sequence[str] = ()) -> 
 
 def _groups_table() -> Table:
     table = _table(USAGE, ("group", "choices"))
-    for folder in sorted(path for path in cli.conf_dir().iterdir() if path.is_dir()):
-        table.add_row(folder.name, ", ".join(sorted(path.stem for path in folder.glob("*.yaml"))))
+    for group in groups():
+        table.add_row(group, ", ".join(choice.name for choice in choices(group)))
     return table
 
 
@@ -177,10 +189,15 @@ def _choices_table(group: str) -> Table:
     sources = any(choice.source for choice in found)
     table = _table(f"{group}=NAME", ("name", "what it is", *["source and use"] * sources, "settings"))
     for choice in found:
-        own = {key: "null" if value is None else value for key, value in choice.settings.items() if key not in UNSAID}
-        settings = ", ".join(f"{key}={value}" for key, value in own.items())
-        table.add_row(choice.name, choice.formula, *[choice.source] * sources, settings)
+        table.add_row(choice.name, choice.formula, *[choice.source] * sources, _settings(choice))
     return table
+
+
+def _settings(choice: Choice) -> str:
+    """A choice's settings as the command line takes them."""
+    said = cli.overrides_from({key: value for key, value in choice.settings.items() if key not in UNSAID})
+    more = [f"... ({len(said) - MOST} more)"] if len(said) > MOST else []
+    return ", ".join(said[:MOST] + more)
 
 
 def _laws_table(rows: Sequence[Row], n_in: int, n_out: int) -> Table:
