@@ -3,19 +3,20 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 .PHONY: train test test-all lint clean
 
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-test: $(VENV)/installed lint  ## the suite, a worker on each core: ten minutes on two
+test: $(VENV)/installed-dev lint  ## the suite, a worker on each core: ten minutes on two
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
-test-all: $(VENV)/installed lint  ## also what takes minutes
+test-all: $(VENV)/installed-dev lint  ## also what takes minutes
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder -m "slow or not slow" $(ARGS)
 
-lint: $(VENV)/installed
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -23,7 +24,11 @@ $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
 	  f"xinit needs Python 3.11 to 3.13; {sys.executable} is {v[0]}.{v[1]}. Name another with PYTHON=.")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	$(INSTALL) .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed  # trackers, launchers and what the tests need: Ray alone is as large as the rest
+	$(INSTALL) '.[dev]'
 	touch $@
 
 clean:

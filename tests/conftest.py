@@ -1,12 +1,17 @@
 """Strict numerics for every test, caches of their own, and the optional data beside the project."""
 
+import atexit
 import os
 import pathlib
 import shutil
 import tempfile
 
-# Before jax or a child process looks: the suite neither reads nor fills the user's caches.
-os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="xinit-tests-")
+# Before jax or a child process looks: the suite neither reads nor fills the user's caches. Its workers share the images
+# that are decoded, but not the compiled programs, which jax writes in place.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="xinit-tests-")
+    atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["XDG_CACHE_HOME"])
 
 import jax
 import pytest
@@ -37,10 +42,12 @@ def shared(name: str) -> pathlib.Path:
 
 @pytest.fixture(scope="module")
 def compile_quickly():
-    """For modules whose programs take longer to optimise than to run, and whose children compare nothing with them."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    """For modules whose programs take longer to optimise than to run, here and in the processes they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from xinit import activations, cli, initializers, inspection
 from xinit.config import parse
 from xinit.theory.advice import change_over_depth, expected_dead, remedy
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 FUNCTIONS = {name: getattr(activations, name)() for name in ("tanh", "softsign", "relu", "selu", "gelu", "hard_tanh")}
 GOOD, WITHIN = 2.0, 5.0
 

@@ -35,6 +35,7 @@ from xinit.foreign.networks import network
 from xinit.foreign.probing import lowest_layers
 from xinit.readings import READINGS
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 12)).astype(np.float32)
 Y = RNG.integers(0, CLASSES, 24)

@@ -11,6 +11,7 @@ from xinit import cli, inspect, inspection, inspection_plots
 from xinit.config import parse
 from xinit.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]
 
 

@@ -10,10 +10,12 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
-    {"errors", "readings"},
-    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts"},
+    {"errors", "readings", "display"},
+    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
     {"initializers", "verdict", "plots", "sweeps", "comparison"},
-    {"comparison_plots"},
+    {"comparison_plots", "frames"},
+    {"sweep_lines", "sweep_plots"},
+    {"report"},
     {"model", "theory"},
     {"schemes", "probes", "optimizers", "data", "laws"},
     {"config"},
@@ -25,6 +27,7 @@ LAYERS = [
     {"backend", "checkpoints", "console", "cli"},
     {"supervisor", "foreign"},
     {"runner"},
+    {"handover"},
     {"launcher"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]
@@ -59,7 +62,8 @@ def test_imports_go_one_way(path):
 
 NUMPY_SIDE = [
     "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
-    "comparison_plots", "launcher", "runner",
+    "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
+    "report.run",
 ]  # fmt: skip
 
 

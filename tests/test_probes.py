@@ -11,6 +11,7 @@ from xinit.model import make_apply, make_params
 from xinit.readings import EDGES, PREDICTED, READINGS
 from xinit.schemes import layerwise
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 WIDTHS = (20, 16, 12, 24, 5)
 FUNCTIONS = (activations.tanh(), activations.relu(), activations.softsign())
 RNG = np.random.default_rng(0)

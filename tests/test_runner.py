@@ -15,14 +15,14 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import checkpoints, cli, record, runner
+from xinit import checkpoints, cli, record, runner, train
 from xinit.config import parse
 from xinit.console import Reporter
 from xinit.errors import InputError
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
-         "figure": False, "keep_params": True, "checkpoint_every": 0, "data.valid": 1000,
-         "data.test": 1000}  # fmt: skip
+         "figure": False, "keep_params": True, "data.valid": 1000, "data.test": 1000}  # fmt: skip
 
 
 def execute(out, **settings):
@@ -48,6 +48,15 @@ def assert_same_results(one, other):
 def plain(tmp_path_factory):
     """An uninterrupted run."""
     return execute(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def cut(tmp_path_factory):
+    """The folder of a run that was stopped at step 100 and again at step 200, so that it has two checkpoints."""
+    out = tmp_path_factory.mktemp("cut")
+    for stop in (100, 200):
+        execute(out, stop_after=stop)
+    return out
 
 
 def test_what_a_run_leaves_behind(plain):
@@ -96,11 +105,9 @@ def test_a_stopped_run_goes_on_to_the_same_end(plain, tmp_path, stop):
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "missing"])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, tmp_path, damage, capsys):
-    execute(tmp_path, stop_after=100)
-    stopped = execute(tmp_path, stop_after=200)
-    folder = stopped.path / "checkpoints"
-    (folder,) = folder.iterdir()
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, cut, tmp_path, damage, capsys):
+    shutil.copytree(cut, tmp_path, dirs_exist_ok=True)
+    (folder,) = tmp_path.glob("*/*/checkpoints/*")
     steps = sorted(int(path.name) for path in folder.iterdir())
     assert len(steps) == 2
     newest = folder / f"{steps[-1]:010d}"
@@ -119,10 +126,9 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, tmp_pat
     assert_same_results(plain.path, done.path)
 
 
-def test_after_two_damaged_checkpoints_new_ones_are_kept(tmp_path):
-    for stop in (100, 200):
-        stopped = execute(tmp_path, stop_after=stop)
-    for checksums in stopped.path.glob("checkpoints/*/*/checksums.json"):
+def test_after_two_damaged_checkpoints_new_ones_are_kept(cut, tmp_path):
+    shutil.copytree(cut, tmp_path, dirs_exist_ok=True)
+    for checksums in tmp_path.glob("*/*/checkpoints/*/*/checksums.json"):
         checksums.write_text("{}")
     assert execute(tmp_path, stop_after=50).summary == {}
     assert execute(tmp_path).summary["resumed_from"] == 50
@@ -130,17 +136,18 @@ def test_after_two_damaged_checkpoints_new_ones_are_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["readings.nc", "status.json", "summary.json"])
 def test_a_finished_run_with_a_damaged_file_is_computed_again(plain, tmp_path, name):
-    done = execute(tmp_path)
-    file = done.path / name
+    shutil.copytree(plain.path.parents[1], tmp_path, dirs_exist_ok=True)
+    (file,) = tmp_path.glob(f"*/*/{name}")
     file.write_bytes(file.read_bytes()[:40])
     assert_same_results(plain.path, execute(tmp_path).path)
-    assert record.is_finished(done.path)
+    assert record.is_finished(file.parent)
 
 
-def test_what_a_killed_process_left_half_written_is_no_obstacle(plain, tmp_path):
-    stopped = execute(tmp_path, stop_after=100)
-    (stopped.path / ".params.123").mkdir()
-    (stopped.path / ".readings.nc.123").write_text("half")
+def test_what_a_killed_process_left_half_written_is_no_obstacle(plain, cut, tmp_path):
+    shutil.copytree(cut, tmp_path, dirs_exist_ok=True)
+    (path,) = tmp_path.glob("*/*")
+    (path / ".params.123").mkdir()
+    (path / ".readings.nc.123").write_text("half")
     done = execute(tmp_path)
     assert_same_results(plain.path, done.path)
     assert not list(done.path.glob(".*.123"))
@@ -154,8 +161,8 @@ def test_two_probe_points_and_none_reach_the_last_step(tmp_path):
     assert execute(tmp_path, **diverged).summary["wall_s"] == first.summary["wall_s"]
 
 
-def test_a_forced_run_that_is_cut_goes_on(tmp_path):
-    execute(tmp_path)
+def test_a_forced_run_that_is_cut_goes_on(plain, tmp_path):
+    shutil.copytree(plain.path.parents[1], tmp_path, dirs_exist_ok=True)
     execute(tmp_path, force=True, stop_after=100)
     assert execute(tmp_path, force=True).summary["resumed_from"] == 100
 
@@ -165,7 +172,7 @@ import os, signal, sys
 from xinit import checkpoints, record, supervisor, train
 from xinit.supervisor import Supervisor
 
-supervisor.TICK_SECONDS = 0.03
+supervisor.TICK_SECONDS = 0.1
 where, nth, log = sys.argv.pop(1), int(sys.argv.pop(1)), open(sys.argv.pop(1), "a", buffering=1)
 
 def die_at(module, name, applies=lambda *a: True, count=[0]):
@@ -194,8 +201,8 @@ sys.exit(train.main())
 """
 
 
-def child(out, log, where="nowhere", nth=0, steps=40_000):
-    settings = SMALL | {"width": 32, "steps": steps, "out": str(out)}
+def child(out, log, where="nowhere", nth=0, *, steps):
+    settings = SMALL | {"steps": steps, "checkpoint_every": 0, "out": str(out)}
     arguments = [where, str(nth), str(log), *cli.overrides_from(settings)]
     return subprocess.Popen([sys.executable, "-c", DRIVER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -212,19 +219,19 @@ def logged(log):
 
 
 @pytest.mark.parametrize(
-    "kills",
+    ("kills", "steps"),
     [
-        ("checkpoint", "readings"),
-        pytest.param(("nowhere", "checkpoint", "nowhere", "readings"), marks=pytest.mark.slow),
+        (("checkpoint", "readings"), 10_000),
+        pytest.param(("nowhere", "checkpoint", "nowhere", "readings"), 40_000, marks=pytest.mark.slow),
     ],
 )
-def test_killed_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tmp_path, kills):
+def test_killed_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tmp_path, kills, steps):
     """SIGKILL at random times, during a checkpoint write and during a readings write; then the same command."""
-    assert ended(child(tmp_path / "whole", tmp_path / "whole.log"))[0] in (0, cli.FAILED)
+    whole = execute(tmp_path / "whole", steps=steps)
     log, chance = tmp_path / "killed.log", random.Random(0)
     for where in kills:
         before = len(logged(log))
-        process = child(tmp_path / "killed", log, where, nth=3)
+        process = child(tmp_path / "killed", log, where, nth=3, steps=steps)
         if where == "nowhere":
             while len(logged(log)) <= before + 1 and process.poll() is None:
                 time.sleep(0.01)
@@ -233,14 +240,14 @@ def test_killed_it_ends_bit_for_bit_where_an_uninterrupted_run_does(tmp_path, ki
         code, errors = ended(process)
         assert code == -signal.SIGKILL, errors
         assert any(word == "at" for word, _ in logged(log)[before:])
-    assert ended(child(tmp_path / "killed", log))[0] in (0, cli.FAILED)
+    assert ended(child(tmp_path / "killed", log, steps=steps))[0] in (0, cli.FAILED)
     events = logged(log)
     redone = [step - later for (word, step), (next_word, later) in itertools.pairwise(events)
               if (word, next_word) == ("at", "from")]  # fmt: skip
     assert len(redone) == len(kills)
-    assert 0 < sum(redone) < 40_000
-    whole, killed = (next((tmp_path / name).glob("*/*")) for name in ("whole", "killed"))
-    assert_same_results(whole, killed)
+    assert 0 < sum(redone) < steps
+    (killed,) = (tmp_path / "killed").glob("*/*")
+    assert_same_results(whole.path, killed)
     assert not list(killed.glob(".*.[0-9]*"))
 
 
@@ -290,10 +297,11 @@ def test_a_folder_that_cannot_be_written_is_said_before_any_work(tmp_path, monke
         execute(tmp_path / "file")
 
 
-def test_a_disk_that_fills_up_loses_nothing_already_written(tmp_path):
+def test_a_disk_that_fills_up_loses_nothing_already_written(cut, tmp_path):
     """A file-size limit makes the write of the readings fail for real, in a process of its own."""
-    first = execute(tmp_path, stop_after=100)
-    before = (first.path / "readings.nc").read_bytes()
+    shutil.copytree(cut, tmp_path, dirs_exist_ok=True)
+    (readings,) = tmp_path.glob("*/*/readings.nc")
+    before = readings.read_bytes()
     code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
     code += "from xinit import train; sys.exit(train.main())"
     arguments = cli.overrides_from(SMALL | {"out": str(tmp_path)})
@@ -301,8 +309,8 @@ def test_a_disk_that_fills_up_loses_nothing_already_written(tmp_path):
     assert process.returncode == cli.BAD_INPUT, process.stderr
     assert "cannot be written: File too large; choose another with out=DIR" in process.stderr
     assert "Traceback" not in process.stderr
-    assert (first.path / "readings.nc").read_bytes() == before
-    assert execute(tmp_path).summary["resumed_from"] >= 100
+    assert readings.read_bytes() == before
+    assert execute(tmp_path).summary["resumed_from"] >= 200
 
 
 def test_no_checkpoint_is_begun_where_there_is_no_room_for_it(tmp_path, monkeypatch):
@@ -398,17 +406,18 @@ def test_a_custom_function_that_does_not_work_is_refused_before_any_work(setting
     assert not (tmp_path / "runs").exists()
 
 
-def test_yaml_and_a_factory_outside_the_package(tmp_path):
+def test_yaml_and_a_factory_outside_the_package(tmp_path, monkeypatch):
     """A scheme of one's own as a YAML file, found with --config-dir, its options the factory's arguments."""
     (tmp_path / "mine.py").write_text(
         "from jax.nn import initializers\ndef make(alpha): return initializers.normal(alpha)\n"
     )
     (tmp_path / "yaml" / "scheme").mkdir(parents=True)
     (tmp_path / "yaml" / "scheme" / "mine.yaml").write_text("fn: mine:make\nalpha: 0.1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
     overrides = cli.overrides_from(SMALL | {"scheme": "mine", "steps": 20, "out": "runs", "scheme.alpha": 0.2})
-    command = [sys.executable, "-m", "xinit.train", "--config-dir", "yaml", *overrides]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode in (cli.DONE, cli.FAILED), done.stderr
+    monkeypatch.setattr(sys, "argv", ["xinit.train", "--config-dir", "yaml", *overrides])
+    assert train.main() in (cli.DONE, cli.FAILED)
     run = next((tmp_path / "runs").glob("synthetic-tanh-3x16-make/*"))
     assert float(xinit.open(run).pre_std[0, 0]) == pytest.approx(0.2 * np.sqrt(64), rel=0.1)
 

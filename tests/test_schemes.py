@@ -18,6 +18,7 @@ from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.model import make_apply
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 WIDTHS = (784, 300, 300, 50, 1024, 10)
 TRUNCATED_KURTOSIS = scipy.stats.truncnorm.stats(-2, 2, moments="k").item() + 3

@@ -7,6 +7,7 @@ import xinit
 from xinit import cli, launcher, runner, sweeps
 from xinit.console import SweepReporter, cell_rows
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.points": 4, "data.test": 1000,
          "data.valid": 1000}  # fmt: skip
 
