@@ -39,7 +39,7 @@ def layer_look(l: int) -> Look:
 
 def figure(width: float, height: float) -> "Figure":
     """An empty figure of so many inches."""
-    from matplotlib.figure import Figure
+    from xinit.display import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 

@@ -41,7 +41,7 @@ class Look(NamedTuple):
 def figure(comparison: Comparison) -> "Figure":
     """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate."""
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    from xinit.display import Figure
 
     names = [_shortened(scheme) for scheme in comparison.schemes]
     columns = 1 if max(map(len, names)) > 18 else 2 if max(map(len, names)) > 9 else 3

@@ -73,7 +73,7 @@ def _reach(found: "Inspection") -> str:
 
 def figure(found: "Inspection", title: str) -> "Figure":
     """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean."""
-    from matplotlib.figure import Figure
+    from xinit.display import Figure
 
     drawn = Figure(figsize=(11, 7), layout="constrained")
     panels = drawn.subplots(2, 3).ravel()

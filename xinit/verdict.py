@@ -39,9 +39,14 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
         at = lambda i: {name: readings[name][i] for name in readings if name not in EDGES} | _whole(readings)
         findings += judge_start(_networks(readings), limits)
         if len(readings["step"]) > 1:
-            findings += [*_flat_layers(at(-1), "at the end", limits), *_dead(at(-1), "at the end", limits)]
-            findings += _updates(at(-1), limits)
+            findings += _at_end(at(-1), limits)
     return _worst_first(findings)
+
+
+def _at_end(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
+    with np.errstate(invalid="ignore"):  # as at the start
+        flat_or_dead = [*_flat_layers(readings, "at the end", limits), *_dead(readings, "at the end", limits)]
+        return [*flat_or_dead, *_updates(readings, limits)]
 
 
 def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:

@@ -32,7 +32,7 @@ BOX = {"boxstyle": "round", "fc": "white", "ec": "none", "alpha": 0.8}
 
 def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Figure":
     """Phase diagram, depth scales over s_w^2, q-map and c-map, with the weights of `courses` marked."""
-    from matplotlib.figure import Figure
+    from xinit.display import Figure
 
     drawn = Figure(figsize=(11, 9), layout="constrained")
     (plane, scales), (variances, cosines) = drawn.subplots(2, 2)
