@@ -41,6 +41,7 @@ class Look(NamedTuple):
 def figure(comparison: Comparison) -> "Figure":
     """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate."""
     from matplotlib import rc_context
+
     from xinit.display import Figure
 
     names = [_shortened(scheme) for scheme in comparison.schemes]
