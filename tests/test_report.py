@@ -65,9 +65,9 @@ def edit_readings(folder, change):
     (folder / "readings.nc").write_bytes(record.netcdf(changed, record.DESCRIBED, {}))
 
 
-def html(folder):
+def content(page):
     """What a reader sees, and the charts: the page without Vega's own script."""
-    return re.sub(r"<script>.*?</script>", "", report.write([folder]).read_text(), flags=re.DOTALL)
+    return re.sub(r"<script>.*?</script>", "", page.read_text(), flags=re.DOTALL)
 
 
 def titles(text):
@@ -162,12 +162,12 @@ def test_hostile_texts_are_shown_and_do_nothing(chromium, page, copy):
 def test_half_characters_do_not_stop_a_page(copy):
     (copy / "readings.nc").unlink()
     edit(copy, "summary.json", lambda summary: summary | {"device": "\ud800 cpu"})
-    assert "? cpu" in html(copy)
+    assert "? cpu" in content(report.write([copy]))
 
 
-def test_what_is_drawn_and_told_is_what_was_stored(run):
+def test_what_is_drawn_and_told_is_what_was_stored(run, page):
     readings, summary = record.read_readings(run / "readings.nc"), record.read_json(run / "summary.json")
-    text = html(run)
+    text = content(page)
     np.testing.assert_allclose(columns(text, "Spread of the activations")["value"], readings["act_std"].ravel(), 1e-3)
     np.testing.assert_allclose(columns(text, "Saturated")["share"], readings["act_saturated"].ravel(), 1e-3)
     bands = columns(text, BANDS)
@@ -306,7 +306,7 @@ UNUSUAL = {  # what was done to the folder; what the page says; what it shows; w
 @pytest.mark.parametrize(("change", "words", "shown", "left_out"), UNUSUAL.values(), ids=UNUSUAL)
 def test_unusual_runs(copy, change, words, shown, left_out):
     change(copy)
-    text = html(copy)
+    text = content(report.write([copy]))
     assert [word for word in words if word not in text] == []
     assert set(shown) <= set(titles(text))
     assert not set(left_out) & set(titles(text))
@@ -342,6 +342,10 @@ MISTAKES = {  # what was done to the folder; what is asked for beside it; what t
     "a config that is no YAML": (config_as("{"), [], "config.yaml cannot be read"),
     "code in the config": (config_as("!!python/object/apply:os.abort []"), [], "config.yaml cannot be read"),
     "a config of something else": (config_as("[1, 2]"), [], "is no config of a run: its name is None"),
+    "two runs in one": (
+        lambda folder: edit(folder, "config.yaml", lambda config: config | {"widths": [24] * 4}), [],
+        "has readings of 3 layers, and a config of 4",
+    ),
     "no widths": (without("widths"), [], "its widths is None, not a list"),
     "a summary of something else": (
         lambda folder: (folder / "summary.json").write_text("[1]"), [], "summary.json is none of a run's",
@@ -373,13 +377,17 @@ def test_the_command(copy, monkeypatch, capsys):
     running(copy)
     assert main(["run"]) == cli.DONE
     assert re.fullmatch(r"page: run/report.html \(\d\.\d MB\)\n", capsys.readouterr().out)
-    assert main(["run", "-o", "mine.html"]) == cli.DONE
+    shown = []
+    monkeypatch.setattr("webbrowser.open", shown.append)
+    assert main(["run", "-o", "mine.html", "--open"]) == cli.DONE
+    assert shown == [(copy.parent / "mine.html").as_uri()]
     assert (copy.parent / "mine.html").read_bytes() == (copy / "report.html").read_bytes()
 
 
 def test_reading_a_folder_imports_nothing_of_it_and_no_jax(copy, tmp_path):
     """In a process of its own, in which the run's own scheme could be imported."""
     (tmp_path / "trap.py").write_text("import pathlib\npathlib.Path('sprung').touch()\n")
+    off(copy)
     edit(copy, "config.yaml", lambda config: config | {"scheme": {"fn": "trap:scheme", "gain": 1.0, "options": {}}})
     code = (
         "import sys; from xinit import report; report.write(['run']); "

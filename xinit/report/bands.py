@@ -61,10 +61,7 @@ def spectra(readings: Readings, height: int = charts.HEIGHT) -> alt.TopLevelMixi
 def _chart(fixed: charts.Columns, quantiles: np.ndarray, moving: Mapping[str, np.ndarray], slider: str) -> alt.Chart:
     """Of quantiles (place, row, quantile) a row for each of BANDS: low, high, median, and what is fixed or moving."""
     repeated = lambda values: np.repeat(values, len(BANDS), axis=-1)
-    low, high = (
-        np.stack([quantiles[..., ends[side]] for ends in BANDS.values()], axis=-1).reshape(len(quantiles), -1)
-        for side in (0, 1)
-    )
+    low, high = (quantiles[..., list(ends)].reshape(len(quantiles), -1) for ends in zip(*BANDS.values(), strict=True))
     fixed = {name: repeated(np.asarray(column)) for name, column in fixed.items()}
     fixed["share"] = [*BANDS] * quantiles.shape[1]
     moving = {"median": quantiles[..., MEDIAN], **moving}

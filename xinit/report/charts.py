@@ -20,16 +20,9 @@ MARGIN = 1.15  # beyond the ends of a logarithmic axis
 DIGITS = 4  # of a number in a page
 
 
-class Shared(alt.InlineData):
-    """Data that the steps of a chart's making pass on; altair would copy all of it at every one of them."""
-
-    def __deepcopy__(self, memo: Any) -> "Shared":
-        return self
-
-
 def chart(columns: Columns) -> alt.Chart:
     """A chart of columns of equal length, kept as columns: as rows they would fill three times as much of the page."""
-    values = Shared(values=[{name: [_short(value) for value in column] for name, column in columns.items()}])
+    values = alt.InlineData(values=[{name: [_short(value) for value in column] for name, column in columns.items()}])
     return alt.Chart(values).transform_flatten(list(columns))
 
 

@@ -19,7 +19,7 @@ def facts(run: Run) -> dict[str, str]:
     """Names and values, those that are known."""
     config, summary = run.config, run.summary
     found = {
-        "scheme": _scheme(config["scheme"]),
+        "scheme": _choice(config["scheme"], "fn"),
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
         "data": _choice(config["data"], "kind", ("dir",)),
@@ -41,23 +41,14 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _with(name: str, settings: Mapping[str, Any]) -> str:
-    """A name and the settings it has, in brackets: "sgd (learning_rate=0.03)"."""
-    return f"{name} ({label(settings)})" if settings else name
-
-
 def _choice(raw: Mapping[str, Any], key: str, hidden: Sequence[str] = ()) -> str:
-    """What was chosen and its settings, those of a mapping among them."""
+    """What was chosen and its settings in brackets, those of a mapping among them: "sgd (learning_rate=0.03)"."""
     rest = {name: value for name, value in raw.items() if name not in (key, *hidden) and value is not None}
     own = {name: value for name, value in rest.items() if not isinstance(value, Mapping)}
     for value in (value for value in rest.values() if isinstance(value, Mapping)):
         own |= value
-    return _with(as_text(raw.get(key)), own)
-
-
-def _scheme(raw: Mapping[str, Any]) -> str:
-    plain = {name: value for name, value in raw.items() if (name, value) != ("gain", 1.0)}
-    return _choice(plain, "fn")
+    name = as_text(raw.get(key))
+    return f"{name} ({label(own)})" if own else name
 
 
 def _activation(raw: Sequence[Any]) -> str:
@@ -92,12 +83,13 @@ def _errors(summary: Mapping[str, Any]) -> str:
 
 
 def _time(summary: Mapping[str, Any]) -> str:
-    """Wall time and speed; of a population, both are of all its runs together."""
-    wall, compiled, rate = (summary.get(name) for name in ("wall_s", "compile_s", "steps_per_s"))
+    """Wall time and speed; of runs that trained together both are of all of them."""
+    wall, compiled, rate, runs = (summary.get(name) for name in ("wall_s", "compile_s", "steps_per_s", "replicas"))
     if wall is None:
         return ""
     words = f"{wall:,.0f} s" + (f", {compiled:,.0f} of them to compile" if compiled is not None else "")
-    return f"{words}, {rate:,.0f} steps a second" if rate is not None else words
+    words += f", {rate:,.0f} steps a second" if rate is not None else ""
+    return f"{words}, for {runs} runs that trained together" if runs is not None and runs > 1 else words
 
 
 def _state(run: Run) -> str:

@@ -116,11 +116,17 @@ def small(
     return html.join([heading, html.paragraph(how_to_read, "quiet"), html.figures(*shown, small=True)])
 
 
+def size(readings: Readings, name: str, i: int) -> np.ndarray:
+    """(layer,) a reading at probe point i where it has a logarithm, else nan, as where a run diverged."""
+    values = readings[name][i]
+    return np.where(np.isfinite(values) & (values > 0), values, np.nan)
+
+
 def over_depth(networks: Sequence[Network], name: str, i: int, title: str) -> alt.TopLevelMixin:
     """A reading by layer at probe point i, a line for each network, on an axis for the first and the last point."""
     named = {own.label: own for own in networks}
     shown = [named[name] for name in drawn(named)]
-    values = [own.readings[name][i] for own in shown]
+    values = [size(own.readings, name, i) for own in shown]
     base = charts.chart({
         "layer": np.concatenate([np.arange(1, len(own) + 1) for own in values]),
         "value": np.concatenate(values),

@@ -66,7 +66,7 @@ def _findings(run: Run) -> Sequence[Finding]:
             return verdict.judge(run.readings, run.summary, run.limits) if run.summary else _at_start(run)
     except (KeyError, TypeError):  # thresholds or scores of another version: what was said then
         level, _, sentence = str(run.summary.get("verdict", "")).rstrip(".").partition(": ")
-        return [Finding(level, "", sentence)]
+        return [Finding(level, "", sentence)] if sentence else []
 
 
 def _at_start(run: Run) -> list[Finding]:

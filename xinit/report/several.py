@@ -120,12 +120,12 @@ def _course(readings: multiples.Readings) -> dict[str, np.ndarray]:
 
 
 def _sizes(networks: Sequence[Network]) -> list[Markup]:
-    """Signal and gradient over depth at the start and at the end."""
+    """Signal and gradient over depth at the start and at the end, where runs that diverged may have none."""
     drawn = [
-        html.figure(f"{title} {when}", multiples.over_depth(shown, name, i, title))
+        html.figure(f"{title} {when}", multiples.over_depth(multiples.measured(networks, name), name, i, title))
         for name, title in DEPTHS.items()
         for when, i in ENDS.items()
-        if (shown := multiples.measured(networks, name))
+        if any((multiples.size(own.readings, name, i) > 0).any() for own in multiples.measured(networks, name))
     ]
     words = html.paragraph(SIZES + outcomes.left_out(len(networks)), "quiet")
     return [html.section("Signal and gradient over depth", words, html.figures(*drawn))] if drawn else []

@@ -23,7 +23,7 @@ NEEDED = {  # of a run's config, what is shown in words
 
 NUMBERS = (  # of a summary, what is shown
     "test_error", "chance_error", "test_examples", "steps", "examples", "paper_share", "learning_rate", "diverged_at",
-    "steps_per_s", "compile_s", "wall_s",
+    "steps_per_s", "compile_s", "wall_s", "replicas",
 )  # fmt: skip
 
 
@@ -80,13 +80,19 @@ def load(path: pathlib.Path) -> Run:
     Raises:
       InputError: its config, summary or readings cannot be read, or are none.
     """
-    summary, status = (_facts(path / name) for name in ("summary.json", "status.json"))
-    return Run(path, _config(path / "config.yaml"), summary, status, readings(path))
+    config, found = _config(path / "config.yaml"), readings(path)
+    depth, layers = len(config["widths"]), found["act_std"].shape[1] if "act_std" in found else None
+    if layers not in (depth, None):
+        raise InputError(f"{path} has readings of {layers} layers, and a config of {depth}: they are not of one run.")
+    return Run(path, config, _facts(path / "summary.json"), _facts(path / "status.json"), found)
 
 
 def _facts(path: pathlib.Path) -> dict[str, Any]:
     """The content of a JSON file of a run, NUMBERS checked; empty where there is none."""
-    found = record.read_json(path)
+    try:
+        found = record.read_json(path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from None
     wrong = [name for name in NUMBERS if not isinstance(found, dict) or not isinstance(found.get(name), Number)]
     if wrong:
         raise InputError(f"{path} is none of a run's: its {wrong[0]} is not a number.")
@@ -130,5 +136,6 @@ def _check(found: Mapping[str, np.ndarray], file: pathlib.Path) -> None:
     for name, array in found.items():
         axes = record.DESCRIBED[name][0]
         expected = tuple(sizes.setdefault(axis, n) for axis, n in zip(axes, array.shape, strict=False))
-        if array.dtype.kind not in "iuf" or array.ndim != len(axes) or array.shape != expected:
+        kinds = "iu" if name == "step" else "iuf"
+        if array.dtype.kind not in kinds or array.ndim != len(axes) or array.shape != expected:
             raise InputError(f"{file} is no file of readings: {name} should be numbers over {' and '.join(axes)}.")

@@ -38,9 +38,9 @@ def errors(readings: Readings, summary: Mapping[str, Any], height: int = charts.
         "chance": (steps[[0, -1]], None if chance is None else [chance] * 2),
         "test, at the end": (steps[-1:], None if test is None else [test]),
     }
-    drawn = [
-        _course(name, *own) for name, own in courses.items() if own[1] is not None and not np.all(np.isnan(own[1]))
-    ]
+    known = {name: own for name, own in courses.items() if own[1] is not None and not np.all(np.isnan(own[1]))}
+    colours = {name: colour for name, colour in ERRORS.items() if name in known}
+    drawn = [charts.named(_course(name, *own), name, colours) for name, own in known.items()]
     x = charts.step_axis(steps)
     y = alt.Y("value:Q", title="error", axis=alt.Axis(format=".0%"), scale=alt.Scale(zero=True))
     return charts.framed(alt.layer(*drawn).encode(x=x, y=y), height)
@@ -51,7 +51,7 @@ def _course(name: str, steps: Sequence[int], values: Sequence[float]) -> alt.Cha
     dash = [4, 4] if name == "chance" else [1, 0]
     mark = base.mark_line(strokeDash=dash, point=alt.OverlayMarkDef(size=60 if len(steps) == 1 else 14))
     tooltip = [alt.Tooltip("step:Q", format=","), alt.Tooltip("value:Q", title=name, format=".1%")]
-    return charts.named(mark.encode(tooltip=tooltip), name, ERRORS)
+    return mark.encode(tooltip=tooltip)
 
 
 def over_training(readings: Readings, name: str, height: int = charts.HEIGHT, log: bool = False) -> alt.TopLevelMixin:
