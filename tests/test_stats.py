@@ -48,3 +48,9 @@ def test_fine_quantiles_of_a_constant():
 def test_cosines_of_pairs():
     h = jnp.array([[1.0, 0.0], [0.0, 2.0], [3.0, 3.0]])
     np.testing.assert_allclose(stats.cosines(h), [0, np.sqrt(0.5), np.sqrt(0.5)], atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-20, 1e25])
+def test_cosines_do_not_depend_on_size(size):
+    h = jax.random.normal(jax.random.key(0), (6, 40))
+    np.testing.assert_allclose(stats.cosines(size * h), stats.cosines(h), atol=1e-6)

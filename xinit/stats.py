@@ -36,6 +36,8 @@ def exact_quantiles(x: Array, q: Sequence[float] = QUANTILES) -> Array:
 
 def cosines(h_NW: Array) -> Array:
     """Cosines between the activations of different examples, one for each of the N (N - 1) / 2 pairs."""
+    _, exponents = jnp.frexp(jnp.max(jnp.abs(h_NW), axis=1, keepdims=True))
+    h_NW = jnp.ldexp(h_NW, -exponents)  # exact; the squares of a signal that has vanished would be 0
     norms = jnp.linalg.norm(h_NW, axis=1, keepdims=True)
     unit_NW = h_NW / jnp.maximum(norms, jnp.finfo(h_NW.dtype).tiny)
     return jnp.matmul(unit_NW, unit_NW.T, precision="float32")[jnp.triu_indices(len(h_NW), k=1)]
