@@ -93,18 +93,15 @@ def whole(tmp_path_factory):
 
 
 def test_through_joblib_with_a_group_that_is_refused(whole, tmp_path):
-    """In parts of two runs; what is refused is named and costs the others nothing, what is done is not done again."""
+    """What is refused is named and costs the others nothing; what is done is not handed over again."""
     needs("hydra_plugins.hydra_joblib_launcher")
-    arguments = [*SWEEP, "hydra/launcher=population_joblib", "hydra.launcher.runs_per_job=2"]
+    arguments = [*SWEEP, "hydra/launcher=population_joblib"]
     done = train_there(folder_of_a_user(tmp_path), *arguments, "width=12,16,17")
     assert done.returncode == cli.BAD_INPUT, done.stderr
-    names = (
-        "job 5 of 6 (seed=0 scheme=xavier width=17 and 1 more), job 6 of 6 (seed=1 scheme=xavier width=17 and 1 more)"
-    )
     why = "scheme 'mine_of_a_user:make' failed with ValueError: not 17"
-    assert done.stderr == f"xinit: {names}: {why}\n"
-    for k in range(1, 5):
-        assert f"job {k} of 6: 2 runs at once, sequential on 1 device" in done.stdout
+    assert done.stderr == f"xinit: job 3 of 3 (seed=0 scheme=xavier width=17 and 3 more): {why}\n"
+    for k in (1, 2):
+        assert f"job {k} of 3: 4 runs at once, sequential on 1 device" in done.stdout
     again = train_there(tmp_path, *arguments)
     assert again.returncode == cli.DONE, again.stderr
     assert again.stdout.startswith("8 runs, 0 jobs for JoblibLauncher; 8 are done already\n")
@@ -324,28 +321,59 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(tmp_pa
 STUDY = ["hydra/sweeper=tune", "scheme=xavier", "hydra.sweeper.n_jobs=3"]
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    """A study of two populations: its folder, what it printed, and the compilations up to the end of each."""
-    needs("optuna")
+@contextlib.contextmanager
+def noting_what_is_compiled(compiled):
+    """Adds the names of the programs that are compiled, and not found in the cache, to a list."""
     import jax.monitoring
 
+    last = []
+    note_event = lambda event, **_: last.append(event) if event.startswith("/jax/compilation_cache/cache_") else None
+
+    def note_name(event, _, **more):
+        if event.endswith("backend_compile_duration") and last[-1:] == ["/jax/compilation_cache/cache_misses"]:
+            compiled.append(more["fun_name"])
+
+    jax.monitoring.register_event_listener(note_event)
+    jax.monitoring.register_event_duration_secs_listener(note_name)
+    yield
+    jax.monitoring.unregister_event_listener(note_event)
+    jax.monitoring.unregister_event_duration_listener(note_name)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study of two populations: its folder, what it printed, and what each compiled."""
+    needs("optuna")
     folder, printed = tmp_path_factory.mktemp("study"), io.StringIO()
-    missed, counts, launch = [], [], launcher.PopulationLauncher.launch
-    note = lambda event, **_: missed.append(event) if event == "/jax/compilation_cache/cache_misses" else None
-    counting = lambda *a, **k: (launch(*a, **k), counts.append(len(missed)))[0]
-    jax.monitoring.register_event_listener(note)
-    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed):
-        patch.setattr(launcher.PopulationLauncher, "launch", counting)
+    compiled, populations, launch = [], [], launcher.PopulationLauncher.launch
+    noting = lambda *a, **k: (launch(*a, **k), populations.append(compiled[sum(map(len, populations)) :]))[0]
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(printed), noting_what_is_compiled(compiled):
+        patch.setattr(launcher.PopulationLauncher, "launch", noting)
         assert main(patch, folder, *STUDY, "hydra.sweeper.n_trials=6") == cli.DONE
-    jax.monitoring.unregister_event_listener(note)
-    return folder, printed.getvalue(), counts
+    return folder, printed.getvalue(), populations
 
 
-def test_the_second_population_of_a_study_compiles_nothing(study):
-    _, printed, counts = study
-    assert printed.count("3 runs at once") == len(counts) == 2
-    assert counts[0] == counts[1] > 0
+def test_the_second_population_of_a_study_compiles_nothing_to_train(study):
+    _, printed, populations = study
+    assert printed.count("3 runs at once") == len(populations) == 2
+    programs = {"jit(scheme)", "jit(segment)", "jit(measure)"}
+    assert [programs & set(compiled) for compiled in populations] == [programs, set()]
+
+
+def test_a_group_in_parts_gives_the_same_aggregate(study, monkeypatch, tmp_path, capsys):
+    """In parts of three runs, as many as the study's populations have: nothing is left to compile."""
+    seeds = ["scheme=xavier", "init_seed=range(6)"]
+    (tmp_path / "whole").mkdir(), (tmp_path / "parts").mkdir()
+    assert main(monkeypatch, tmp_path / "whole", *seeds, "population.chunk=3") == cli.DONE
+    capsys.readouterr()
+    parts = ["+hydra/launcher@hydra.launcher.inner=basic", "hydra.launcher.runs_per_job=5"]
+    assert main(monkeypatch, tmp_path / "parts", *seeds, *parts) == cli.DONE
+    output = capsys.readouterr().out
+    assert output.startswith(
+        "6 runs, 2 jobs for BasicLauncher\njob 1 of 2: init_seed=0 and 2 more\njob 2 of 2: init_seed=3"
+    )
+    assert "job 2 of 2: 3 runs at once, map on 3 devices" in output
+    assert_same_aggregate(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_study_is_one_sweep_and_names_its_best_trial(study):
@@ -354,7 +382,7 @@ def test_a_study_is_one_sweep_and_names_its_best_trial(study):
     dataset = xinit.open(path)
     assert dataset.sizes["replica"] == len(set(dataset.gain.values)) == len(set(dataset.learning_rate.values)) == 6
     assert ((dataset.gain > 0.5) & (dataset.gain < 4)).all()
-    best = dataset.isel(replica=dataset.final_valid_error.argmin().item())
+    best = dataset.isel(replica=np.argmin(dataset.final_valid_error.values))
     settings = f"gain={best.gain.item():g} learning_rate={best.learning_rate.item():g}"
     where = pathlib.Path(best.path.item()).relative_to(folder)
     line = f"best of 6 runs: valid error {best.final_valid_error.item():.1%} with {settings}, {where}"

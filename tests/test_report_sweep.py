@@ -361,11 +361,14 @@ def test_several_runs_show_what_differs(outcomes, chromium, tmp_path):
     assert [row["test error"] for row in came] == [f"{outcomes[i].summary['test_error']:.1%}" for i in (0, 12)]
 
 
-def test_a_sweep_among_several_stands_for_its_runs(odd):
+def test_a_sweep_among_several_stands_for_its_runs(odd, chromium, tmp_path):
+    """One of them diverged, the other has no readings of layers: what is not there is not drawn."""
     from xinit.report import several
 
     page = several.page([sweeps.write(odd[1:3]), odd[2].path])
     assert "<h1>2 runs compared</h1>" in page
+    with visit(chromium, saved(page, tmp_path / "several.html")) as shown:
+        assert shown.is_clean(), shown.problems
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,7 @@ def _at_start(axes: "Axes", readings: "xarray.Dataset", found: Lines, name: str,
         reach, every = [mean - np.nanmin(own_RL, 0), np.nanmax(own_RL, 0) - mean], -(-len(layers) // 12)
         axes.errorbar(layers, mean, reach, elinewidth=1, markevery=every, errorevery=every, **_look(i))
     axes.set(title=f"rms of {words} at initialisation", xlabel="layer")
+    axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     decades(axes, np.concatenate([drawn.get_ydata() for drawn in axes.lines]))
 
