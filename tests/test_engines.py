@@ -118,16 +118,17 @@ def test_through_submitits_local_executor(whole, tmp_path):
     assert sorted(log.count("4 runs at once") for log in logs) == [1, 1]
 
 
-def test_what_slurm_is_asked_for(tmp_path, monkeypatch, capsys):
+def test_what_slurm_is_asked_for(tmp_path):
     """By a Slurm that refuses everything."""
     needs("hydra_plugins.hydra_submitit_launcher")
     for command in ("srun", "sbatch"):
         (tmp_path / command).write_text("#!/bin/sh\ncp $1 asked\nexit 1\n")
         (tmp_path / command).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     asked = ["hydra.launcher.inner.partition=fast", "hydra.launcher.inner.gpus_per_node=1", "seed=0,1", "width=12,16"]
-    assert main(monkeypatch, tmp_path, "hydra/launcher=population_slurm", *asked) == cli.BAD_INPUT
-    assert "job 1 of 2 (seed=0 width=12 and 1 more), job 2 of 2" in capsys.readouterr().err
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    done = train_there(folder_of_a_user(tmp_path), "hydra/launcher=population_slurm", *asked, PATH=path)
+    assert done.returncode == cli.BAD_INPUT
+    assert "job 1 of 2 (seed=0 width=12 and 1 more), job 2 of 2" in done.stderr
     options = {line.removeprefix("#SBATCH --") for line in (tmp_path / "asked").read_text().splitlines()}
     assert {"array=0-1%2", "partition=fast", "gpus-per-node=1", "time=240", "job-name=xinit"} <= options
 

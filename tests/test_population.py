@@ -182,7 +182,7 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(solo, tmp_path, monkeypatch,
 
     monkeypatch.setattr(Supervisor, "_run_to", limited)
     reporter = Noting()
-    together = execute_all(tmp_path, reporter=reporter, checkpoint_every=0 if after else 1000)
+    together = execute_all(tmp_path, reporter=reporter, checkpoint_every=0)
     assert "out of memory with 5 runs at once; going on with 3." in reporter.notes
     assert "out of memory with 3 runs at once; going on with 2." in reporter.notes
     assert max(sizes[-2:]) <= 2
