@@ -18,15 +18,11 @@ SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", 
 MINE = "def my_init(key, shape, dtype):\n    import jax\n    return 0.001 * jax.random.normal(key, shape, dtype)\n"
 
 
-def compared(folder, *arguments):
-    command = [sys.executable, "-m", "xinit.compare", *SMALL, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True)
-
-
-def test_a_scheme_of_ones_own_among_ours(tmp_path):
+def test_a_scheme_of_ones_own_among_ours(tmp_path, monkeypatch, capsys):
     (tmp_path / "of_a_user.py").write_text(MINE)
     arguments = ["schemes=[of_a_user:my_init,xavier]", "learning_rates=[0.1,0.3]", "score_seeds=5", "search_seeds=1"]
-    done = compared(tmp_path, *arguments)
+    command = [sys.executable, "-m", "xinit.compare", *SMALL, *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == cli.DONE, done.stderr
     assert "xavier beats of_a_user:my_init by" in done.stdout
     assert "the highest of the grid" in done.stdout
@@ -36,8 +32,11 @@ def test_a_scheme_of_ones_own_among_ours(tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     runs = [record.read_json(path) for path in tmp_path.glob("runs/*/*/summary.json")]
     assert len(runs) == 2 * 2 * 1 + 2 * 5
-    again = compared(tmp_path, *arguments)
-    assert again.stdout.count("are done already") == 2
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["xinit.compare", *SMALL, *arguments])
+    assert compare.main() == cli.DONE
+    assert capsys.readouterr().out.count("are done already") == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 

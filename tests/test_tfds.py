@@ -100,11 +100,9 @@ def load(data_dir, valid=10, **sizes):
 
 
 @pytest.fixture(scope="module")
-def real(tfds_dir, tmp_path_factory):
-    """`real(name)` loads a real set, decoded once for all tests of this file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        sets = {name: tfds.load(name, str(tfds_dir)) for name in ("mnist", "cifar10")}
+def real(tfds_dir):
+    """`real(name)` loads a real set, decoded once for the whole suite: `cache` is not yet in force."""
+    sets = {name: tfds.load(name, str(tfds_dir)) for name in ("mnist", "cifar10")}
     return sets.__getitem__
 
 
