@@ -129,6 +129,7 @@ def test_what_slurm_is_asked_for(tmp_path):
     done = train_there(folder_of_a_user(tmp_path), "hydra/launcher=population_slurm", *asked, PATH=path)
     assert done.returncode == cli.BAD_INPUT
     assert "job 1 of 2 (seed=0 width=12 and 1 more), job 2 of 2" in done.stderr
+    assert not aggregates(tmp_path)
     options = {line.removeprefix("#SBATCH --") for line in (tmp_path / "asked").read_text().splitlines()}
     assert {"array=0-1%2", "partition=fast", "gpus-per-node=1", "time=240", "job-name=xinit"} <= options
 

@@ -72,7 +72,8 @@ class PopulationLauncher(Launcher):
             outcomes = run_all(raws)
         else:
             outcomes, error = self._hand_over(overrides, raws, initial_job_idx)
-        self._conclude(outcomes)
+        if error is None or any(outcome.summary for outcome in outcomes):
+            self._conclude(outcomes)
         if error is not None:
             raise error
         return [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
