@@ -152,8 +152,14 @@ def _as_text(value: Any) -> str:
         return f"[{','.join(map(_as_text, value))}]"
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
-        return text if re.fullmatch(r"[\w./:+-]+", text) else "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return text if re.fullmatch(r"[\w./:+-]+", text) else _quoted(text)
     return repr(value)
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes, as Hydra reads it: a backslash is one, but before a quote, where two stand for one."""
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 
 def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
@@ -229,7 +235,7 @@ def complain(message: str) -> int:
 def in_our_words(error: Exception) -> str:
     """Hydra's and OmegaConf's messages as one sentence: what was wrong, what came, what is allowed."""
     message = str(error)
-    if match := re.search(r"Could not find '(\w+)/([^']*)'", message):
+    if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
         choices = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
         return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
     if "Missing mandatory value" in message:
