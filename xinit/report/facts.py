@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xinit.report.findings import count
 from xinit.report.sources import Run
 from xinit.sweeps import as_text, label
 
@@ -58,13 +59,9 @@ def _activation(raw: Sequence[Any]) -> str:
 
 def _network(widths: Sequence[Any]) -> str:
     if all(width == widths[0] for width in widths):
-        return f"{_count(len(widths), 'hidden layer')} of {as_text(widths[0])}" if widths else "no hidden layer"
+        return f"{count(len(widths), 'hidden layer')} of {as_text(widths[0])}" if widths else "no hidden layer"
     named = widths if len(widths) <= NAMED else [*widths[:3], "...", *widths[-2:]]
     return f"{len(widths)} hidden layers of {', '.join(map(as_text, named))}"
-
-
-def _count(n: int, word: str) -> str:
-    return f"{n} {word}" if n == 1 else f"{n} {word}s"
 
 
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from xinit import record
 from xinit.errors import InputError
 from xinit.intervals import Interval, mean_interval
 from xinit.readings import EDGES, READINGS
+from xinit.report import sources
 from xinit.sweeps import SCORES, SEEDS, as_text, label
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
@@ -145,14 +146,8 @@ def _readings(file: pathlib.Path, n: int) -> dict[str, np.ndarray]:
         raise InputError(f"{file} cannot be read: it is absent, cut short, or no netCDF file.")
     axes = {name: ("replica", "step", *own) for name, (own, _) in READINGS.items()}
     axes |= {name: ("replica", *own) for name, (own, _) in EDGES.items()}
-    known = {name: found[name] for name in axes if name in found}
-    sizes = {"replica": n, "step": len(found.get("step", ())), "quantile": len(record.QUANTILES)}
-    for name, array in known.items():
-        expected = tuple(sizes.setdefault(axis, m) for axis, m in zip(axes[name], array.shape, strict=False))
-        if array.dtype.kind not in "iuf" or array.ndim != len(axes[name]) or array.shape != expected:
-            words = " and ".join(axes[name])
-            raise InputError(f"{file} is no file of readings: {name} should be numbers over {words}.")
-    return {"step": found["step"]} | known if sizes["step"] else {}
+    known = sources.checked(found, {"step": ("step",)} | axes, {"replica": n}, file)
+    return known if len(known.get("step", ())) else {}
 
 
 def groups(members: Sequence[Member]) -> list[Group]:

@@ -17,7 +17,6 @@ Readings = Mapping[str, np.ndarray]
 PLACES, LAYERS, BINS, ROWS = 24, 12, 50, 50  # at most so many are shown; rows of a heat map
 FAINTEST = 1e-4  # of a layer's highest density: its root, a hundredth of a ridge's height, can hardly be seen
 THIN = {"strokeWidth": 0.75}  # a line, lest a ridge that is thinner than a pixel be lost
-EDGES = {"act": "act_edges", "grad_pre": "grad_pre_edges", "grad_w": "grad_w_edges"}
 WORDS = {
     "act": "activation", "pre": "pre-activation", "grad_pre": "dL/dz", "grad_w": "dL/dW", "act_slope": "mean slope",
     "act_cosine": "mean cosine", "jacobian_sv_mean": "mean singular value",
@@ -59,7 +58,7 @@ def histograms(readings: Readings, name: str, height: int = charts.HEIGHT) -> al
 
 def _ridges(readings: Readings, name: str, shown: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """For each bin that is shown, its ridge's row and its place x; (place, bin) the ridges' tops."""
-    shares, edges = readings[f"{name}_hist"][places(readings)], readings[EDGES[name]]
+    shares, edges = readings[f"{name}_hist"][places(readings)], readings[f"{name}_edges"]
     thin = [thinned(shares[:, l], edges[l]) for l in shown]
     row = np.repeat(np.arange(len(shown)), [len(own) - 1 for _, own in thin])
     x = np.concatenate([(own[1:] + own[:-1]) / 2 for _, own in thin])

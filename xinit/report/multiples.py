@@ -76,7 +76,7 @@ def _ridges(name: str, networks: Sequence[Network]) -> Callable[[Readings], alt.
 
 def _ends(readings: Readings, name: str) -> np.ndarray:
     """The ends of the bins that each layer has something in."""
-    shares, edges = readings[f"{name}_hist"], readings[layers.EDGES[name]]
+    shares, edges = readings[f"{name}_hist"], readings[f"{name}_edges"]
     return np.ravel([layers.thinned(shares[:, l], edges[l])[1][[0, -1]] for l in range(len(edges))])
 
 

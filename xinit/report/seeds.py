@@ -8,7 +8,6 @@ from xinit.readings import EDGES, READINGS
 from xinit.report.charts import chosen
 
 Readings = Mapping[str, np.ndarray]
-HISTOGRAMS = {"act_hist": "act_edges", "grad_pre_hist": "grad_pre_edges", "grad_w_hist": "grad_w_edges"}
 LONGER = {"layer": 0, "weight": 1, "jacobian": -1}  # than the network is deep
 
 
@@ -21,8 +20,9 @@ def mean(stacked: Readings, places: Sequence[int]) -> dict[str, np.ndarray]:
     found = {name: _mean(values) for name, values in own.items() if not np.all(np.isnan(values))}
     ends = {"act_low": np.fmin, "act_high": np.fmax}  # may be infinite
     found |= {name: pick.reduce(own[name]) for name, pick in ends.items() if name in found}
-    for name in HISTOGRAMS.keys() & found.keys():
-        found[HISTOGRAMS[name]], found[name] = _common(own[HISTOGRAMS[name]], own[name])
+    for name in [name for name in found if name.endswith("_hist")]:
+        edges = name.replace("_hist", "_edges")
+        found[edges], found[name] = _common(own[edges], own[name])
     return _trimmed(found, stacked["step"])
 
 

@@ -5,7 +5,7 @@ A folder may come from a stranger: what is read here is text and numbers, and no
 
 import itertools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,17 +125,24 @@ def readings(path: pathlib.Path) -> dict[str, np.ndarray]:
     found = record.read_readings(file)
     if found is None:
         raise InputError(f"{file} cannot be read: it is cut short, or no netCDF file.")
-    known = {name: found[name] for name in record.DESCRIBED if name in found}
-    _check(known, file)
+    known = checked(found, {name: axes for name, (axes, _) in record.DESCRIBED.items()}, {}, file)
     return known if len(known.get("step", ())) else {}
 
 
-def _check(found: Mapping[str, np.ndarray], file: pathlib.Path) -> None:
-    """That arrays are numbers with the axes that `record.DESCRIBED` gives them, as long as one another's."""
-    sizes = {"quantile": len(QUANTILES)}
-    for name, array in found.items():
-        axes = record.DESCRIBED[name][0]
+def checked(
+    found: Mapping[str, np.ndarray], axes_of: Mapping[str, Sequence[str]], sizes: Mapping[str, int], file: pathlib.Path
+) -> dict[str, np.ndarray]:
+    """The arrays that have their axes in `axes_of`; `sizes`: of axes whose length is known.
+
+    Raises:
+      InputError: one is not of numbers over its axes, each as long as in the others.
+    """
+    known = {name: found[name] for name in axes_of if name in found}
+    sizes = {"quantile": len(QUANTILES), **sizes}
+    for name, array in known.items():
+        axes = axes_of[name]
         expected = tuple(sizes.setdefault(axis, n) for axis, n in zip(axes, array.shape, strict=False))
         kinds = "iu" if name == "step" else "iuf"
         if array.dtype.kind not in kinds or array.ndim != len(axes) or array.shape != expected:
             raise InputError(f"{file} is no file of readings: {name} should be numbers over {' and '.join(axes)}.")
+    return known
