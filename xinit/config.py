@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from xinit import profiles, trackers
+from xinit import prng, profiles, trackers
 from xinit.data import tfds
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -197,6 +197,7 @@ class Config:
     init_seed: Seed
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
+    prng: Text  # jax's generator of random numbers, which the process has, not a setting
     verdict: VerdictConfig
     tracker: TrackerConfig
     population: PopulationConfig
@@ -215,6 +216,8 @@ class Config:
         kept = fields[: fields.index("verdict")]
         identity = {name: value for name, value in dataclasses.asdict(self).items() if name in kept}
         identity["data"].pop("dir", None)
+        if self.prng == prng.DEFAULT:
+            del identity["prng"]
         for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
             options = choice["options"].items()
             choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
@@ -231,7 +234,7 @@ class Config:
 
 
 # What a person sets, where it differs from what comes of it.
-SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths"}
+SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths", "prng"}
 SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
 
 
@@ -276,6 +279,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "data": data,
         "optimizer": _optimizer(_take(raw, "optimizer")),
         "probe": probe,
+        "prng": prng.generator(),
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
         "tracker": _tracker(_take(raw, "tracker")),
         "population": _build(PopulationConfig, _take(raw, "population"), "population"),
