@@ -22,6 +22,8 @@ _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables 
 # Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
 APPENDED = ("scheme", "experiment")
 
+SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
+
 NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
 
 
@@ -34,7 +36,8 @@ def conf_dir() -> pathlib.Path:
 def normalise(arguments: Sequence[str]) -> list[str]:
     """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
 
-    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed.
+    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed. Slices such as
+    `data.train=train[:80%]` get the quotes without which Hydra cannot read them.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
 
@@ -46,7 +49,10 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             return "++activation.fn=" + argument.partition("=")[2]
         if match[1] in groups:
             return f"+{argument}" if match[1] in APPENDED else argument
-        return f"++{argument}"
+        key, _, value = argument.partition("=")
+        if key.startswith("data.") and not set("'\"") & set(value):
+            value = SLICE.sub(r"'\g<0>'", value)
+        return f"++{key}={value}"
 
     return [one(argument) for argument in arguments if argument not in ("scheme=null", "experiment=null")]
 
