@@ -1,15 +1,18 @@
 """The command line as a person uses it: exit codes, one sentence for a mistake, sweeps, the wheel."""
 
+import math
 import os
 import pathlib
 import subprocess
 import sys
 import venv
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from xinit import cli, record, train
+from xinit.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -31,6 +34,9 @@ def main(monkeypatch, tmp_path, *arguments):
         (["activation=[tanh,relu]", "scheme.gain=2"], ["++activation.fn=[tanh,relu]", "++scheme.gain=2"]),
         (["experiment=glorot2010", "hydra.verbose=true"], ["+experiment=glorot2010", "hydra.verbose=true"]),
         (["--config-dir", "x", "~verdict"], ["--config-dir", "x", "~verdict"]),
+        (["data.train=train[:5]"], ["++data.train='train[:5]'"]),
+        (["data.test=a+b[:9%]+c,d[3:]"], ["++data.test='a+b[:9%]+c','d[3:]'"]),
+        (["data.test='train[:5]'", "data.pixel_range=[0,1]"], ["++data.test='train[:5]'", "++data.pixel_range=[0,1]"]),
     ],
 )
 def test_arguments_reach_hydra_in_its_spelling(arguments, normal):
@@ -52,6 +58,45 @@ def test_settings_as_overrides():
     assert cli.compose("train", cli.overrides_from(settings))["out"] == "a b's"
     arrays = {"seed": np.int64(3), "optimizer": {"learning_rate": np.float64(0.1)}, "width": np.array([4, 3])}
     assert cli.overrides_from(arrays) == ["seed=3", "optimizer.learning_rate=0.1", "width=[4,3]"]
+
+
+TEXTS = [
+    *("", " ", "true", "Null", "inf", "NaN", "on", "~", "1", "-1", ".5", "1e3", "0x10", "1_000", "e5", "a,b", "a=b"),
+    *("[1]", "{a: 1}", "(x)", "choice(1,2)", "range(3)", "#x", "a;b", "a: b", "%", "*", "!", "?", "@", "$", "é"),
+    *("it's", "'", "''", '"', "\\", "a\\", "\\'", "\\\\'", "q\\'q", "two\nlines", "a\tb", "C:\\new", "~/x"),
+    *("日本", "/tmp/a b", "${seed}", "x${seed}y", "${", "$${seed}"),
+    *("\\${seed}", "\\\\${seed}", "${oc.env:HOME}", "a\\b${seed}", "'${seed}'"),
+]  # fmt: skip
+
+
+def test_a_value_from_python_stays_what_it_is():
+    numbers = [None, True, False, 0, -3, 2**70, 1e-3, 1e-30, 1e300, math.inf, -math.inf]
+    given = [*TEXTS, *numbers, [], TEXTS, [numbers, [["a"]], {"k": "true"}]]
+    settings = [cli.overrides_from({"out": value}) for value in given]
+    assert [composed["out"] for composed in cli.compose_many("train", settings)] == given
+
+
+@pytest.mark.parametrize(
+    ("value", "means"),
+    [
+        (pathlib.Path("a b"), "a b"),
+        ((1, 2), [1, 2]),
+        (range(3), [0, 1, 2]),
+        (np.float32(0.5), 0.5),
+        (np.bool_(True), True),
+        (np.str_("true"), "true"),
+        (np.arange(4).reshape(2, 2), [[0, 1], [2, 3]]),
+        (jnp.float32(0.5), 0.5),
+    ],
+)
+def test_a_value_of_another_type_becomes_yamls(value, means):
+    assert cli.compose("train", cli.overrides_from({"out": value}))["out"] == means
+
+
+@pytest.mark.parametrize("value", [print, {1, 2}, b"bytes", 1j, object()])
+def test_a_value_that_no_setting_has_is_refused(value):
+    with pytest.raises(InputError, match=r"optimizer\.learning_rate is .*; it must be a text, a number, true, false,"):
+        cli.overrides_from({"optimizer": {"learning_rate": value}})
 
 
 def test_exit_codes(monkeypatch, tmp_path, capsys):

@@ -1,9 +1,11 @@
 """What the config accepts, what it becomes, and the sentence for everything else."""
 
+import types
+
 import pytest
 
-from xinit import cli
-from xinit.config import parse
+from xinit import build, cli
+from xinit.config import DATA, parse
 from xinit.errors import InputError
 
 
@@ -69,6 +71,19 @@ def test_a_number_is_one_run_however_it_is_written():
 
 def test_the_same_widths_are_the_same_run_however_they_are_said():
     assert parsed("width=[256,256,256,256,256]").identity() == parsed().identity()
+
+
+@pytest.mark.parametrize(("optimizer", "told"), [("sgd", "sgd"), ("momentum", "sgd"), ("adam", "adam")])
+def test_mup_is_told_the_optimizer(optimizer, told):
+    chosen = ["scheme=mup", f"optimizer={optimizer}"]
+    assert parsed(*chosen).scheme.options["optimizer"] == told
+    assert parsed(*chosen, f"scheme.optimizer={told}").identity() == parsed(*chosen).identity()
+
+
+def test_each_kind_of_data_has_a_loader_and_no_other_is_taken():
+    assert set(DATA.values()) <= set(build._dataset.registry)
+    with pytest.raises(InputError, match=r"data\.kind is 'new', which xinit\.build cannot load yet"):
+        build._dataset(types.SimpleNamespace(kind="new"), 10)
 
 
 def test_an_activation_for_each_layer():
@@ -140,6 +155,10 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
     "activation=3": "A group takes a name, as in activation=tanh;",
     "data=[1]": "A group takes a name, as in activation=tanh;",
     "probe.examples=1": "probe.examples is 1; it must be a whole number, at least 2.",
+    "scheme=mup scheme.optimizer=adam": "scheme.optimizer is 'adam'; the network is trained with sgd, so it must be",
+    "scheme=mup optimizer=adam scheme.optimizer=sgd": "trained with adam, so it must be adam, as it is by default.",
+    "data=mnist data.train=0": "data.train is 0; it must be a whole number, at least 1, or a slice as TFDS writes it",
+    "prng=rbg": "Unknown setting prng; Allowed: ",
     "scheme=xavier scheme.gain=0": "scheme.gain is 0; it must be a finite number above 0.",
 }
 

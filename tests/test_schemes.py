@@ -258,7 +258,7 @@ def test_every_yaml_names_its_scheme_and_its_gain_scales_the_kernels(name):
     options = yaml.safe_load((ROOT / "conf" / "scheme" / f"{name}.yaml").read_text())
     fn, gain = options.pop("fn"), options.pop("gain")
     assert (fn, gain) == (name, 1.0)
-    config = SchemeConfig(fn, options=options)
+    config = SchemeConfig(fn, options={key: value for key, value in options.items() if value is not None})
     one, _ = drawn(config, (5, 4, 3))
     three, _ = drawn(config, (5, 4, 3), gain=3.0)
     np.testing.assert_allclose(three[1]["kernel"], 3 * one[1]["kernel"], rtol=1e-6)

@@ -270,7 +270,8 @@ def parse(raw: Mapping[str, Any]) -> Config:
         )
     steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
     widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
-    scheme = _with_rest(SchemeConfig, _take(raw, "scheme") or {"fn": "standard"}, "scheme", "options")
+    optimizer = _optimizer(_take(raw, "optimizer"))
+    scheme = _scheme(_take(raw, "scheme") or {"fn": "standard"}, optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
     functions = list(dict.fromkeys(activation.fn for activation in activations))
     name = _take(raw, "name") or f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}"[:100]
@@ -280,7 +281,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "activations": activations,
         "widths": widths,
         "data": data,
-        "optimizer": _optimizer(_take(raw, "optimizer")),
+        "optimizer": optimizer,
         "probe": probe,
         "prng": prng.generator(),
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
@@ -401,6 +402,20 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
     if len(names) != depth:
         raise InputError(f"activation lists {len(names)} functions; there are {depth} hidden layers, one for each.")
     return tuple(_build(ActivationConfig, {"fn": name}, "activation") for name in names)
+
+
+def _scheme(raw: Any, optimizer: OptimizerConfig) -> SchemeConfig:
+    """The choice; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
+    scheme = _with_rest(SchemeConfig, raw, "scheme", "options")
+    if ":" in scheme.fn or "optimizer" not in scheme.options:
+        return scheme
+    trained_with = "sgd" if optimizer.fn == "momentum" else optimizer.fn  # for a scheme these two are one
+    if scheme.options["optimizer"] not in (None, trained_with):
+        raise InputError(
+            f"scheme.optimizer is {scheme.options['optimizer']!r}; the network is trained with {optimizer.fn}, so it "
+            f"must be {trained_with}, as it is by default."
+        )
+    return dataclasses.replace(scheme, options={**scheme.options, "optimizer": trained_with})
 
 
 def _optimizer(raw: Any) -> OptimizerConfig:

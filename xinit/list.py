@@ -142,7 +142,8 @@ def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
     from xinit import initializers, schemes
     from xinit.factories import call_factory
 
-    options = {key: value for key, value in choice.settings.items() if key not in ("fn", "gain")}
+    given = {key: value for key, value in choice.settings.items() if value is not None}  # null: the factory's default
+    options = {key: value for key, value in given.items() if key not in ("fn", "gain")}
     if choice.settings["fn"] == "???":
         return Row(choice, None, "it is yours")
     try:
