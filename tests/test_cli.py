@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import xinit
 from xinit import cli, record, train
 from xinit.errors import InputError
 
@@ -97,6 +98,12 @@ def test_a_value_of_another_type_becomes_yamls(value, means):
 def test_a_value_that_no_setting_has_is_refused(value):
     with pytest.raises(InputError, match=r"optimizer\.learning_rate is .*; it must be a text, a number, true, false,"):
         cli.overrides_from({"optimizer": {"learning_rate": value}})
+
+
+@pytest.mark.parametrize("values", [3, "xavier", [], iter(())])
+def test_a_sweep_from_python_takes_lists_of_values(values):
+    with pytest.raises(InputError, match=r"scheme is .*; a sweep takes a list of values, at least one, as in seed="):
+        xinit.sweep({"seed": [0], "scheme": values})
 
 
 def test_exit_codes(monkeypatch, tmp_path, capsys):

@@ -16,6 +16,8 @@ import tensorflow_datasets
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
+from xinit import build, cli
+from xinit.config import parse
 from xinit.data import tfds
 from xinit.errors import InputError
 
@@ -222,6 +224,26 @@ def test_slices_are_what_tfds_reads(tmp_path, shards, slices):
         np.testing.assert_array_equal(x, np.stack([example["image"].ravel() for example in read]))
         np.testing.assert_array_equal(y, [example["label"] for example in read])
     assert tfds.sizes("mnist", str(tmp_path), **parts) == tuple(len(y) for y in splits[1:6:2])
+
+
+def test_a_run_is_cut_as_its_settings_say(tmp_path):
+    write_set(tmp_path / "mnist" / "3.0.1", shards={"train": [41, 20]})
+    parts = {"data.train": "train[:80%]", "data.valid": "train[80%:90%]", "data.test": "train[90%:]"}
+    settings = {
+        "data": "tfds",
+        "data.name": "mnist",
+        "data.dir": tmp_path,
+        "probe.examples": 6,
+        "batch_size": 7,
+    } | parts
+    config = parse(cli.compose("train", [*cli.overrides_from(settings), "steps=3epochs"]))
+    assert config.steps == 21  # 49 examples in batches of 7, three times
+    loaded = build.build(config).data
+    assert [len(loaded[part].y) for part in ("train", "valid", "test", "probe")] == [49, 6, 6, 6]
+    half = parse(cli.compose("train", cli.overrides_from(settings | {"data.train": "train[:50%]"})))
+    assert half.identity() != config.identity()
+    with pytest.raises(InputError, match="batch_size is 50; mnist has 49 training examples"):
+        parse(cli.compose("train", cli.overrides_from(settings | {"batch_size": 50})))
 
 
 GREY, COLOUR = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, examples("train", (8, 8, 4))[0][0]

@@ -78,10 +78,18 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
 
     from xinit import cli, console, launcher, runner, sweeps
 
-    grid = [dict(zip(over, values, strict=True)) for values in itertools.product(*over.values())]
+    choices = {name: _listed(name, values) for name, values in over.items()}
+    grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
     raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
     outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
+
+
+def _listed(name: str, values: Any) -> tuple[Any, ...]:
+    listed = tuple(values) if hasattr(values, "__iter__") and not isinstance(values, str) else ()
+    if not listed:
+        raise InputError(f"{name} is {values!r}; a sweep takes a list of values, at least one, as in seed=[0, 1].")
+    return listed
 
 
 def predict(**settings: Any) -> "Prediction":
