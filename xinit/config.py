@@ -157,6 +157,8 @@ class VerdictConfig:
     slope_absorbed: Positive
     range_end: Positive
     dead_excess: Positive
+    copies_warn: Positive
+    copies_fail: Positive
     cosine_warn: Positive
     spectrum_warn: Positive
     update_high: Positive
