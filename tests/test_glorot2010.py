@@ -143,9 +143,16 @@ def test_every_printed_number_comes_from_the_stored_arrays(kept):
 
 
 @pytest.mark.parametrize(
-    ("text", "same"), [("at 0.0541 of 1.23e-05", True), ("at 0.0542 of 1.24e-05", True), ("at 0.0541 of 1.2e-05", False),
-                       ("at 0.0551 of 1.23e-05", False), ("in 0.0541 of 1.23e-05", False), ("at 0.0541 of 1", False)],
-)  # fmt: skip
+    ("text", "same"),
+    [
+        ("at 0.0541 of 1.23e-05", True),
+        ("at 0.0542 of 1.24e-05", True),
+        ("at 0.0541 of 1.2e-05", False),
+        ("at 0.0551 of 1.23e-05", False),
+        ("in 0.0541 of 1.23e-05", False),
+        ("at 0.0541 of 1", False),
+    ],
+)
 def test_texts_may_differ_by_a_last_digit_and_by_nothing_else(text, same):
     with contextlib.nullcontext() if same else pytest.raises(AssertionError):
         assert_same_but_for_rounding(text, "at 0.0541 of 1.23e-05", digits=3)
