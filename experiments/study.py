@@ -19,8 +19,11 @@ def run_command(doc: str, arguments: Sequence[str], run: Callable[[dict[str, str
     if {"-h", "--help"} & set(arguments):
         print(doc)
         return cli.DONE
+    import jax
+
     try:
-        return run(_parsed(arguments))
+        with jax.enable_x64(False):  # a study computes in 32 bits, as runs do
+            return run(_parsed(arguments))
     except InputError as error:
         return cli.complain(str(error))
     except KeyboardInterrupt:

@@ -41,39 +41,44 @@ def folder(data_dir):
     return data_dir / "mnist" / "3.0.1"
 
 
-def examples(split, shape=(5, 4, 1)):
+def examples(split, shape=(5, 4, 1), shards=SHARDS):
     """Random images (N, height, width, channels) of a split, and labels 0, 1, 2, 0, ..."""
-    n = sum(SHARDS[split])
+    n = sum(shards[split])
     return np.random.default_rng(n).integers(0, 256, (n, *shape), np.uint8), np.arange(n) % 3
 
 
 def record(pixels, label):
-    png = io.BytesIO()
-    PIL.Image.fromarray(pixels.squeeze()).save(png, "PNG")
+    return record_of(PIL.Image.fromarray(pixels.squeeze()), label)
+
+
+def record_of(image, label, kind="PNG", **options):
+    """A record whose image is in a file of this kind."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
     example = tf_example_pb2.Example()
-    example.features.feature["image"].bytes_list.value.append(png.getvalue())
+    example.features.feature["image"].bytes_list.value.append(file.getvalue())
     example.features.feature["label"].int64_list.value.append(int(label))
     return example.SerializeToString()
 
 
-def write_records(folder, split, records):
+def write_records(folder, split, records, shards=SHARDS):
     """The record files of a split, as TFDS names them."""
     records = iter(records)
-    for i, n in enumerate(SHARDS[split]):
-        name = f"mnist-{split}.array_record-{i:05d}-of-{len(SHARDS[split]):05d}"
+    for i, n in enumerate(shards[split]):
+        name = f"mnist-{split}.array_record-{i:05d}-of-{len(shards[split]):05d}"
         writer = ArrayRecordWriter(str(folder / name), "group_size:1")
         for _ in range(n):
             writer.write(next(records))
         writer.close()
 
 
-def write_set(folder, shape=(5, 4, 1)):
+def write_set(folder, shape=(5, 4, 1), shards=SHARDS):
     """A set of three classes as TFDS prepares it in array_record format."""
     folder.mkdir(parents=True)
-    for split in SHARDS:
-        write_records(folder, split, map(record, *examples(split, shape)))
+    for split in shards:
+        write_records(folder, split, map(record, *examples(split, shape, shards)), shards)
     template = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
-    splits = [{"name": k, "shardLengths": [str(n) for n in v], "filepathTemplate": template} for k, v in SHARDS.items()]
+    splits = [{"name": k, "shardLengths": [str(n) for n in v], "filepathTemplate": template} for k, v in shards.items()]
     info = {"fileFormat": "array_record", "name": "mnist", "splits": splits, "version": folder.name}
     (folder / "dataset_info.json").write_text(json.dumps(info))
     kind = "tensorflow_datasets.core.features."
@@ -189,11 +194,72 @@ def test_sizes_are_those_of_load(data_dir, train, valid, test, expected):
     "sizes", [{"train": 51}, {"valid": 60}, {"valid": 0}, {"train": 0}, {"test": 16}, {"test": 0}, {"valid": -1}]
 )
 def test_more_than_there_is(data_dir, sizes):
-    message = "cannot be cut from mnist, which has 60 training examples .* and 15 test examples"
+    message = "cannot be cut from mnist, which has 60 examples in train and 15 examples in test: "
     with pytest.raises(InputError, match=message):
         load(data_dir, **sizes)
     with pytest.raises(InputError, match=message):
         tfds.sizes("mnist", str(data_dir), **({"train": None, "valid": 10, "test": None} | sizes))
+
+
+@pytest.mark.parametrize(
+    ("shards", "slices"),
+    [
+        ({"train": [40, 21]}, ("train[:80%]", "train[80%:90%]", "train[90%:]")),
+        ({"train": [40, 21]}, ("train[0shard]", "train[-21:-9]", "train[-9:]")),
+        ({"train": [41], "validation": [19]}, ("train[33.3%:]+validation[:5]", "train[:10]", "validation[5:]")),
+        ({"train": [41], "validation": [19]}, ("train", "validation[50%:]", "validation[:50%]")),
+        ({"train": [30], "test": [12], "extra": [9]}, ("extra + train[5:]", "train[:5]", "test")),
+    ],
+)
+def test_slices_are_what_tfds_reads(tmp_path, shards, slices):
+    folder = tmp_path / "mnist" / "3.0.1"
+    write_set(folder, shards=shards)
+    parts = dict(zip(("train", "valid", "test"), slices, strict=True))
+    splits = tfds.load("mnist", str(tmp_path), **parts)
+    builder = tensorflow_datasets.builder_from_directory(folder)
+    for text, x, y in zip(slices, splits[0:6:2], splits[1:6:2], strict=True):
+        read = list(builder.as_data_source(text))
+        np.testing.assert_array_equal(x, np.stack([example["image"].ravel() for example in read]))
+        np.testing.assert_array_equal(y, [example["label"] for example in read])
+    assert tfds.sizes("mnist", str(tmp_path), **parts) == tuple(len(y) for y in splits[1:6:2])
+
+
+GREY, COLOUR = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, examples("train", (8, 8, 4))[0][0]
+
+
+# Each is an image as its file holds it, and the bytes that TensorFlow's decode_image gives for a number of channels.
+@pytest.mark.parametrize(
+    ("image", "pixels"),
+    {
+        "grey": (PIL.Image.fromarray(GREY), {1: GREY, 3: GREY}),
+        "one bit": (PIL.Image.fromarray(GREY > 99), {1: 255 * (GREY > 99), 3: 255 * (GREY > 99)}),
+        "16 bits": (PIL.Image.fromarray(GREY.astype(np.uint16) * 257), {1: GREY, 3: GREY}),
+        "grey with alpha": (PIL.Image.fromarray(COLOUR[..., :2], "LA"), {1: COLOUR[..., 0], 3: COLOUR[..., 0]}),
+        "colour": (PIL.Image.fromarray(COLOUR[..., :3]), {3: COLOUR[..., :3]}),
+        "colour with alpha": (PIL.Image.fromarray(COLOUR), {3: COLOUR[..., :3], 4: COLOUR}),
+        "palette": (PIL.Image.fromarray(GREY).convert("P"), {1: GREY, 3: GREY}),
+    }.values(),
+)
+def test_an_image_has_the_channels_of_its_set(tmp_path, image, pixels):
+    for channels, expected in pixels.items():
+        folder = tmp_path / str(channels) / "mnist" / "3.0.1"
+        write_set(folder, (8, 8, channels))
+        write_records(folder, "test", [record_of(image, 0)] * 15)
+        shown = load(folder.parents[1]).test_x[0].reshape(8, 8, channels)
+        np.testing.assert_array_equal(shown, np.broadcast_to(np.atleast_3d(expected), shown.shape))
+
+
+def test_a_jpeg_may_be_grey_or_made_for_printing_and_a_palette_transparent(tmp_path):
+    write_set(tmp_path / "mnist" / "3.0.1", (8, 8, 3))
+    kept, printed = PIL.Image.fromarray(GREY), PIL.Image.fromarray(COLOUR, "CMYK")
+    records = [record_of(kept, 0, "JPEG"), record_of(printed, 1, "JPEG", quality=100)]
+    records.append(record_of(kept.convert("P"), 2, "PNG", transparency=bytes(range(256))))
+    write_records(tmp_path / "mnist" / "3.0.1", "test", records * 5)
+    grey, cmyk, palette = load(tmp_path).test_x[:3].reshape(3, 8, 8, 3).astype(int)
+    np.testing.assert_allclose(grey, np.broadcast_to(GREY[..., None], grey.shape), atol=2)
+    inks, black = 255 - COLOUR[..., :3].astype(int), 255 - COLOUR[..., 3:].astype(int)
+    np.testing.assert_allclose(cmyk, inks * black / 255, atol=12)
+    np.testing.assert_array_equal(palette, np.broadcast_to(GREY[..., None], palette.shape))
 
 
 def test_the_newest_version_that_can_be_read(data_dir, folder):
@@ -248,7 +314,7 @@ def test_one_process_decodes_once_and_shares_the_memory(data_dir):
 
 def test_the_next_process_reads_the_copy(data_dir, cache, monkeypatch):
     first = load(data_dir)
-    assert [path.name for path in cache.iterdir()] == ["mnist-3.0.1.npz"]
+    assert sorted(path.name for path in cache.iterdir()) == ["mnist-3.0.1-test.npz", "mnist-3.0.1-train.npz"]
     decoded = next_process(monkeypatch)
     for a, b in zip(first, load(data_dir), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -262,17 +328,17 @@ def test_new_records_replace_the_copy(data_dir, folder, cache, monkeypatch):
     write_records(folder, "test", map(record, pixels, labels[::-1]))
     np.testing.assert_array_equal(load(data_dir).test_y, labels[::-1])
     assert decoded == ["train", "test"]
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.iterdir())) == 2
 
 
 @pytest.mark.parametrize("content", [b"", b"not a copy", None])
 def test_a_damaged_copy_is_decoded_again(data_dir, cache, monkeypatch, content):
     load(data_dir)
-    copy = cache / "mnist-3.0.1.npz"
+    copy = cache / "mnist-3.0.1-test.npz"
     copy.write_bytes(copy.read_bytes()[:-500] if content is None else content)
     decoded = next_process(monkeypatch)
     np.testing.assert_array_equal(load(data_dir).test_y, examples("test")[1])
-    assert decoded == ["train", "test"]
+    assert decoded == ["test"]
 
 
 def test_an_unwritable_cache_folder_is_no_error(data_dir, tmp_path):
@@ -310,7 +376,7 @@ def tensor_label(features):
 @pytest.mark.parametrize(
     ("file", "change", "message"),
     [
-        ("dataset_info.json", drop_test_split, "mnist has the splits train: a train and a test split are needed"),
+        ("dataset_info.json", drop_test_split, "from mnist, which has 60 examples in train: test names no examples"),
         ("features.json", lambda f: set_image(f, dtype="uint16"), "the images of mnist are uint16, 5 x 4 x 1"),
         (
             "features.json",
@@ -333,10 +399,13 @@ def test_not_an_image_classification_set(data_dir, folder, file, change, message
         load(data_dir)
 
 
-def test_examples_without_a_label(data_dir, folder):
-    pixels, _ = examples("test")
-    write_records(folder, "test", map(record, pixels, [-1] * len(pixels)))
-    with pytest.raises(InputError, match="the test split of mnist has examples without a label"):
+@pytest.mark.parametrize("label", [-1, 3])
+def test_a_label_outside_the_classes_is_named(data_dir, folder, label):
+    pixels, labels = examples("test")
+    labels[4] = label
+    write_records(folder, "test", map(record, pixels, labels))
+    message = f"example 4 of the split test of mnist has the label {label}; the set states 3 classes, so .* 0 to 2"
+    with pytest.raises(InputError, match=message):
         load(data_dir)
 
 

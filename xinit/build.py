@@ -12,7 +12,7 @@ from jax import Array
 
 from xinit import activations, custom, initializers, optimizers, schemes
 from xinit.activations import Activation
-from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, TfdsConfig
+from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, SyntheticConfig, TfdsConfig
 from xinit.data import shapeset, synthetic, tfds
 from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, stored
 from xinit.errors import InputError
@@ -122,7 +122,7 @@ def build_problem(config: Config) -> Problem:
     """The static side of a config."""
     functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
     optimizer = _optimizer(config.optimizer)
-    dataset = _dataset(config)
+    dataset = _dataset(config.data, config.batch_size)
     widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
     apply = make_apply(widths, functions, config.precision)
     probe = None
@@ -201,21 +201,45 @@ def _check_params(made, problem: Problem, fn: str) -> None:
         raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")
 
 
-def _dataset(config: Config) -> Dataset:
-    data = config.data
-    if isinstance(data, TfdsConfig):
-        splits = tfds.load(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
-        sets = {
-            "train": Examples(splits.train_x, splits.train_y),
-            "valid": Examples(splits.valid_x, splits.valid_y),
-            "test": Examples(splits.test_x, splits.test_y),
-        }
-        return stored(sets, config.batch_size, n_classes=splits.n_classes, decode=pixels_to(data.pixel_range))
-    generated = functools.partial(endless, batch_size=config.batch_size, n_valid=data.valid, n_test=data.test)
-    if isinstance(data, ShapesetConfig):
-        sample = lambda key, n: Examples(*shapeset.draw(key, n, data.size))
-        decode = pixels_to(data.pixel_range)
-        chance, n_classes = shapeset.CHANCE_ERROR, shapeset.N_CLASSES
-        return generated(sample, n_inputs=data.size**2, n_classes=n_classes, decode=decode, chance_error=chance)
-    sample = synthetic.make_sample(data.inputs, data.classes)
-    return generated(sample, n_inputs=data.inputs, n_classes=data.classes, decode=lambda x: x)
+@functools.singledispatch
+def _dataset(data: object, batch_size: int) -> Dataset:
+    """The data set of its settings: each kind has a function of its own below."""
+    raise InputError(f"data.kind is {getattr(data, 'kind', data)!r}, which xinit.build cannot load yet.")
+
+
+@_dataset.register
+def _(data: TfdsConfig, batch_size: int) -> Dataset:
+    splits = tfds.load(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
+    sets = {
+        "train": Examples(splits.train_x, splits.train_y),
+        "valid": Examples(splits.valid_x, splits.valid_y),
+        "test": Examples(splits.test_x, splits.test_y),
+    }
+    return stored(sets, batch_size, n_classes=splits.n_classes, decode=pixels_to(data.pixel_range))
+
+
+@_dataset.register
+def _(data: ShapesetConfig, batch_size: int) -> Dataset:
+    return endless(
+        lambda key, n: Examples(*shapeset.draw(key, n, data.size)),
+        batch_size,
+        n_inputs=data.size**2,
+        n_classes=shapeset.N_CLASSES,
+        n_valid=data.valid,
+        n_test=data.test,
+        decode=pixels_to(data.pixel_range),
+        chance_error=shapeset.CHANCE_ERROR,
+    )
+
+
+@_dataset.register
+def _(data: SyntheticConfig, batch_size: int) -> Dataset:
+    return endless(
+        synthetic.make_sample(data.inputs, data.classes),
+        batch_size,
+        n_inputs=data.inputs,
+        n_classes=data.classes,
+        n_valid=data.valid,
+        n_test=data.test,
+        decode=lambda x: x,
+    )

@@ -7,6 +7,7 @@ import pathlib
 import pickle
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,8 +17,14 @@ from xinit.factories import allowed_words
 
 DONE, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 2, 3, 4, 5  # 1 is a crash, Python's own
 
+_COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
+
 # Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
 APPENDED = ("scheme", "experiment")
+
+SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
+
+NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
 
 
 def conf_dir() -> pathlib.Path:
@@ -29,7 +36,8 @@ def conf_dir() -> pathlib.Path:
 def normalise(arguments: Sequence[str]) -> list[str]:
     """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
 
-    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed.
+    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed. Slices such as
+    `data.train=train[:80%]` get the quotes without which Hydra cannot read them.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
 
@@ -41,7 +49,10 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             return "++activation.fn=" + argument.partition("=")[2]
         if match[1] in groups:
             return f"+{argument}" if match[1] in APPENDED else argument
-        return f"++{argument}"
+        key, _, value = argument.partition("=")
+        if key.startswith("data.") and not set("'\"") & set(value):
+            value = SLICE.sub(r"'\g<0>'", value)
+        return f"++{key}={value}"
 
     return [one(argument) for argument in arguments if argument not in ("scheme=null", "experiment=null")]
 
@@ -56,11 +67,17 @@ def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def compose_many(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
-    """The resolved containers of a config under the overrides of each job; errors as `compose`."""
-    import hydra
+    """The resolved containers of a config under the overrides of each job; errors as `compose`.
 
-    with said_in_our_words(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        one = lambda choices: hydra.compose(config_name, overrides=list(choices))
+    `hydra.initialize` would take Hydra's globals from a caller who runs under Hydra: we have a loader of our own.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
+
+    with said_in_our_words(), _COMPOSING:
+        loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
+        one = lambda choices: loader.load_configuration(config_name, list(choices), RunMode.RUN, from_shell=False)
         return compose_all([normalise(job) for job in jobs], one)
 
 
@@ -133,32 +150,46 @@ def _parsed(override: str) -> tuple[str, Any]:
 
 
 def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Keyword arguments as overrides: `scheme="xavier", optimizer={"learning_rate": .1}`."""
+    """Keyword arguments as overrides that mean these values: `scheme="xavier", optimizer={"learning_rate": .1}`.
+
+    Raises:
+      InputError: a value that no setting can have, such as a function.
+    """
     overrides = []
     for key, value in settings.items():
         if isinstance(value, Mapping):
             overrides += overrides_from(value, f"{prefix}{key}.")
         else:
-            overrides.append(f"{prefix}{key}={_as_text(value)}")
+            overrides.append(f"{prefix}{key}={_as_text(value, prefix + key)}")
     return overrides
 
 
-def _as_text(value: Any) -> str:
+def _as_text(value: Any, path: str) -> str:
     if hasattr(value, "tolist"):  # NumPy's and jax's numbers and arrays
         value = value.tolist()
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(_as_text, value))}]"
+    if isinstance(value, int | float):
+        return str(value)
     if isinstance(value, str | os.PathLike):
         text = os.fspath(value)
-        return text if re.fullmatch(r"[\w./:+-]+", text) else _quoted(text)
-    return repr(value)
+        plain = re.fullmatch(r"[A-Za-z/][\w./:+-]*", text, re.ASCII) and text.lower() not in NOT_TEXT
+        return text if plain else _quoted(text)
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_as_text(item, path)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(_as_text(item, path) for item in value)}]"
+    words = "a text, a number, true, false, null, or a list or mapping of these"
+    raise InputError(f"{path} is {value!r}; it must be {words}.")
 
 
 def _quoted(text: str) -> str:
-    """A text in quotes, as Hydra reads it: a backslash is one, but before a quote, where two stand for one."""
-    escaped = re.sub(r"(\\*)'", r"\1\1\\'", text)
+    """A text in quotes, as Hydra reads it: a backslash is one, but before a quote, where two stand for one.
+
+    So are those before `${`, which OmegaConf takes for another setting's value unless one more stands there.
+    """
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", literal)
     return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from xinit import profiles, trackers
+from xinit import prng, profiles, trackers
 from xinit.data import tfds
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -35,6 +35,8 @@ Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of second
 Range = Annotated[tuple[float, float], Rule(lambda v: v[0] < v[1], "two numbers, the lower one first")]
 Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
 Text = Annotated[str, Rule(bool, "a text")]
+PART = "a whole number, at least 1, or a slice as TFDS writes it, such as train[:80%]"
+Part = Annotated[int | str, Rule(lambda v: v if isinstance(v, str) else v >= 1, PART)]
 PathName = Annotated[
     str,
     Rule(
@@ -122,9 +124,9 @@ class TfdsConfig:
     name: Text
     dir: Text | None
     pixel_range: Range
-    train: Count | None
-    valid: Count
-    test: Count | None
+    train: Part | None
+    valid: Part
+    test: Part | None
 
     @property
     def label(self) -> str:
@@ -199,6 +201,7 @@ class Config:
     init_seed: Seed
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
+    prng: Text  # jax's generator of random numbers, which the process has, not a setting
     verdict: VerdictConfig
     tracker: TrackerConfig
     population: PopulationConfig
@@ -217,6 +220,8 @@ class Config:
         kept = fields[: fields.index("verdict")]
         identity = {name: value for name, value in dataclasses.asdict(self).items() if name in kept}
         identity["data"].pop("dir", None)
+        if self.prng == prng.DEFAULT:
+            del identity["prng"]
         for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
             options = choice["options"].items()
             choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
@@ -233,7 +238,7 @@ class Config:
 
 
 # What a person sets, where it differs from what comes of it.
-SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths"}
+SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths", "prng"}
 SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
 
 
@@ -254,17 +259,18 @@ def parse(raw: Mapping[str, Any]) -> Config:
     for key in raw:
         if key not in SETTINGS:
             raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
-    data = _data(_take(raw, "data"))
+    data, sizes = _data(_take(raw, "data"))
     batch_size = _typed(_take(raw, "batch_size"), Count, "batch_size")
-    epoch = data.train if isinstance(data, TfdsConfig) else data.epoch
-    if isinstance(data, TfdsConfig) and batch_size > data.train:
+    if isinstance(data, TfdsConfig) and batch_size > sizes.train:
         raise InputError(
-            f"batch_size is {batch_size}; {data.name} has {data.train} training examples, so at most that."
+            f"batch_size is {batch_size}; {data.name} has {sizes.train} training examples, so at most that."
         )
     probe = _build(ProbeConfig, _take(raw, "probe"), "probe")
-    if probe.examples > data.test:
-        raise InputError(f"probe.examples is {probe.examples}; the test set has {data.test} examples, so at most that.")
-    steps = lambda key: _steps(_take(raw, key), batch_size, epoch, key)
+    if probe.examples > sizes.test:
+        raise InputError(
+            f"probe.examples is {probe.examples}; the test set has {sizes.test} examples, so at most that."
+        )
+    steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
     widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
     scheme = _with_rest(SchemeConfig, _take(raw, "scheme") or {"fn": "standard"}, "scheme", "options")
     activations = _activations(_take(raw, "activation"), len(widths))
@@ -278,6 +284,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "data": data,
         "optimizer": _optimizer(_take(raw, "optimizer")),
         "probe": probe,
+        "prng": prng.generator(),
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
         "tracker": _tracker(_take(raw, "tracker")),
         "population": _build(PopulationConfig, _take(raw, "population"), "population"),
@@ -341,6 +348,8 @@ def _typed(value: Any, hint: Any, path: str) -> Any:
 
 def _convert(value: Any, base: Any) -> Any:
     """The value as `base` where nothing is lost by it, else None."""
+    if isinstance(base, types.UnionType):
+        return next((fit for part in typing.get_args(base) if (fit := _convert(value, part)) is not None), None)
     if typing.get_origin(base) is tuple:
         parts = [_convert(part, float) for part in value] if isinstance(value, list | tuple) else []
         return tuple(parts) if len(parts) == len(typing.get_args(base)) and None not in parts else None
@@ -412,13 +421,18 @@ def _tracker(raw: Any) -> TrackerConfig:
     return tracker
 
 
-def _data(raw: Any) -> ShapesetConfig | SyntheticConfig | TfdsConfig:
+def _data(raw: Any) -> tuple[ShapesetConfig | SyntheticConfig | TfdsConfig, tfds.Sizes]:
+    """The data, and the number of examples in each part; of generated data those of an epoch are for training."""
     raw = _mapping(raw, "data")
     kind = raw.get("kind")
     if kind not in DATA:
         raise InputError(f"data.kind is {kind!r}; it must be one of {', '.join(DATA)}.")
     data = _build(DATA[kind], raw, "data")
-    if isinstance(data, TfdsConfig) and None in (data.train, data.test):
-        sizes = tfds.sizes(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
-        data = dataclasses.replace(data, train=sizes.train, test=sizes.test)
-    return data
+    if not isinstance(data, TfdsConfig):
+        return data, tfds.Sizes(data.epoch, data.valid, data.test)
+    parts = {"train": data.train, "valid": data.valid, "test": data.test}
+    if all(isinstance(part, int) for part in parts.values()):
+        return data, tfds.Sizes(**parts)  # the set need not be at hand yet
+    sizes = tfds.sizes(data.name, data.dir, **parts)
+    counted = {name: getattr(sizes, name) for name, part in parts.items() if part is None}
+    return dataclasses.replace(data, **counted), sizes

@@ -7,6 +7,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import jax
 import numpy as np
 
 from xinit import ensemble, verdict
@@ -61,6 +62,7 @@ class Inspection(NamedTuple):
             return mean_interval(self.measured[name])
 
 
+@jax.enable_x64(False)  # as a run computes, whatever else the session does
 def inspect_config(config: Config, n_seeds: int) -> Inspection:
     """Predict, measure over seeds from `init_seed` on, and judge; nothing is trained.
 
@@ -111,6 +113,7 @@ def examples(problem: Problem, data: Arrays) -> tuple[np.ndarray, np.ndarray]:
     return x @ x.T / x.shape[1], labels
 
 
+@jax.enable_x64(False)  # as a run computes, whatever else the session does
 def predict_config(config: Config) -> Prediction:
     """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
     planned, data = prepare(config)

@@ -18,6 +18,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from xinit import prng
 from xinit.build import Problem
 from xinit.loop import make_program, over_chunks
 from xinit.model import make_params
@@ -201,7 +202,8 @@ def _segment(problem: Problem, strategy: Strategy) -> Callable:
 
     def segment(state, streams, places, hyper, data, start, stop):
         def chunk(c, first, last, state):
-            batches = strategy.each(lambda key: program.draw(jax.random.wrap_key_data(key), c, data), streams)
+            draw = lambda key: program.draw(jax.random.wrap_key_data(key), c, data)
+            batches = strategy.each(draw, streams) if prng.same_under_vmap() else lax.map(draw, streams)
 
             def advance(state, hyper, place):
                 own = jax.tree.map(lambda a: a[place], batches)

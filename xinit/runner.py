@@ -81,17 +81,21 @@ def _groups(jobs: dict[pathlib.Path, Config]) -> list[list[pathlib.Path]]:
 
 def _compute(todo: list[list[pathlib.Path]], jobs: dict, reporter: Reporter) -> dict[pathlib.Path, Outcome]:
     """The outcomes of the runs to do; all groups are planned, and so checked, before the first begins."""
-    from xinit.backend import use_compilation_cache  # jax and what needs it: a second, not paid by what is done
+    import jax  # it and what needs it take a second, which is not paid by what is done
+
+    from xinit.backend import use_compilation_cache
     from xinit.build import plan
     from xinit.population import weight_bytes
 
     use_compilation_cache()
-    planned = [plan([jobs[path] for path in group]) for group in todo]
-    reporter.expect(sum(len(group.configs) * group.problem.steps * weight_bytes(group.problem) for group in planned))
     outcomes: dict[pathlib.Path, Outcome] = {}
-    with Followers(reporter.note) as followers:
-        for group, plan_of_group in zip(todo, planned, strict=True):
-            outcomes |= Group(plan_of_group, group, reporter, followers).train()
+    with jax.enable_x64(False):  # a run computes in 32 bits, whatever else the session does
+        planned = [plan([jobs[path] for path in group]) for group in todo]
+        work = (len(group.configs) * group.problem.steps * weight_bytes(group.problem) for group in planned)
+        reporter.expect(sum(work))
+        with Followers(reporter.note) as followers:
+            for group, plan_of_group in zip(todo, planned, strict=True):
+                outcomes |= Group(plan_of_group, group, reporter, followers).train()
     return outcomes
 
 

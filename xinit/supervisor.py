@@ -372,6 +372,7 @@ class Supervisor:
             "wall_s": time.perf_counter() - self.started,
             "resumed_from": self.resumed_from,
             "precision": config.precision,
+            "prng": config.prng,
             "device": self.device,
             "versions": versions(),
         }

@@ -14,13 +14,19 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from xinit.data.parts import Asked, Parts, Sizes, Span, cut
 from xinit.errors import InputError
+
+if TYPE_CHECKING:
+    import PIL.Image
+
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's name for images of so many channels
 
 
 class Splits(NamedTuple):
@@ -35,35 +41,24 @@ class Splits(NamedTuple):
     n_classes: int
 
 
-class Sizes(NamedTuple):
-    """The number of examples in each part."""
-
-    train: int
-    valid: int
-    test: int
-
-
 class _Prepared(NamedTuple):
     """A set on disk, as far as it is known without reading a record."""
 
     name: str
     folder: Path
     fingerprint: str
-    n_train: int
-    n_test: int
+    shards: tuple[tuple[str, tuple[int, ...]], ...]  # each split with the number of examples in each of its files
     shape: tuple[int, ...]  # height, width, channels
     n_classes: int
 
 
-def load(
-    name: str, data_dir: str | None, *, train: int | None = None, valid: int = 10_000, test: int | None = None
-) -> Splits:
+def load(name: str, data_dir: str | None, *, train: Asked = None, valid: Asked = 10_000, test: Asked = None) -> Splits:
     """Loads an image classification set: by default 50k/10k/10k of MNIST, 40k/10k/10k of CIFAR-10.
 
-    `train_*` are the first `train` examples of TFDS's train split (None: all but the last `valid`), `valid_*` its last
-    `valid` examples, `test_*` the first `test` of its test split (None: all). TFDS shuffles the records when it
-    prepares a set: each part mixes the classes, and the validation examples are not the last 10,000 of the original
-    files. The arrays are read-only and decoded once per process; grey and colour pixels are flattened as stored.
+    `train`, `valid` and `test` are numbers of examples or slices of TFDS's splits, see `parts.cut`. TFDS shuffles the
+    records when it prepares a set: each part mixes the classes, and the validation examples are not the last 10,000 of
+    the original files. The arrays are read-only and decoded once per process; grey and colour pixels are flattened as
+    stored.
 
     Args:
       name: a TFDS name, with its configuration where there are several: `mnist`, `emnist/letters`.
@@ -74,19 +69,13 @@ def load(
       InputError: the set is unknown, missing, damaged, in tfrecord format, too small, or no image classification set.
     """
     prepared = _open(name, data_dir)
-    n = _cut(prepared, train, valid, test)
-    x, y, test_x, test_y = _arrays(prepared)
-    return Splits(
-        *(x[: n.train], y[: n.train]),
-        *(x[-n.valid :], y[-n.valid :]),
-        *(test_x[: n.test], test_y[: n.test]),
-        n_classes=prepared.n_classes,
-    )
+    parts = _cut(prepared, train, valid, test)
+    return Splits(*(array for part in parts for array in _taken(prepared, part)), n_classes=prepared.n_classes)
 
 
-def sizes(name: str, data_dir: str | None, *, train: int | None, valid: int, test: int | None) -> Sizes:
+def sizes(name: str, data_dir: str | None, *, train: Asked, valid: Asked, test: Asked) -> Sizes:
     """The sizes of what `load` returns for the same arguments, from the JSON files alone; raises what it raises."""
-    return _cut(_open(name, data_dir), train, valid, test)
+    return _cut(_open(name, data_dir), train, valid, test).sizes
 
 
 def prepare(name: str, data_dir: str | None = None) -> Path:
@@ -175,13 +164,11 @@ def _reason(error: Exception) -> str:
 def _open(name: str, data_dir: str | None) -> _Prepared:
     folder = prepare(name, data_dir)
     splits = _json(folder / "dataset_info.json", "splits")
-    counts = {split["name"]: sum(map(int, split.get("shardLengths", ()))) for split in splits}
-    if not {"train", "test"} <= counts.keys():
-        raise InputError(f"{name} has the splits {', '.join(counts)}: a train and a test split are needed")
+    shards = tuple((split["name"], tuple(map(int, split.get("shardLengths", ())))) for split in splits)
     shape, n_classes = _image_and_label(name, _json(folder / "features.json", "featuresDict", "features"))
     # Names, sizes and times: what tells whether a decoded copy is still that of these records.
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-    return _Prepared(name, folder, repr(stats), counts["train"], counts["test"], shape, n_classes)
+    return _Prepared(name, folder, repr(stats), shards, shape, n_classes)
 
 
 def _image_and_label(name: str, features: dict[str, Any]) -> tuple[tuple[int, ...], int]:
@@ -192,43 +179,43 @@ def _image_and_label(name: str, features: dict[str, Any]) -> tuple[tuple[int, ..
         found = ", ".join(f"{key} ({feature['pythonClassName'].split('.')[-1]})" for key, feature in features.items())
         raise InputError(f"{name} has the features {found}: image (Image) and label (ClassLabel) are needed") from None
     shape = tuple(int(n) for n in image["shape"]["dimensions"])
-    if image["dtype"] != "uint8" or min(shape) < 1:  # TFDS writes -1 for a side that differs
+    if image["dtype"] != "uint8" or min(shape) < 1 or shape[-1] not in MODES:  # TFDS writes -1 for a side that differs
         found = " x ".join("any" if n < 1 else str(n) for n in shape)
         raise InputError(f"the images of {name} are {image['dtype']}, {found}: uint8 of one fixed shape is needed")
     return shape, n_classes
 
 
-def _cut(prepared: _Prepared, train: int | None, valid: int, test: int | None) -> Sizes:
-    n_train, n_test = prepared.n_train, prepared.n_test
-    cut = Sizes(n_train - valid if train is None else train, valid, n_test if test is None else test)
-    if min(cut) < 1 or cut.train + cut.valid > n_train or cut.test > n_test:
-        raise InputError(
-            f"train={train}, valid={valid}, test={test} cannot be cut from {prepared.name}, which has {n_train} "
-            f"training examples (for train and valid) and {n_test} test examples; each part needs at least one"
-        )
-    return cut
+def _cut(prepared: _Prepared, train: Asked, valid: Asked, test: Asked) -> Parts:
+    return cut(prepared.name, dict(prepared.shards), train=train, valid=valid, test=test)
+
+
+def _taken(prepared: _Prepared, part: Sequence[Span]) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of a part; those of a single span share the memory of their split."""
+    pieces = [[array[span.start : span.stop] for array in _arrays(prepared, span.split)] for span in part]
+    x, y = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
+    return x, y
 
 
 @functools.cache
-def _arrays(prepared: _Prepared) -> tuple[np.ndarray, ...]:
-    """Pixels and labels of the whole train and test splits, from the copy in the cache folder where that is fresh."""
+def _arrays(prepared: _Prepared, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels and labels of a whole split, from the copy in the cache folder where that is fresh."""
     base = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "xinit", "decoded")
     # One file a version, overwritten when the records change, so that copies do not pile up.
-    copy = base / f"{prepared.name.replace('/', '-')}-{prepared.folder.name}.npz"
+    copy = base / f"{prepared.name.replace('/', '-')}-{prepared.folder.name}-{split}.npz"
     arrays = _read_copy(copy, prepared.fingerprint)
     if arrays is None:
-        arrays = (*_decode(prepared, "train", prepared.n_train), *_decode(prepared, "test", prepared.n_test))
+        arrays = _decode(prepared, split)
         _write_copy(copy, prepared.fingerprint, arrays)
     for array in arrays:
         array.setflags(write=False)  # all callers share them
     return arrays
 
 
-def _read_copy(path: Path, fingerprint: str) -> tuple[np.ndarray, ...] | None:
+def _read_copy(path: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             fresh = stored["fingerprint"] == fingerprint
-            return tuple(stored[f"arr_{i}"] for i in range(4)) if fresh else None
+            return (stored["arr_0"], stored["arr_1"]) if fresh else None
     except Exception:  # absent, cut short, not ours: whatever is wrong with the copy, the records are still there
         return None
 
@@ -242,13 +229,17 @@ def _write_copy(path: Path, fingerprint: str, arrays: tuple[np.ndarray, ...]) ->
             Path(scratch, path.name).replace(path)
 
 
-def _decode(prepared: _Prepared, split: str, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """One split's pixels (count, height * width * channels) and labels (count,)."""
+def _decode(prepared: _Prepared, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """A split's pixels (count, height * width * channels) and labels (count,)."""
+    count = sum(dict(prepared.shards)[split])
     x, y = np.empty((count, np.prod(prepared.shape)), np.uint8), np.empty(count, np.int32)
     for i, (pixels, label) in enumerate(_examples(prepared, split)):
+        if not 0 <= label < prepared.n_classes:  # -1 is TFDS's mark of an example without a label
+            raise InputError(
+                f"example {i} of the split {split} of {prepared.name} has the label {label}; the set states "
+                f"{prepared.n_classes} classes, so labels run from 0 to {prepared.n_classes - 1}"
+            )
         x[i], y[i] = pixels.reshape(-1), label
-    if y.min() < 0:  # TFDS's mark of an example without a label
-        raise InputError(f"the {split} split of {prepared.name} has examples without a label")
     return x, y
 
 
@@ -264,9 +255,19 @@ def _examples(prepared: _Prepared, split: str) -> Iterator[tuple[np.ndarray, int
         try:
             source = builder.as_data_source(f"{split}[{shard}shard]", decoders=decoders)
             for record in source.__getitems__(range(len(source))):
-                pixels = np.atleast_3d(PIL.Image.open(io.BytesIO(record["image"])))
+                pixels = _pixels(PIL.Image.open(io.BytesIO(record["image"])), MODES[prepared.shape[-1]])
                 if pixels.shape != prepared.shape:
                     raise ValueError(f"an image of shape {pixels.shape}, not {prepared.shape}")
                 yield pixels, record["label"]
         except Exception as error:  # array_record, protobuf and pillow each have their own types for damage
             raise _damaged(Path(file), error) from error
+
+
+def _pixels(image: "PIL.Image.Image", mode: str) -> np.ndarray:
+    """Bytes (height, width, channels), as TFDS has TensorFlow make them: grey repeated, transparency left out."""
+    import PIL.Image
+
+    if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow would cut off what is beyond 255
+        return _pixels(PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), mode)
+    opaque = image.convert("RGBA") if "transparency" in image.info else image
+    return np.atleast_3d(opaque.convert(mode))

@@ -166,7 +166,7 @@ def _cross_entropy(output: Array, batch: Any) -> Array:
 
 def _linear_functional(output: Any, batch: Any) -> Array:
     parts = [part for part in jax.tree.leaves(output) if is_floating(part)]
-    r = [jax.random.normal(jax.random.key(i), part.shape) for i, part in enumerate(parts)]
+    r = [jax.random.normal(jax.random.key(i), part.shape, jnp.float32) for i, part in enumerate(parts)]
     n = [len(part) if part.ndim else 1 for part in parts]
     scaled = lambda a, part, n: jnp.sum(a * part) / (n * math.sqrt(part.size / n))
     return sum(map(scaled, r, parts, n))

@@ -7,8 +7,9 @@ and the gradient of a mean over examples comes out with the correlations between
 
 import functools
 import itertools
-from collections.abc import Sequence
-from typing import NamedTuple
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtri
@@ -50,8 +51,21 @@ class Prediction(NamedTuple):
         return self.values[name] * low, self.values[name] * high
 
 
-# Matrices of a few hundred examples are one core's work: several BLAS threads would wait for each other, for seconds.
-on_one_core = threadpool_limits.wrap(limits=1, user_api="blas")
+_LIMITED = threading.RLock()
+
+
+def on_one_core(function: Callable) -> Callable:
+    """`function` with BLAS on one core: of matrices of a few hundred examples several would wait for each other.
+
+    The limit is the whole process's. Threads take turns, or one would end another's limit and keep its own for good.
+    """
+
+    @functools.wraps(function)
+    def limited(*arguments: Any, **options: Any) -> Any:
+        with _LIMITED, threadpool_limits(limits=1, user_api="blas"):
+            return function(*arguments, **options)
+
+    return limited
 
 
 @on_one_core
