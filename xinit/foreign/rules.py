@@ -40,11 +40,14 @@ def judge(report: Report) -> tuple[Finding, ...]:
     rules = (_finite, _inputs, _labels, _confident, _reach, _signal, _gradient, _dead, _alike, _scope)
     findings = [finding for rule in rules for finding in rule(report)]
     if all(finding.level == "OK" for finding in findings):
-        words = (
-            "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
-        )
-        findings.append(Finding("OK", "elsewhere", words))
+        findings.append(Finding("OK", "elsewhere", _elsewhere(report)))
     return tuple(sorted(findings, key=lambda finding: -LEVELS.index(finding.level)))
+
+
+def _elsewhere(report: Report) -> str:
+    """What to say where no rule found anything; of a function only what it names was seen."""
+    looked_at = "at initialisation" if report.skips is not None else "in the intermediates that the function names"
+    return f"nothing {looked_at} explains a failure to train: look at the learning rate, the data and the loss"
 
 
 def _finite(report: Report) -> Iterable[Finding]:
@@ -178,6 +181,13 @@ def _scope(report: Report) -> Iterable[Finding]:
     if report.hidden:
         words = f"not seen, being inside a jax transform (scan, remat, vmap, jit): {', '.join(report.hidden)}"
         yield Finding("WARN", "hidden", words)
+    vectors = {row.path for row in report.parameters if row.is_vector}
+    kernels, others = ([path for path in report.unseen if (path in vectors) is of] for of in (False, True))
+    if kernels:
+        words = f"not seen, so that this verdict does not speak of what they do: {', '.join(kernels)}"
+        yield Finding("WARN", "unseen", words)
+    if others:
+        yield Finding("OK", "unseen", f"outside the layers that were measured: {', '.join(others)}")
 
 
 def _named(report: Report, chosen: np.ndarray) -> str:
