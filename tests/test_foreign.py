@@ -33,6 +33,7 @@ from xinit.foreign import measure, rules
 from xinit.foreign.kernels import axes_of, by_path
 from xinit.foreign.networks import network
 from xinit.foreign.probing import lowest_layers
+from xinit.initializers import Law
 from xinit.readings import READINGS
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -108,6 +109,29 @@ def test_zero_taps_give_the_back_propagated_gradients(name):
             np.testing.assert_allclose(expected, kernel, rtol=1e-3, atol=1e-5 * np.abs(kernel).max())
             checked += 1
     assert checked >= len(layers)
+
+
+def telling():
+    """An initialiser whose every weight tells the fans (I, O) that it was drawn for: W^2 = I + O / 1024."""
+    variance = lambda n_in, n_out: n_in + n_out / 1024
+    init = lambda key, shape, dtype: np.full(shape, math.sqrt(variance(*shape)), dtype)
+    init.law = lambda *fans: Law(variance(*fans))
+    return init
+
+
+@every_model
+def test_the_fans_that_a_probe_shows_are_those_that_initialize_draws_with(name):
+    model, x, kwargs = made(name)
+    fans = {row.path: (row.fan_in, row.fan_out) for row in probed(name).parameters if row.fan_in}
+    scheme = dict.fromkeys(fans, telling())
+    if isinstance(model, nnx.Module):
+        drawn = nnx.state(xinit.initialize(model, scheme, jax.random.key(0)), nnx.Param)
+    else:
+        others = {key: value for key, value in kwargs.items() if key != "variables"}
+        drawn = xinit.initialize(kwargs["variables"], scheme, jax.random.key(0), model=model, batch=x, **others)
+    weights = by_path(drawn["params"] if "params" in drawn else drawn)
+    for path, (n_in, n_out) in fans.items():
+        np.testing.assert_allclose(np.asarray(weights[path]) ** 2, n_in + n_out / 1024, rtol=1e-5)
 
 
 def test_the_gradient_of_an_embeddings_rows_is_that_of_its_output():
@@ -226,7 +250,7 @@ def test_deep_xavier_with_relu_fails_and_he_repairs_it():
     report = xinit.probe(model, (X, Y), variables=variables)
     assert report.verdict.startswith("FAIL: the signal vanishes over depth")
     assert "the gradient vanishes over depth" in report.verdict
-    assert report.remedy == 'variables = xinit.initialize(variables, "he", jax.random.key(0))'
+    assert report.remedy == 'variables = xinit.initialize(variables, "he", jax.random.key(0), model=model, batch=x)'
     assert rules.trend(np.arange(50), report.readings["pre_std"][:50]).rate == pytest.approx(2**-0.5, abs=0.03)
     repaired = xinit.probe(model, (X, Y), variables=xinit.initialize(variables, "he", jax.random.key(0)))
     assert not repaired.verdict.startswith("FAIL")

@@ -84,7 +84,7 @@ def _one_key(rng: Any) -> Array:
     """
     if isinstance(rng, nnx.Rngs):
         if not {"params", "default"} & set(rng):
-            raise InputError(f"rng is an nnx.Rngs with the streams {', '.join(rng)}; it must have params or default.")
+            raise InputError(f"rng is an nnx.Rngs of {', '.join(rng) or 'no streams'}; it must have params or default.")
         return rng.params()
     key = rng
     if isinstance(rng, jax.Array) and jnp.issubdtype(rng.dtype, jnp.unsignedinteger):
@@ -160,7 +160,10 @@ def initializer_of(choice: Choice) -> Initializer:
 def _drawn(initializer: Initializer, key: Array, path: str, value: Any, axes: Axes | Unclear | None) -> Array:
     """A parameter of the shape, precision and sharding of `value`; drawn in float32 at least, as a QR needs."""
     _check_meaning(initializer, path, np.shape(value), axes)
-    value = value if isinstance(value, jax.Array) else jnp.asarray(value)
+    try:
+        value = jnp.asarray(value)
+    except TypeError:
+        raise InputError(f"{path} is {value!r}; it must be an array.") from None
     dtype = jnp.promote_types(value.dtype, jnp.float32)
     is_kernel = isinstance(axes, Axes)
     draw = _layers(initializer, key, value.shape, axes, dtype) if is_kernel else initializer(key, value.shape, dtype)

@@ -137,6 +137,6 @@ def by_path(tree: Any) -> dict[str, Any]:
 
 
 def unboxed(tree: Any) -> Any:
-    """The tree with each of linen's boxes, as `Partitioned`, replaced by the array in it, which stays where it is."""
-    boxed = lambda node: isinstance(node, meta.AxisMetadata)
+    """The tree with linen's boxes, as `Partitioned`, and nnx's variables replaced by the arrays in them as they are."""
+    boxed = lambda node: isinstance(node, meta.AxisMetadata | nnx.Variable)
     return jax.tree.map(lambda node: jax.tree.leaves(node)[0] if boxed(node) else node, tree, is_leaf=boxed)

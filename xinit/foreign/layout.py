@@ -78,7 +78,7 @@ def _no_layer(module: Any) -> str:
     if module is None:
         return NOT_CALLED
     kind = type(module).__name__
-    return f"its module, {kind}, is no layer of Flax's own that says what they are: give patterns that leave it out"
+    return f"what its axes mean is not known of a {kind}: give patterns that leave it out"
 
 
 def _axes(path: str, stored: tuple[int, ...], own: tuple[int, ...], module: Any, unclear: str) -> Axes | Unclear | None:

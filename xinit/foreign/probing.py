@@ -102,7 +102,8 @@ def lowest_layers(net: Network) -> measure.Wanted:
         return lambda path: True
     parameters = [path.rpartition("/") for path in by_path(net.params)]
     owners = {owner for owner, _, _ in parameters}
-    lowest = {owner for owner in owners if not any(other.startswith(f"{owner}/") for other in owners)}
+    below = lambda owner: (other for other in owners - {owner} if not owner or other.startswith(f"{owner}/"))
+    lowest = {owner for owner in owners if not any(below(owner))}
     return (lowest | {owner for owner, _, name in parameters if name in KERNELS}).__contains__
 
 
