@@ -129,7 +129,8 @@ def test_the_fans_that_a_probe_shows_are_those_that_initialize_draws_with(name):
     else:
         others = {key: value for key, value in kwargs.items() if key != "variables"}
         drawn = xinit.initialize(kwargs["variables"], scheme, jax.random.key(0), model=model, batch=x, **others)
-    weights = by_path(drawn["params"] if "params" in drawn else drawn)
+        drawn = drawn["params"]
+    weights = by_path(drawn)
     for path, (n_in, n_out) in fans.items():
         np.testing.assert_allclose(np.asarray(weights[path]) ** 2, n_in + n_out / 1024, rtol=1e-5)
 
@@ -278,6 +279,10 @@ def shifted(by):
     }
 
 
+def constant(value):
+    return lambda variables: jax.tree.map(lambda w: np.full_like(w, value), variables)
+
+
 def scaled(by):
     return lambda variables: jax.tree.map(lambda w: by * w, variables)
 
@@ -291,6 +296,13 @@ def scaled(by):
         (scaled(1e15), (X, Y), "FAIL", "finite", "the output of Dense_2 and 1 more of 4 layers is infinite or not a"),
         (shifted(-9), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
         (scaled(0), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
+        (
+            constant(0.1),
+            (X, Y),
+            "FAIL",
+            "symmetric",
+            "copies of each other and stay so: Dense_0/kernel, Dense_1/",
+        ),
         (zero_head, (X, Y), "WARN", "reach", "Dense_3/kernel is zero, and lets none through before it has moved"),
         (scaled(1.5), (100 * X, Y), "WARN", "inputs", "the inputs have mean"),
         (scaled(1.5), (X / 50 + 1, Y), "WARN", "inputs", "almost parallel"),
@@ -301,6 +313,15 @@ def test_what_is_wrong_is_named(change, batch, level, rule, words):
     variables = change(mlp_variables())
     findings = xinit.probe(LinenMLP(), batch, variables=variables).findings
     assert any(f.level == level and f.rule == rule and words in f.sentence for f in findings), findings
+
+
+def test_units_that_copy_each_other_at_first_are_told_apart_by_what_reads_them():
+    """Under random weights behind them equal units get different gradients: they part at the first step."""
+    variables, random = constant(0.1)(mlp_variables()), mlp_variables()["params"]
+    for l in (1, 2, 3):
+        variables["params"][f"Dense_{l}"] = random[f"Dense_{l}"]
+    rules_found = {finding.rule for finding in xinit.probe(LinenMLP(), (X, Y), variables=variables).findings}
+    assert "symmetric" not in rules_found
 
 
 def test_dead_units_are_more_than_symmetric_weights_can_give():

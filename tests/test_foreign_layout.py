@@ -174,9 +174,9 @@ def test_attention_in_a_tree_is_refused_too():
 @pytest.mark.parametrize(
     ("model", "shape", "words"),
     [
-        (LinenOwn(), (2, 16), "what its axes mean is not known of a LinenOwn"),
-        (linen.ConvLocal(4, (3,)), (2, 6, 8), "what its axes mean is not known of a ConvLocal"),
-        (linen.Einsum((5, 4, 4), "bi,ikk->bk"), None, "what its axes mean is not known of a Einsum"),
+        (LinenOwn(), (2, 16), "its module, LinenOwn, does not say what its axes are"),
+        (linen.ConvLocal(4, (3,)), (2, 6, 8), "its module, ConvLocal, does not say what its axes are"),
+        (linen.Einsum((5, 4, 4), "bi,ikk->bk"), None, "its module, Einsum, does not say what its axes are"),
     ],
 )
 def test_layers_that_do_not_say_what_their_axes_are_are_refused(model, shape, words):

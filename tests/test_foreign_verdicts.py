@@ -130,7 +130,6 @@ def deep_nnx():
         (Heads(), {"variables": halved(variables_of(Heads(), X))}),
         (Heads(), {"variables": halved(variables_of(Heads(), X)), "scale": 2}),
         (Halving(), {}),
-        (Halving(), {"rngs": jax.random.key(5)}),
         (Halving(), {"rngs": {"dropout": jax.random.key(5)}, "train": True}),
         (deep_nnx(), {"variables": nnx_state()}),
         (deep_nnx(), {}),

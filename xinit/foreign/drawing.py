@@ -45,10 +45,10 @@ def initialize(
 
     Each parameter has the key fold_in(rng, crc32(path)): it depends on no other parameter. It keeps its shape, its
     precision and its sharding. Fans are those of one layer, as `xinit.probe` shows them: where layers are stacked, as
-    by `nn.scan` or `nnx.vmap`, each is drawn with a key of its own, and so is each group of a grouped convolution. Of a
-    convolution the places of its window count, of attention's kernels all heads. What the axes of a kernel are is read
-    off the model: nnx modules are at hand; a linen model is run in shapes on the batch, which computes nothing. Without
-    a model a kernel of two axes is (inputs, outputs), and one of more axes is refused.
+    by `nn.scan` or `nnx.vmap`, each has a key of its own; of a convolution the places of its window count, and the
+    inputs of one group; of attention's kernels all heads. What the axes of a kernel are is read off the model: nnx
+    modules are at hand; a linen model is run in shapes on the batch, which computes nothing. Without a model a kernel
+    of two axes is (inputs, outputs), and one of more axes is refused.
 
     Args:
       variables: a flax.nnx module; what linen's `model.init` returns (only its params are drawn); a tree of arrays.
@@ -192,15 +192,19 @@ def _structure(initializer: Initializer, matrix: tuple[int, int]) -> str | None:
 
 
 def _layers(initializer: Initializer, key: Array, shape: Sequence[int], axes: Axes, dtype: Any) -> Array:
-    """The kernels of all layers, and of all groups in a layer, in an array of this shape."""
-    order = [*axes.stacked, *axes.window, *axes.inputs, *axes.outputs]
-    stacked, kernel = [shape[axis] for axis in axes.stacked], [shape[axis] for axis in order[len(axes.stacked) :]]
-    group = [*kernel[:-1], kernel[-1] // axes.groups] if axes.groups > 1 else kernel
-    n = math.prod(stacked) * axes.groups
-    keys = jax.random.split(key, n) if axes.stacked or axes.groups > 1 else [key]
+    """The kernels of all layers in an array of this shape.
+
+    The groups of a convolution divide its outputs. Each is drawn for itself where a law says that weights depend
+    on each other.
+    """
+    own = (*axes.window, *axes.inputs, *axes.outputs)
+    stacked, kernel = [shape[axis] for axis in axes.stacked], [shape[axis] for axis in own]
+    groups = 1 if _structure(initializer, (1, 1)) in ("independent", None) else axes.groups
+    group = [*kernel[:-1], kernel[-1] // groups] if groups > 1 else kernel
+    keys = jax.random.split(key, math.prod(stacked) * groups) if stacked or groups > 1 else [key]
     drawn = jnp.stack([_kernel(initializer, one, group, axes, fans(shape, axes), dtype) for one in keys])
-    grouped = jnp.moveaxis(drawn.reshape(-1, axes.groups, *group), 1, -2)  # the groups divide the outputs
-    return grouped.reshape(*stacked, *kernel).transpose(np.argsort(order))
+    joined = jnp.moveaxis(drawn.reshape(-1, groups, *group), 1, -2).reshape(*stacked, *kernel)
+    return joined.transpose(np.argsort([*axes.stacked, *own]))
 
 
 def _kernel(

@@ -77,8 +77,7 @@ def of_linen(model: linen.Module, variables: Mapping[str, Any], x: Any, call_kwa
 def _no_layer(module: Any) -> str:
     if module is None:
         return NOT_CALLED
-    kind = type(module).__name__
-    return f"what its axes mean is not known of a {kind}: give patterns that leave it out"
+    return f"its module, {type(module).__name__}, does not say what its axes are: give patterns that leave it out"
 
 
 def _axes(path: str, stored: tuple[int, ...], own: tuple[int, ...], module: Any, unclear: str) -> Axes | Unclear | None:

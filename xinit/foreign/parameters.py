@@ -9,14 +9,16 @@ import jax
 import numpy as np
 
 from xinit.foreign.kernels import Axes, fans
-from xinit.foreign.layout import KERNELS, Layout
+from xinit.foreign.layout import KERNELS, Layout, Unclear
+
+ROUNDING = 1e-5  # relative: a sum in float32 whose order differs between units
 
 
 class Parameter(NamedTuple):
     """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
 
     `is_vector` of biases, scales and the like. What is neither a vector nor has fans may be a kernel, but its axes have
-    no certain meaning.
+    no certain meaning. `copies` of a kernel all of whose units have equal weights and gradients, so that they stay so.
     """
 
     path: str
@@ -30,6 +32,7 @@ class Parameter(NamedTuple):
     out_variance: float | None
     grad_norm: float
     is_vector: bool
+    copies: bool
 
 
 def parameter_table(
@@ -44,8 +47,16 @@ def parameter_table(
         second = float(np.mean(w**2))
         about = (path, value.shape, str(value.dtype), float(w.mean()), float(w.std()), n_in, n_out)
         scaled = (n_in and n_in * second, n_out and n_out * second, float(np.linalg.norm(g)))
-        rows.append(Parameter(*about, *scaled, is_vector=axes is None))
+        rows.append(Parameter(*about, *scaled, is_vector=axes is None, copies=_are_copies(w, g, axes)))
     return tuple(rows)
+
+
+def _are_copies(w: np.ndarray, g: np.ndarray, axes: Axes | Unclear | None) -> bool:
+    if not isinstance(axes, Axes) or axes.lookup or math.prod(w.shape[axis] for axis in axes.outputs) < 2:
+        return False
+    with np.errstate(invalid="ignore"):  # infinities are for other rules
+        equal = [np.ptp(a, axis=axes.outputs).max() <= ROUNDING * np.abs(a).max() for a in (w, g)]
+    return bool(g.any() and all(equal))
 
 
 def kernel_of_module(rows: Sequence[Parameter]) -> dict[str, Parameter]:

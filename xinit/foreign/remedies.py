@@ -21,14 +21,14 @@ SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a 
 
 
 def remedy(report: Report, net: Network, look: Callable[[Params], Report], call: Callable[[str], str]) -> str | None:
-    """Of a plain network whose signal or gradient fails: the line with a scheme under which nothing was seen to fail.
+    """Of a plain network that another scheme may help: the line with one under which nothing was seen to fail.
 
-    A scheme whose n Var W the network has already is none. `look` measures parameters, `call` words the line.
+    It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the network has already is none. `look` measures parameters, `call` words the line.
     """
     failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
     kernels = [row for row in report.parameters if matches(drawing.KERNELS, row.path)]
     plain = report.skips is False and not report.normalised and bool(kernels)
-    if not plain or not failed & {"signal", "gradient"} or any(row.fan_in is None for row in kernels):
+    if not plain or not failed & {"signal", "gradient", "copies"} or any(row.fan_in is None for row in kernels):
         return None
     for scheme in SCHEMES:
         if follows(kernels, scheme):
@@ -41,10 +41,12 @@ def remedy(report: Report, net: Network, look: Callable[[Params], Report], call:
 
 
 def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
-    """Whether E W^2 of each kernel, and of all together, is the scheme's within sampling error.
+    """Whether E W^2 of each random kernel, and of all together, is the scheme's within sampling error.
 
     Of N normal weights it has a relative error of sqrt(2 / N); together they tell schemes apart where one cannot.
     """
+    if any(row.copies for row in kernels):
+        return False
     law = drawing.initializer_of(scheme).law
     ratios = np.array([row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance) for row in kernels])
     sizes = np.array([math.prod(row.shape) for row in kernels])
