@@ -6,7 +6,7 @@
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
     xinit.frame(readings), xinit.figure(readings)   # the same as a pandas table, and drawn by matplotlib
     print(xinit.probe(model, (x, y)))   # your own Flax model, layer by layer
-    model = xinit.initialize(model, "he", jax.random.key(0))
+    model = xinit.initialize(model, "he", jax.random.key(0))   # linen: (variables, "he", key, model=model, batch=x)
     print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
 
 `python -m xinit.train --help` lists the settings.
