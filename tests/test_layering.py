@@ -13,7 +13,8 @@ LAYERS = [
     {"errors", "readings", "display"},
     {"files"},
     {"netcdf", "manifests"},
-    {"factories", "custom", "activations", "stats", "profiles", "record", "run_directory", "intervals", "hosts", "trackers"},
+    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"run_directory"},
     {"initializers", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
@@ -63,7 +64,8 @@ def test_imports_go_one_way(path):
 
 
 NUMPY_SIDE = [
-    "files", "netcdf", "manifests", "record", "run_directory", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
+    "files", "netcdf", "manifests", "run_directory",
+    "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
     "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
     "report.run",
 ]  # fmt: skip

@@ -33,6 +33,7 @@ DESCRIBED = {
 }
 
 OVER = ("done", "diverged")
+FILES = ("config.yaml", "status.json", "summary.json", "readings.nc")
 HASH = re.compile(r"[0-9a-f]{12}")  # as `run_hash` gives
 # Of a summary what must be numbers: the first five are known of every run that is over.
 NUMBERS = (
@@ -117,7 +118,10 @@ def load(path: pathlib.Path) -> Stored:
       InputError: a file is a link, or the system cannot read it.
     """
     status, summary = read_json(path / "status.json"), read_json(path / "summary.json")
-    config, content = files.read(path, "config.yaml") or b"", files.read(path, "readings.nc", netcdf.LARGEST)
+    config, content = (
+        files.read(path, "config.yaml", files.LARGEST_YAML) or b"",
+        files.read(path, "readings.nc", netcdf.LARGEST),
+    )
     attributes = netcdf.attributes(content, path / "readings.nc") if content is not None else {}
     _check_of_one_run(path, {"status.json": status, "summary.json": summary, "readings.nc": attributes})
     if wrong := [name for name in NUMBERS if not isinstance(summary.get(name), int | float | None)]:

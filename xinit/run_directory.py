@@ -20,7 +20,7 @@ from xinit.errors import InputError
 from xinit.files import DamagedError
 
 # What a run writes into its folder.
-TEXTS = ("config.yaml", "status.json", "summary.json", "readings.nc", "log.txt")
+TEXTS = (*record.FILES, "log.txt")
 NAMES = (*TEXTS, ".lock", "checkpoints", "figures", "params", "tensorboard", "wandb")
 HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, TEXTS))})\.\d+")  # by a process that was killed
 

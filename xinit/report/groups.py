@@ -113,7 +113,8 @@ def load(path: pathlib.Path) -> Sweep:
         cells = [_cell(one) for one in stored.described["cells"]]
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{file} is no file of a sweep: {' '.join(repr(error).split())}.") from None
-    return Sweep(path, members, cells, stored.readings if len(stored.readings.get("step", ())) else {})
+    measured = {name: a for name, a in stored.readings.items() if name not in SCORES}
+    return Sweep(path, members, cells, measured if len(measured.get("step", ())) else {})
 
 
 def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:

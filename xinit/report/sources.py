@@ -60,7 +60,7 @@ def _below(path: pathlib.Path) -> str:
     """What of these kinds lies at most three folders below, links left out, with an example, in words."""
     for folder, below, found in os.walk(path):
         if kinds := [name for name, marker in MARKERS.items() if marker in found]:
-            return f"below it lies a {kinds[0]}, {files.printable(folder)}"
+            return f"below it lies a {kinds[0]}, {files.printable(str(pathlib.Path(folder)))}"
         if len(pathlib.Path(folder).relative_to(path).parts) == 3:
             below.clear()
         below.sort()
