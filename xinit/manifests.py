@@ -22,7 +22,7 @@ from xinit.files import DamagedError
 
 MANIFEST = "checksums.json"
 MEMBERS = "members.json"  # the runs whose states a checkpoint holds, in their order
-STEP = re.compile(r"(damaged-)?\d{10}(-\d+)?")
+STEP = re.compile(r"\d{10}|damaged-\d{10}(-\d+)?")  # the name of a checkpoint, or of one that was set aside
 # A folder that a killed process was filling, xinit's own name for it or what orbax makes of that.
 HALF_WRITTEN = re.compile(r"\.(\d{10}|params)\.\d+(\.orbax-checkpoint-tmp.*)?")
 

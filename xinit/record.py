@@ -118,10 +118,8 @@ def load(path: pathlib.Path) -> Stored:
       InputError: a file is a link, or the system cannot read it.
     """
     status, summary = read_json(path / "status.json"), read_json(path / "summary.json")
-    config, content = (
-        files.read(path, "config.yaml", files.LARGEST_YAML) or b"",
-        files.read(path, "readings.nc", netcdf.LARGEST),
-    )
+    config = files.read(path, "config.yaml", files.LARGEST_YAML) or b""
+    content = files.read(path, "readings.nc", netcdf.LARGEST)
     attributes = netcdf.attributes(content, path / "readings.nc") if content is not None else {}
     _check_of_one_run(path, {"status.json": status, "summary.json": summary, "readings.nc": attributes})
     if wrong := [name for name in NUMBERS if not isinstance(summary.get(name), int | float | None)]:

@@ -187,12 +187,8 @@ def drop_unless_needed(folder: pathlib.Path) -> None:
     with contextlib.suppress(InputError, OSError):
         files.inside(folder.parents[1], f"checkpoints/{folder.name}")
         members = {member for path in manifests.checkpoints(folder) for member in manifests.members(path)}
-        paths = [
-            path
-            for member in members
-            if record.HASH.fullmatch(member)
-            for path in folder.parents[3].glob(f"*/{member}")
-        ]
-        if not any(run.checkpoint == folder and not run.is_over() for run in map(RunDirectory, paths)):
+        names = [f"*/{member}" for member in members if record.HASH.fullmatch(member)]
+        runs = [RunDirectory(path) for name in names for path in folder.parents[3].glob(name)]
+        if not any(run.checkpoint == folder and not run.is_over() for run in runs):
             manifests.remove_all(folder)
             manifests.remove_if_empty(folder.parent)

@@ -38,7 +38,7 @@ def execute(config: Config, reporter: Reporter) -> Outcome:
       InputError: bad input, a folder that cannot be written, a run held by another process.
     """
     path = _path(config)
-    if record.is_finished(path) and not config.force:
+    if not config.force and record.is_finished(path):
         return _already(config, path, reporter)
     return _compute([[path]], {path: config}, reporter)[path]
 
@@ -160,10 +160,10 @@ class Group:
 
     def _begin(self, member: Any) -> bool:
         """Begin the run of a folder that is held; False where another process finished it since we looked."""
-        if record.is_finished(member.directory.path) and not member.config.force:
+        if not member.config.force and record.is_finished(member.directory.path):
             self.outcomes[member.directory.path] = _already(member.config, member.directory.path, self.reporter)
             return False
-        if complaint := record.damage(member.directory.path):
+        if not member.config.force and (complaint := record.damage(member.directory.path)):
             self.reporter.note(f"{complaint} The run is computed again, or goes on, and writes it anew.")
         member.directory.begin(as_yaml(member.config), member.config.force)
         return True
