@@ -4,12 +4,13 @@ The folder itself is where its owner says, link or not; the names below it are c
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import pathlib
 import stat
 from collections.abc import Iterable, Iterator
-from typing import Any, TextIO
+from typing import Any, BinaryIO, TextIO
 
 from xinit.errors import InputError
 
@@ -51,20 +52,33 @@ def reading(path: pathlib.Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
-def read(folder: pathlib.Path, name: str, largest: int | None = LARGEST_TEXT) -> bytes | None:
+def read(folder: pathlib.Path, name: str, largest: int = LARGEST_TEXT) -> bytes | None:
     """The content of a file below `folder`; None where there is none.
 
     Raises:
       InputError: it is a link, no regular file or larger than `largest` bytes, or the system cannot read it.
     """
+    with _opened(folder, name, largest) as file:
+        return file and file.read()
+
+
+def checksum(folder: pathlib.Path, name: str) -> str | None:
+    """The SHA-256 of a file of any size below `folder`; None where there is none. Raises as `read`."""
+    with _opened(folder, name, None) as file:
+        return file and hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _opened(folder: pathlib.Path, name: str, largest: int | None) -> Iterator[BinaryIO | None]:
     path = inside(folder, name)
-    with reading(path):
+    with reading(path), contextlib.ExitStack() as stack:
         try:
-            with open(path, "rb", opener=_opener) as file:
-                _check(os.fstat(file.fileno()), path, largest)
-                return file.read()
+            file = stack.enter_context(open(path, "rb", opener=_opener))
         except (FileNotFoundError, NotADirectoryError):
-            return None
+            yield None
+            return
+        _check(os.fstat(file.fileno()), path, largest)
+        yield file
 
 
 def _opener(path: str, flags: int) -> int:

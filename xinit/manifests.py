@@ -7,7 +7,6 @@ these are removed: whatever else lies there, such as the .nfs or .DS_Store of a 
 """
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
@@ -40,10 +39,10 @@ def checksums(path: pathlib.Path) -> dict[str, str]:
 
 
 def _checksum(path: pathlib.Path, name: str) -> str:
-    content = files.read(path, name, largest=None)
-    if content is None:
+    found = files.checksum(path, name)
+    if found is None:
         raise DamagedError(f"{name} is missing")
-    return hashlib.sha256(content).hexdigest()
+    return found
 
 
 def manifest(path: pathlib.Path) -> dict[str, str]:
