@@ -9,7 +9,8 @@ from typing import Any
 
 from xinit import cli
 from xinit.errors import InputError
-from xinit.record import write_atomically, writing
+from xinit.files import write_atomically
+from xinit.record import writing
 
 DIGITS = 7  # of a stored number: as many as float32 has; the claims and the page see the stored ones
 

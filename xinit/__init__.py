@@ -107,7 +107,7 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     from xinit import record, sweeps
 
     path = pathlib.Path(run)
-    return sweeps.open(path) if (path / "sweep.json").exists() else record.open(path)
+    return sweeps.open(path) if os.path.lexists(path / "sweep.json") else record.open(path)
 
 
 def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -> "pandas.DataFrame":

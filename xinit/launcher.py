@@ -21,6 +21,7 @@ from hydra.plugins.launcher import Launcher
 
 from xinit import cli, handover, record
 from xinit.errors import InputError
+from xinit.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,7 +138,7 @@ class PopulationLauncher(Launcher):
         path = conclude(list(batch.values()), every)
         if path != self.aggregate:
             if self.aggregate is not None:
-                shutil.rmtree(self.aggregate)
+                sweeps.remove(self.aggregate)
             self.aggregate = None if known else path
 
     def conclude_study(self) -> None:
@@ -255,5 +256,5 @@ def _returned(overrides: Sequence[str], outcome: "Outcome") -> JobReturn:
 
 
 def _failure(outcome: "Outcome") -> str:
-    reason = record.RunDirectory(outcome.path).status().get("reason")
+    reason = RunDirectory(outcome.path).status().get("reason")
     return f"The run {outcome.path} failed: {reason}"
