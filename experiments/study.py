@@ -2,7 +2,7 @@
 
 import datetime
 import pathlib
-import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,8 +14,9 @@ from xinit.record import write_atomically, writing
 DIGITS = 7  # of a stored number: as many as float32 has; the claims and the page see the stored ones
 
 
-def run_command(doc: str, arguments: Sequence[str], run: Callable[[dict[str, str]], int]) -> int:
+def run_command(doc: str, arguments: Sequence[str] | None, run: Callable[[dict[str, str]], int]) -> int:
     """`run` with the arguments SETTING=VALUE by name; the exit code. A mistake of the user's is one sentence."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(doc)
         return cli.DONE
@@ -23,8 +24,6 @@ def run_command(doc: str, arguments: Sequence[str], run: Callable[[dict[str, str
         return run(_parsed(arguments))
     except InputError as error:
         return cli.complain(str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:

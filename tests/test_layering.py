@@ -10,7 +10,7 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
-    {"errors", "readings", "display"},
+    {"errors", "interrupts", "readings", "display"},
     {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
     {"initializers", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},

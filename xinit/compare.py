@@ -5,10 +5,14 @@ test error on fresh seeds, and differences are paired by seed: runs of one seed 
 like any others, so a comparison that was cut goes on with the same command.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import hashlib
 import itertools
 import pathlib
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,10 +45,7 @@ class Protocol:
 
 def main() -> int:
     """Run the comparison that the command line asks for; the exit code."""
-    try:
-        return cli.hydra_main(compare, "compare")
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    return cli.hydra_main(compare, "compare")
 
 
 def compare(raw: dict[str, Any]) -> None:
@@ -179,4 +180,4 @@ def _show(found: Any, folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

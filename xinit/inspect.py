@@ -3,6 +3,11 @@
 The exit code says what came of it, so that a check of a network's initialisation can guard a pipeline.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import sys
 from typing import Any
 
@@ -51,4 +56,4 @@ def inspect(raw: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from xinit import cli, handover, record
+from xinit import cli, handover, interrupts, record
 from xinit.errors import InputError
 
 if TYPE_CHECKING:
@@ -118,7 +118,8 @@ class PopulationLauncher(Launcher):
     def _run_by_inner(self, jobs: list[list[str]], first_index: int) -> list[JobReturn]:
         """What the inner launcher returns; its own failure counts as that of every job that is not done."""
         try:
-            return list(self.engine.launch(jobs, first_index)) if jobs else []
+            with interrupts.raised():
+                return list(self.engine.launch(jobs, first_index)) if jobs else []
         except Exception as error:  # it does not start, or a process of its died
             if not isinstance(error, BrokenExecutor) or len(jobs) == 1:
                 return [JobReturn(status=JobStatus.FAILED, _return_value=error)] * len(jobs)

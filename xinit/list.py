@@ -4,6 +4,11 @@ With `fans=784,100` the schemes' variances at these fans, number beside number, 
 scheme whose law is known: `python -m xinit.list schemes fans=784,100 activation=relu`.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import math
 import pathlib
 import re
@@ -220,4 +225,4 @@ def _numbers(law: "Law", n_in: int, n_out: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

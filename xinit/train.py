@@ -1,6 +1,10 @@
 """Train one deep network and judge its initialisation: `python -m xinit.train +scheme=xavier`."""
 
-import signal
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import sys
 from typing import Any
 
@@ -11,10 +15,7 @@ def main() -> int:
     """Run what the command line asks for; the exit code."""
     outcomes: list = []
     arguments = sys.argv[1:]
-    try:
-        code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
     sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
     return conclude(outcomes, sweep) or code
 
@@ -51,4 +52,4 @@ def conclude(outcomes: list, sweep: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -1,5 +1,10 @@
 """One page of pictures and tables: `python -m xinit.report RUN_OR_SWEEP [...] -o page.html`."""
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import argparse
 import sys
 import webbrowser
@@ -36,4 +41,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -1,5 +1,10 @@
 """What theory says of an activation: `python -m xinit.theory activation=tanh` prints it and draws its phase diagram."""
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -127,4 +132,4 @@ def _list(reporter: Any, sentences: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))
