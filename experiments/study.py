@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit import cli
+from xinit import cli, folders
 from xinit.errors import InputError
 from xinit.record import write_atomically, writing
 
@@ -29,7 +29,11 @@ def run_command(doc: str, arguments: Sequence[str] | None, run: Callable[[dict[s
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:
     if wrong := [argument for argument in arguments if "=" not in argument]:
         raise InputError(f"The argument {wrong[0]} cannot be read; it must be SETTING=VALUE, such as tier=cpu.")
-    return dict(argument.split("=", 1) for argument in arguments)
+    given = dict(argument.split("=", 1) for argument in arguments)
+    for name in given.keys() & {"out", "data_dir"}:
+        if not folders.can_be_folder(given[name]):
+            raise InputError(f"{name} is {given[name]!r}; it must be {folders.WORDS}.")
+    return given
 
 
 def use_this_machine() -> None:

@@ -11,8 +11,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
     {"errors", "interrupts", "readings", "display"},
-    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
-    {"initializers", "verdict", "plots", "sweeps", "comparison"},
+    {"backend", "factories", "folders"},
+    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
@@ -24,10 +25,10 @@ LAYERS = [
     {"inspection"},
     {"inspection_plots"},
     {"population"},
-    {"backend", "checkpoints", "console", "cli"},
+    {"checkpoints", "console", "cli"},
     {"supervisor", "foreign"},
     {"runner"},
-    {"handover"},
+    {"handover", "job_callbacks"},
     {"launcher"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]

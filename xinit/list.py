@@ -127,7 +127,7 @@ def _choice(name: str, path: pathlib.Path) -> Choice:
 
 def parse_fans(text: str) -> tuple[int, int]:
     """`784,100` as (fan-in, fan-out)."""
-    match = re.fullmatch(r"[\[(]?\s*(\d+)\s*,\s*(\d+)\s*[\])]?", text)
+    match = re.fullmatch(r"[\[(]?\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*[\])]?", text)
     if not match or 0 in (fans := (int(match[1]), int(match[2]))):
         raise InputError(f"fans is {text!r}; it must be two whole numbers above 0, fan-in and fan-out: fans=784,100.")
     return fans

@@ -67,7 +67,7 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
 
 
 def _path(config: Config) -> pathlib.Path:
-    hashed = record.run_hash(config.identity(), source_of(config.scheme.fn))
+    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
     return pathlib.Path(config.out) / config.name / hashed
 
 

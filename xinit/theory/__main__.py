@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from xinit import activations, cli
+from xinit import activations, cli, folders
 from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -73,8 +73,8 @@ def take_question(raw: Mapping[str, Any]) -> Question:
         raise InputError(f"depth is {depth!r}; it must be a whole number from 2 to {DEEPEST}.")
     if type(raw["figure"]) is not bool:
         raise InputError(f"figure is {raw['figure']!r}; it must be true or false.")
-    if not (isinstance(raw["out"], str) and raw["out"]):
-        raise InputError(f"out is {raw['out']!r}; it must be the name of a folder.")
+    if not folders.can_be_folder(raw["out"]):
+        raise InputError(f"out is {raw['out']!r}; it must be {folders.WORDS}.")
     return Question(**{**raw, "activation": _activation(raw["activation"])}, label=_label(raw))
 
 
