@@ -10,12 +10,13 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it (and its own).
 LAYERS = [
-    {"errors", "readings", "display"},
+    {"errors", "interrupts", "readings", "display"},
     {"files"},
     {"netcdf", "manifests"},
-    {"factories", "custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "prng", "trackers"},
+    {"backend", "factories", "folders", "prng"},
+    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
     {"run_directory"},
-    {"initializers", "verdict", "plots", "sweeps", "comparison"},
+    {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
@@ -27,10 +28,10 @@ LAYERS = [
     {"inspection"},
     {"inspection_plots"},
     {"population"},
-    {"backend", "checkpoints", "console", "cli"},
+    {"checkpoints", "console", "cli"},
     {"supervisor", "foreign"},
     {"runner"},
-    {"handover"},
+    {"handover", "job_callbacks"},
     {"launcher"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xinit.display import Figure
     from xinit.foreign import initialize, probe
     from xinit.laws import verify_initializer
-    from xinit.theory import Prediction
+    from xinit.theory.prediction import Prediction
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom

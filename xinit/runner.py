@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import hosts, record, verdict
+from xinit import hosts, interrupts, record, verdict
 from xinit.config import Config, as_yaml
 from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
@@ -70,7 +70,7 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
 
 
 def _path(config: Config) -> pathlib.Path:
-    hashed = record.run_hash(config.identity(), source_of(config.scheme.fn))
+    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
     return pathlib.Path(config.out) / config.name / hashed
 
 
@@ -176,7 +176,8 @@ class Group:
         """Train runs that have begun and note how it ended; False where the memory did not hold them."""
         try:
             if members:
-                self._train_chunk(members)
+                with interrupts.leaving(lambda: self._leave(members)):
+                    self._train_chunk(members)
         except (KeyboardInterrupt, InputError) as error:
             self._mark(members, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error))
             raise
@@ -190,6 +191,11 @@ class Group:
         finally:
             self.reporter.stop()
         return True
+
+    def _leave(self, members: Sequence[Any]) -> None:
+        """What is left to do where ctrl-c stops a run at once."""
+        self._mark(members, "interrupted", "")
+        self.reporter.stop()
 
     def _train_chunk(self, members: Sequence[Any]) -> None:
         from xinit.build import begin
