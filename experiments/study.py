@@ -2,20 +2,22 @@
 
 import datetime
 import pathlib
-import signal
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit import cli
+from xinit import cli, folders
 from xinit.errors import InputError
-from xinit.record import write_atomically, writing
+from xinit.files import write_atomically
+from xinit.record import writing
 
 DIGITS = 7  # of a stored number: as many as float32 has; the claims and the page see the stored ones
 
 
-def run_command(doc: str, arguments: Sequence[str], run: Callable[[dict[str, str]], int]) -> int:
+def run_command(doc: str, arguments: Sequence[str] | None, run: Callable[[dict[str, str]], int]) -> int:
     """`run` with the arguments SETTING=VALUE by name; the exit code. A mistake of the user's is one sentence."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     if {"-h", "--help"} & set(arguments):
         print(doc)
         return cli.DONE
@@ -26,14 +28,16 @@ def run_command(doc: str, arguments: Sequence[str], run: Callable[[dict[str, str
             return run(_parsed(arguments))
     except InputError as error:
         return cli.complain(str(error))
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:
     if wrong := [argument for argument in arguments if "=" not in argument]:
         raise InputError(f"The argument {wrong[0]} cannot be read; it must be SETTING=VALUE, such as tier=cpu.")
-    return dict(argument.split("=", 1) for argument in arguments)
+    given = dict(argument.split("=", 1) for argument in arguments)
+    for name in given.keys() & {"out", "data_dir"}:
+        if not folders.can_be_folder(given[name]):
+            raise InputError(f"{name} is {given[name]!r}; it must be {folders.WORDS}.")
+    return given
 
 
 def use_this_machine() -> None:

@@ -1,13 +1,17 @@
 """Where Hydra looks for launchers and sweepers; the launcher's work is in `xinit.launcher`."""
 
 import importlib.util
+import itertools
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper  # as Hydra has just loaded it
 from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, RangeSweep
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate
@@ -31,11 +35,31 @@ class PopulationLauncher(launcher.PopulationLauncher):
 class PopulationSweeper(BasicSweeper):
     """Hydra's basic sweeper, which leaves the check of the jobs to the launcher.
 
-    Its own composes every job (65 ms each) only to throw it away.
+    Its own composes every job (65 ms each) only to throw it away, after it has written to the sweep's folder.
     """
 
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Nothing: `PopulationLauncher` checks all jobs before it begins."""
+    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
+        """What Hydra tells a sweeper before `sweep`."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.launcher = _checking(self.launcher, hydra_context, config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all combinations, in batches where that is asked for.
+
+        Raises:
+          InputError: there are none, or more than can be; as the launcher.
+        """
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        overrides = parser.parse_overrides([*self._parse_config(), *arguments])
+        launcher.check_number(math.prod(map(_count, overrides)))  # before any list of them is made
+        if self.max_batch_size is not None and self.max_batch_size < 1:
+            raise InputError(f"hydra.sweeper.max_batch_size is {self.max_batch_size}; it must be at least 1, or null.")
+        n = 0
+        for batch in self.split_arguments(overrides, self.max_batch_size):
+            for job in self.launcher.launch(batch, initial_job_idx=n):
+                _ = job.return_value  # raises what the job raised
+            n += len(batch)
+        _conclude(self.launcher)
 
 
 class TuningSweeper(Sweeper):
@@ -59,13 +83,36 @@ class TuningSweeper(Sweeper):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar was new in 2.8
             self.optuna = OptunaSweeper(instantiate(self.sampler), **self.settings)
+        launcher.check_number(self.settings["n_trials"])
         self.optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.optuna.sweeper.launcher = _checking(self.optuna.sweeper.launcher, hydra_context, config)
 
     def sweep(self, arguments: list[str]) -> None:
         """Run the study; a setting's name has no pluses in it, so one that is given takes the place of ours."""
         self.optuna.sweep([argument.lstrip("+") for argument in arguments])
         if isinstance(self.optuna.sweeper.launcher, launcher.PopulationLauncher):
             self.optuna.sweeper.launcher.conclude_study()
+        _conclude(self.optuna.sweeper.launcher)
+
+
+def _checking(own: Launcher, hydra_context: Any, config: Any) -> Any:
+    """A launcher that checks all jobs before the first: ours does, another's is told to."""
+    ours = isinstance(own, launcher.PopulationLauncher)
+    return own if ours else launcher.OthersLauncher(own, hydra_context, config)
+
+
+def _conclude(own: Any) -> None:
+    if isinstance(own, launcher.OthersLauncher):
+        own.conclude()
+
+
+def _count(override: Override) -> int:
+    """The values that an override goes through, as far as they are counted; one for what is not swept."""
+    if not override.is_discrete_sweep():
+        return 1
+    value = override.value()
+    values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
+    return sum(1 for _ in itertools.islice(values, launcher.MOST_RUNS + 1))
 
 
 class Absent(Launcher, Sweeper):

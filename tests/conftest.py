@@ -1,8 +1,10 @@
 """Strict numerics for every test, caches of their own, and the optional data beside the project."""
 
 import atexit
+import math
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -38,6 +40,21 @@ def shared(name: str) -> pathlib.Path:
     if not path.exists():
         pytest.skip(f"needs ../shared/{name} beside the project, which is absent")
     return path
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w])")
+
+
+def assert_same_but_for_rounding(text: str, stored: str, digits: int) -> None:
+    """That two texts have the same words, and numbers that agree to a unit of so many significant digits.
+
+    Processors differ in the last bit of a sum, so a number that was computed elsewhere may be printed with another last
+    digit here.
+    """
+    assert NUMBER.sub("#", text) == NUMBER.sub("#", stored)
+    for here, there in zip(map(float, NUMBER.findall(text)), map(float, NUMBER.findall(stored)), strict=True):
+        unit = 10.0 ** (math.floor(math.log10(abs(there) or 1)) + 1 - digits)
+        assert math.isclose(here, there, rel_tol=0, abs_tol=1.001 * unit), (here, there)
 
 
 @pytest.fixture(scope="module")

@@ -156,3 +156,126 @@ def plain_function(params, x, taps):
     z = x @ params["w1"] + taps["hidden"]
     out = jax.nn.relu(z) @ params["w2"]
     return out, {"hidden": z}
+
+
+class LinenRelu(linen.Module):
+    """A matrix and a rectifier, as `linen.scan` calls it: (carry, x) -> (carry, y)."""
+
+    width: int
+
+    @linen.compact
+    def __call__(self, x, _=None):
+        return linen.relu(linen.Dense(self.width)(x)), None
+
+
+class LinenAttention(linen.Module):
+    """Attention in one module, whose kernels have none of the usual names, as `linen.scan` calls it."""
+
+    width: int
+    heads: int = 4
+
+    @linen.compact
+    def __call__(self, x, _=None):
+        size = self.width // self.heads
+        q, k, v = jnp.moveaxis(linen.DenseGeneral((3, self.heads, size), name="qkv")(x), -3, 0)
+        mixed = linen.dot_product_attention(q, k, v)
+        return x + linen.DenseGeneral(self.width, axis=(-2, -1), name="back")(mixed), None
+
+
+class LinenScanned(linen.Module):
+    """A stack of blocks made by `linen.scan`, on the axis `axis` of their parameters, and a matrix."""
+
+    axis: int = 0
+    depth: int = 3
+    width: int = 16
+    block: Callable = LinenRelu
+
+    @linen.compact
+    def __call__(self, x):
+        axes, keys = {"params": self.axis}, {"params": True}
+        blocks = linen.scan(self.block, variable_axes=axes, split_rngs=keys, length=self.depth)
+        return linen.Dense(CLASSES, name="head")(blocks(self.width, name="blocks")(x, None)[0])
+
+
+class LinenEnsemble(linen.Module):
+    """5 x 4 matrices that read the same, made by `linen.vmap` on the axes 1 and -1 of their kernels."""
+
+    @linen.compact
+    def __call__(self, x):
+        keys, members = {"params": True}, linen.Dense
+        for axis, size in ((-1, 5), (1, 4)):
+            axes = {"params": axis}
+            members = linen.vmap(members, variable_axes=axes, split_rngs=keys, in_axes=None, axis_size=size)
+        return members(8, name="members")(x)
+
+
+class LinenOwn(linen.Module):
+    """A user's own layer, with a kernel for each of 4 heads."""
+
+    @linen.compact
+    def __call__(self, x):
+        kernel = self.param("kernel", linen.initializers.ones, (4, x.shape[-1], 8))
+        return jnp.einsum("bi,hio->bho", x, kernel)
+
+
+class LinenHandwritten(linen.Module):
+    """Two matrices in one module, with a saturated tanh between them, and one matrix in a module around a layer."""
+
+    @linen.compact
+    def __call__(self, x):
+        first = self.param("first", linen.initializers.normal(0.3), (x.shape[-1], 16))
+        second = self.param("second", linen.initializers.normal(0.3), (16, 16))
+        return jnp.tanh(1000 * x @ first) @ second
+
+
+class LinenAround(linen.Module):
+    """A user's own matrix and shift around layers of Flax's own."""
+
+    shift_only: bool = False
+
+    @linen.compact
+    def __call__(self, x):
+        x = x + self.param("shift", linen.initializers.zeros, (x.shape[-1],))[None]
+        if not self.shift_only:
+            x = x @ self.param("own", linen.initializers.normal(0.3), (x.shape[-1], 12))
+        return linen.Dense(CLASSES, name="head")(linen.relu(linen.Dense(16, name="hidden")(x)))
+
+
+class LinenRecurrent(linen.Module):
+    cell: Callable = linen.OptimizedLSTMCell
+
+    @linen.compact
+    def __call__(self, x):
+        return linen.Dense(CLASSES, name="head")(linen.RNN(self.cell(8, name="cell"))(x))
+
+
+class NnxRecurrent(nnx.Module):
+    def __init__(self, rngs):
+        self.rnn = nnx.RNN(nnx.LSTMCell(12, 8, rngs=rngs), rngs=rngs)
+        self.head = nnx.Linear(8, CLASSES, kernel_init=drawn, rngs=rngs)
+
+    def __call__(self, x):
+        return self.head(self.rnn(x))
+
+
+class NnxLowRank(nnx.Module):
+    """Both of nnx's ways to adapt a matrix with two of low rank."""
+
+    def __init__(self, rngs):
+        self.first = nnx.LoRALinear(12, 16, lora_rank=2, kernel_init=drawn, rngs=rngs)
+        base = nnx.Linear(16, 16, kernel_init=drawn, rngs=rngs)
+        self.second = nnx.LoRA(16, 2, 16, base_module=base, rngs=rngs)
+
+    def __call__(self, x):
+        return self.second(nnx.relu(self.first(x)))
+
+
+class NnxStack(nnx.Module):
+    """Layers made by `nnx.vmap`, 3 at a time, on the axis `axis` of their parameters."""
+
+    def __init__(self, axis=0, heads=2):
+        init = {"kernel_init": nnx.initializers.zeros}
+        axes = nnx.StateAxes({nnx.Param: axis})
+        stack = lambda make: nnx.vmap(make, out_axes=axes)(nnx.Rngs(0).split(3))
+        self.layers = stack(lambda rngs: nnx.Linear(16, 8, rngs=rngs, **init))
+        self.attention = stack(lambda rngs: nnx.MultiHeadAttention(heads, 12, decode=False, rngs=rngs, **init))

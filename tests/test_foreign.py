@@ -33,6 +33,7 @@ from xinit.foreign import measure, rules
 from xinit.foreign.kernels import axes_of, by_path
 from xinit.foreign.networks import network
 from xinit.foreign.probing import lowest_layers
+from xinit.initializers import Law
 from xinit.readings import READINGS
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -108,6 +109,30 @@ def test_zero_taps_give_the_back_propagated_gradients(name):
             np.testing.assert_allclose(expected, kernel, rtol=1e-3, atol=1e-5 * np.abs(kernel).max())
             checked += 1
     assert checked >= len(layers)
+
+
+def telling():
+    """An initialiser whose every weight tells the fans (I, O) that it was drawn for: W^2 = I + O / 1024."""
+    variance = lambda n_in, n_out: n_in + n_out / 1024
+    init = lambda key, shape, dtype: np.full(shape, math.sqrt(variance(*shape)), dtype)
+    init.law = lambda *fans: Law(variance(*fans))
+    return init
+
+
+@every_model
+def test_the_fans_that_a_probe_shows_are_those_that_initialize_draws_with(name):
+    model, x, kwargs = made(name)
+    fans = {row.path: (row.fan_in, row.fan_out) for row in probed(name).parameters if row.fan_in}
+    scheme = dict.fromkeys(fans, telling())
+    if isinstance(model, nnx.Module):
+        drawn = nnx.state(xinit.initialize(model, scheme, jax.random.key(0)), nnx.Param)
+    else:
+        others = {key: value for key, value in kwargs.items() if key != "variables"}
+        drawn = xinit.initialize(kwargs["variables"], scheme, jax.random.key(0), model=model, batch=x, **others)
+        drawn = drawn["params"]
+    weights = by_path(drawn)
+    for path, (n_in, n_out) in fans.items():
+        np.testing.assert_allclose(np.asarray(weights[path]) ** 2, n_in + n_out / 1024, rtol=1e-5)
 
 
 def test_the_gradient_of_an_embeddings_rows_is_that_of_its_output():
@@ -226,7 +251,7 @@ def test_deep_xavier_with_relu_fails_and_he_repairs_it():
     report = xinit.probe(model, (X, Y), variables=variables)
     assert report.verdict.startswith("FAIL: the signal vanishes over depth")
     assert "the gradient vanishes over depth" in report.verdict
-    assert report.remedy == 'variables = xinit.initialize(variables, "he", jax.random.key(0))'
+    assert report.remedy == 'variables = xinit.initialize(variables, "he", jax.random.key(0), model=model, batch=x)'
     assert rules.trend(np.arange(50), report.readings["pre_std"][:50]).rate == pytest.approx(2**-0.5, abs=0.03)
     repaired = xinit.probe(model, (X, Y), variables=xinit.initialize(variables, "he", jax.random.key(0)))
     assert not repaired.verdict.startswith("FAIL")
@@ -254,6 +279,10 @@ def shifted(by):
     }
 
 
+def constant(value):
+    return lambda variables: jax.tree.map(lambda w: np.full_like(w, value), variables)
+
+
 def scaled(by):
     return lambda variables: jax.tree.map(lambda w: by * w, variables)
 
@@ -267,6 +296,13 @@ def scaled(by):
         (scaled(1e15), (X, Y), "FAIL", "finite", "the output of Dense_2 and 1 more of 4 layers is infinite or not a"),
         (shifted(-9), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
         (scaled(0), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
+        (
+            constant(0.1),
+            (X, Y),
+            "FAIL",
+            "symmetric",
+            "copies of each other and stay so: Dense_0/kernel, Dense_1/",
+        ),
         (zero_head, (X, Y), "WARN", "reach", "Dense_3/kernel is zero, and lets none through before it has moved"),
         (scaled(1.5), (100 * X, Y), "WARN", "inputs", "the inputs have mean"),
         (scaled(1.5), (X / 50 + 1, Y), "WARN", "inputs", "almost parallel"),
@@ -277,6 +313,15 @@ def test_what_is_wrong_is_named(change, batch, level, rule, words):
     variables = change(mlp_variables())
     findings = xinit.probe(LinenMLP(), batch, variables=variables).findings
     assert any(f.level == level and f.rule == rule and words in f.sentence for f in findings), findings
+
+
+def test_units_that_copy_each_other_at_first_are_told_apart_by_what_reads_them():
+    """Under random weights behind them equal units get different gradients: they part at the first step."""
+    variables, random = constant(0.1)(mlp_variables()), mlp_variables()["params"]
+    for l in (1, 2, 3):
+        variables["params"][f"Dense_{l}"] = random[f"Dense_{l}"]
+    rules_found = {finding.rule for finding in xinit.probe(LinenMLP(), (X, Y), variables=variables).findings}
+    assert "symmetric" not in rules_found
 
 
 def test_dead_units_are_more_than_symmetric_weights_can_give():

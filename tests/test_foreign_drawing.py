@@ -10,36 +10,22 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 from flax.core import freeze
+from foreign_models import NnxMLP, NnxStack
 
 import xinit
 from xinit import initializers
 from xinit.errors import InputError
-from xinit.foreign import kernels
 from xinit.foreign.kernels import by_path
 from xinit.foreign.patterns import matches
 
 KEY = jax.random.key(7)
-HEADS = (4, 16)  # of attention: 4 heads of 16
 
 # Parameters as linen's init returns them, by path.
 SHAPES = {
     "embed/embedding": (50, 64),
-    "conv/kernel": (3, 3, 16, 32),
-    "conv/bias": (32,),
-    "block/attention/query/kernel": (64, *HEADS),
-    "block/attention/query/bias": HEADS,
-    "block/attention/key/kernel": (64, *HEADS),
-    "block/attention/value/kernel": (64, *HEADS),
-    "block/attention/out/kernel": (*HEADS, 64),
     "block/norm/scale": (64,),
     "block/up/kernel": (64, 256),
-    "head/kernel": (64, 10),
-}
-FANS = {
-    "conv/kernel": (144, 288),
-    "block/attention/query/kernel": (64, 64),
-    "block/attention/out/kernel": (64, 64),
-    "block/up/kernel": (64, 256),
+    "block/up/bias": (256,),
     "head/kernel": (64, 10),
 }
 
@@ -57,15 +43,31 @@ def drawn(scheme):
     return by_path(xinit.initialize(tree(), scheme, KEY))
 
 
+class Images(linen.Module):
+    @linen.compact
+    def __call__(self, x):
+        return linen.DenseGeneral((3, 4, 8), name="heads")(linen.Conv(16, (3, 3), name="conv")(x))
+
+
+def drawn_images(scheme):
+    """Kernels whose shapes are not their fans."""
+    variables = tree(
+        {"conv/kernel": (3, 3, 8, 16), "conv/bias": (16,), "heads/kernel": (16, 3, 4, 8), "heads/bias": (3, 4, 8)}
+    )
+    model, x = Images(), np.zeros((2, 5, 5, 8), np.float32)
+    return by_path(xinit.initialize({"params": variables}, scheme, KEY, model=model, batch=x)["params"])
+
+
 @pytest.mark.parametrize("scheme", ["standard", "xavier", "he", "lecun", "fan_out"])
-@pytest.mark.parametrize("path", FANS)
-def test_the_variance_is_the_laws_at_the_true_fans(scheme, path):
-    law = getattr(initializers, scheme)().law(*FANS[path])
-    w = np.asarray(drawn(scheme)[path], np.float64)
-    assert w.shape == SHAPES[path]
-    error = math.sqrt(2 / w.size)  # relative, of a normal's variance; a uniform's is smaller
-    assert (w**2).mean() == pytest.approx(law.variance, rel=5 * error)
-    assert abs(w.mean()) < 5 * math.sqrt(law.variance / w.size)
+def test_the_variance_is_the_laws_at_the_true_fans(scheme):
+    """Of a convolution and of attention's kernels, whose shapes are not their fans."""
+    law = getattr(initializers, scheme)().law
+    w, fans = drawn_images(scheme), {"conv/kernel": (72, 144), "heads/kernel": (16, 96)}
+    for path, (n_in, n_out) in fans.items():
+        kernel = np.asarray(w[path], np.float64)
+        variance, error = law(n_in, n_out).variance, math.sqrt(2 / kernel.size)  # relative, of a normal's variance
+        assert (kernel**2).mean() == pytest.approx(variance, rel=5 * error)
+        assert abs(kernel.mean()) < 5 * math.sqrt(variance / kernel.size)
 
 
 def test_biases_scales_and_embeddings_stay():
@@ -81,17 +83,15 @@ def test_a_kernel_is_a_function_of_the_key_and_its_own_path():
     np.testing.assert_array_equal(alone[path], drawn("he")[path])
     own = jax.random.fold_in(KEY, zlib.crc32(path.encode()))
     np.testing.assert_array_equal(alone[path], initializers.he()(own, SHAPES[path], jnp.float32))
-    names = [f"block/attention/{name}/kernel" for name in ("query", "key", "value")]
-    assert len({float(drawn("he")[name].sum()) for name in names}) == 3
     other = by_path(xinit.initialize(tree({path: SHAPES[path]}), "he", jax.random.key(8)))
     assert not np.array_equal(other[path], alone[path])
 
 
 def test_orthogonal_kernels_are_so_as_matrices():
-    conv = np.asarray(drawn("orthogonal")["conv/kernel"]).reshape(144, 32)
-    np.testing.assert_allclose(conv.T @ conv, np.eye(32), atol=1e-5)
-    query = np.asarray(drawn("orthogonal")["block/attention/query/kernel"]).reshape(64, 64)
-    np.testing.assert_allclose(query.T @ query, np.eye(64), atol=1e-5)
+    w = drawn_images("orthogonal")
+    conv, heads = np.asarray(w["conv/kernel"]).reshape(72, 16), np.asarray(w["heads/kernel"]).reshape(16, 96)
+    np.testing.assert_allclose(conv.T @ conv, np.eye(16), atol=1e-5)
+    np.testing.assert_allclose(heads @ heads.T, np.eye(16), atol=1e-5)
 
 
 def test_functions_of_others_see_the_window_but_no_heads():
@@ -102,9 +102,9 @@ def test_functions_of_others_see_the_window_but_no_heads():
         shapes.append(tuple(shape))
         return jnp.zeros(shape, dtype)
 
-    new = by_path(xinit.initialize(tree(), init, KEY))
-    assert {path: value.shape for path, value in new.items()} == SHAPES
-    assert sorted(shapes) == sorted([(3, 3, 16, 32), *[(64, 64)] * 4, (64, 256), (64, 10)])
+    w = drawn_images(init)
+    assert w["heads/kernel"].shape == (16, 3, 4, 8)
+    assert sorted(shapes) == [(3, 3, 8, 16), (16, 96)]
 
 
 def test_precision_is_kept():
@@ -114,13 +114,12 @@ def test_precision_is_kept():
 
 def test_the_first_pattern_that_fits_decides():
     zeros, ones = (jax.nn.initializers.constant(value) for value in (0.0, 2.0))
-    scheme = {"**/attention/*": zeros, "head": ones, "**/kernel": "he", "embed/embedding": ones, "**/bias": zeros}
+    scheme = {"*/norm/*": zeros, "head": ones, "**/kernel": "he", "embed/embedding": ones, "**/bias": zeros}
     new = by_path(xinit.initialize({"params": tree(), "batch_stats": {"kernel": 3.0}}, scheme, KEY))
-    assert (new["params/block/attention/out/kernel"] == 0).all()
+    assert (new["params/block/norm/scale"] == 0).all()
     assert (new["params/head/kernel"] == 2).all()
     assert (new["params/embed/embedding"] == 2).all()
-    assert (new["params/conv/bias"] == 0).all()
-    assert (new["params/block/norm/scale"] == 1).all()
+    assert (new["params/block/up/bias"] == 0).all()
     assert new["batch_stats/kernel"] == 3.0
     np.testing.assert_array_equal(new["params/block/up/kernel"], drawn("he")["block/up/kernel"])
 
@@ -134,71 +133,88 @@ def test_trees_keep_their_kind():
     np.testing.assert_array_equal(new.value, xinit.initialize(linen.unbox(boxed), "he", KEY)["a"]["kernel"])
 
 
-class Stack(nnx.Module):
-    """Modules of which the shape of a kernel alone does not say what it is."""
-
-    def __init__(self):
-        rngs, kernel = nnx.Rngs(0), {"kernel_init": nnx.initializers.zeros}
-        self.heads = nnx.LinearGeneral((2, 8), (4, 4), axis=(-2, -1), rngs=rngs, **kernel)
-        self.mix = nnx.Einsum("btd,dhk->bthk", (16, 4, 8), rngs=rngs, **kernel)
-        self.depthwise = nnx.Conv(16, 32, (3, 3), feature_group_count=16, rngs=rngs, **kernel)
-        self.layers = nnx.vmap(lambda rngs: nnx.Linear(16, 8, rngs=rngs, **kernel))(nnx.Rngs(0).split(3))
-        self.norm = nnx.BatchNorm(8, rngs=rngs)
-
-
 def test_an_nnx_module_is_drawn_anew_and_the_old_one_stays():
-    old = Stack()
+    old = NnxStack()
     new = xinit.initialize(old, "xavier", KEY)
-    assert type(new) is Stack
-    assert new.norm is not old.norm
-    fans = {"heads": (16, 16), "mix": (16, 32), "depthwise": (9, 18), "layers": (16, 8)}
-    for name, (n_in, n_out) in fans.items():
-        kernel, before = np.asarray(getattr(new, name).kernel[...]), np.asarray(getattr(old, name).kernel[...])
-        assert (before == 0).all()
-        assert kernel.shape == before.shape
-        bound = math.sqrt(6 / (n_in + n_out))
-        assert 0.9 * bound < np.abs(kernel).max() <= bound, name
+    assert type(new) is NnxStack
+    assert new.layers is not old.layers
+    assert (old.layers.kernel[...] == 0).all()
     layers = np.asarray(new.layers.kernel[...])
+    bound = math.sqrt(6 / (16 + 8))
+    assert 0.9 * bound < np.abs(layers).max() <= bound
     assert not np.allclose(layers[0], layers[1])
 
 
-@pytest.mark.parametrize(
-    ("axes", "shape", "fans"),
-    [
-        (kernels.dense(), (5, 7), (5, 7)),
-        (kernels.dense(1, 2), (5, 2, 3), (5, 6)),
-        (kernels.dense(2, 1), (2, 3, 5), (6, 5)),
-        (kernels.convolution(2), (3, 3, 4, 8), (36, 72)),
-        (kernels.convolution(1, groups=4), (5, 1, 4), (5, 5)),
-        (kernels.convolution(2, transposed=True), (3, 3, 4, 8), (72, 36)),
-        (kernels.lookup(), (50, 8), (1, 8)),
-        (kernels.einsum("ab,bc->ac"), (5, 7), (5, 7)),
-        (kernels.einsum("bthk, hkd -> btd"), (2, 3, 5), (6, 5)),
-        (kernels.einsum("ebd,edf->ebf"), (4, 5, 7), (5, 7)),  # a kernel for each e
-        (kernels.dense(), (9, 5, 7), (5, 7)),  # nine stacked kernels
-    ],
-)
-def test_fans(axes, shape, fans):
-    assert kernels.fans(shape, axes) == fans
+def test_a_state_of_nnx_is_a_tree_of_its_arrays():
+    model = NnxMLP(nnx.Rngs(0))
+    state = xinit.initialize(nnx.state(model, nnx.Param), "he", KEY)
+    of_model = nnx.state(xinit.initialize(model, "he", KEY), nnx.Param)
+    assert type(state) is type(of_model)
+    jax.tree.map(np.testing.assert_array_equal, state, of_model)
+
+
+RAW = jax.random.PRNGKey(7)
+
+
+def test_one_key_of_any_kind_will_do():
+    """A raw key draws what the typed one does, an nnx.Rngs its next params key; another generator draws others."""
+    of = lambda key: np.asarray(xinit.initialize({"kernel": np.ones((4, 4))}, "he", key)["kernel"])
+    np.testing.assert_array_equal(of(RAW), of(KEY))
+    rngs, same = nnx.Rngs(params=7), nnx.Rngs(7)
+    first = of(rngs)
+    np.testing.assert_array_equal(first, of(nnx.Rngs(params=7).params()))
+    np.testing.assert_array_equal(first, of(same))
+    weights = [of(KEY), first, of(rngs), of(jax.random.key(7, impl="rbg"))]
+    assert len({float(w.sum()) for w in weights}) == 4
 
 
 @pytest.mark.parametrize(
-    ("path", "shape", "expected"),
+    ("key", "words"),
     [
-        ("a/kernel", (5, 7), kernels.dense()),
-        ("a/kernel", (3, 5, 7), kernels.convolution(1)),
-        ("attention/query/kernel", (8, 2, 4), kernels.dense(1, 2)),
-        ("attention/out/kernel", (2, 4, 8), kernels.dense(2, 1)),
-        ("query/kernel", (8, 2, 4), kernels.convolution(1)),  # no attention around it
-        ("a/embedding", (50, 8), kernels.lookup()),
-        ("attention/query/bias", (2, 4), None),
-        ("a/pos_embedding", (1, 5, 8), None),
-        ("w", (5, 7), kernels.dense()),
+        (0, "rng is 0"),
+        (None, "rng is None"),
+        (jax.random.split(KEY, 3), r"rng is an array key<fry>\[3\]"),
+        (jax.random.split(RAW, 3), r"rng is an array uint32\[3, 2\]"),
+        (jnp.zeros(3, jnp.uint32), r"rng is an array uint32\[3\]"),
+        (jnp.zeros(2), r"rng is an array float32\[2\]"),
     ],
 )
-def test_what_a_parameter_is_by_its_place(path, shape, expected):
-    paths = [f"attention/{name}/kernel" for name in ("query", "key", "value", "out")] + ["a/kernel", "query/kernel"]
-    assert kernels.axes_of_parameter(path, shape, paths) == expected
+def test_what_is_no_key_or_several_is_refused(key, words):
+    with pytest.raises(InputError, match=words + "; it must be one key"):
+        xinit.initialize(tree(), "he", key)
+
+
+def test_streams_without_params_are_refused():
+    with pytest.raises(InputError, match=r"an nnx\.Rngs of dropout; it must have params or default"):
+        xinit.initialize(tree(), "he", nnx.Rngs(dropout=0))
+
+
+SPEC = jax.sharding.PartitionSpec(None, "model")
+
+
+def sharded_models():
+    """Makers of a kernel (8, 16) that is sharded in its second axis under a mesh, and how to reach it."""
+    zeros = jax.nn.initializers.zeros
+    boxed = lambda: {"a": {"kernel": linen.Partitioned(jax.device_put(np.ones((8, 16)), SPEC), names=tuple(SPEC))}}
+    of_nnx = lambda: nnx.Linear(8, 16, kernel_init=nnx.with_partitioning(zeros, tuple(SPEC)), rngs=nnx.Rngs(0))
+    return {
+        "an array": (lambda: {"a": {"kernel": jax.device_put(np.ones((8, 16)), SPEC)}}, lambda t: t["a"]["kernel"]),
+        "linen's box": (boxed, lambda t: t["a"]["kernel"].value),
+        "nnx": (of_nnx, lambda m: m.kernel[...]),
+    }
+
+
+@pytest.mark.parametrize("name", sharded_models())
+@pytest.mark.parametrize("kind", [jax.sharding.AxisType.Explicit, jax.sharding.AxisType.Auto])
+def test_what_is_drawn_anew_keeps_its_sharding(name, kind):
+    make, kernel = sharded_models()[name]
+    with jax.set_mesh(jax.make_mesh((2,), ("model",), axis_types=(kind,))):
+        before = make()
+        after = xinit.initialize(before, "he", KEY)
+    assert kernel(after).sharding == kernel(before).sharding
+    assert kernel(after).sharding.spec == SPEC
+    assert 1 < 8 * np.mean(np.asarray(kernel(after)) ** 2) < 3
+    assert jax.tree.structure(before) == jax.tree.structure(after)  # boxes and metadata are the same
 
 
 @pytest.mark.parametrize(
@@ -225,14 +241,32 @@ class Unbuilt(linen.Module):
     [
         (tree(), "xaver", KEY, "Unknown scheme 'xaver'; did you mean xavier"),
         (tree(), 3, KEY, r"scheme is 3; it must be a name, a function \(key, shape, dtype\)"),
-        (tree(), {"**/Conv_*": "he"}, KEY, r"No parameter .* fits '\*\*/Conv_\*'; there are: .*conv/kernel"),
+        (tree(), {"**/Conv_*": "he"}, KEY, r"No parameter .* fits '\*\*/Conv_\*'; there are: .*head/kernel"),
         (tree(), {"**": jnp.zeros, "**/kernel": "he"}, KEY, r"No parameter that no earlier pattern has fits"),
-        (tree(), {"conv/bias": "he"}, KEY, r"conv/bias has shape \(32,\)"),
+        (tree(), {"block/up/bias": "he"}, KEY, r"block/up/bias has shape \(256,\) and is no kernel"),
+        ({"position": np.ones((1, 5, 8))}, {"position": "he"}, KEY, "a tree does not say which of its axes"),
+        ({"kernel": jax.ShapeDtypeStruct((3, 4), jnp.float32)}, "he", KEY, "kernel is ShapeDtypeStruct.*be an array"),
         ({"w": np.ones((3, 3))}, "he", KEY, r"No parameter .* fits '\*\*/kernel'; there are: w"),
-        (tree(), "he", 0, "rng is 0; it must be a key"),
         (Unbuilt(), "he", KEY, "holds no parameters; give what its init returns"),
     ],
 )
 def test_mistakes_are_one_sentence(model, scheme, key, message):
     with pytest.raises(InputError, match=message):
         xinit.initialize(model, scheme, key)
+
+
+@pytest.mark.parametrize(
+    ("variables", "kwargs", "message"),
+    [
+        (tree(), {"model": Images()}, "model came without batch=, what it is called with"),
+        (tree(), {"batch": np.ones(3)}, "batch came without model=, the linen module"),
+        (tree(), {"train": True}, "batch, train came without model="),
+        (NnxMLP(nnx.Rngs(0)), {"model": Images(), "batch": np.ones(3)}, "it must be the linen module whose variables"),
+        (tree(), {"model": np.ones, "batch": np.ones(3)}, "it must be the linen module whose variables are drawn"),
+        (tree(), {"model": Images(), "batch": np.ones(3)}, r"The model cannot be called with x of \(3,\)"),
+        (tree(), {"model": Images(), "batch": np.ones((2, 5, 5, 8)), "train": True}, "The model cannot be called"),
+    ],
+)
+def test_a_model_goes_with_its_variables_and_batch(variables, kwargs, message):
+    with pytest.raises(InputError, match=message):
+        xinit.initialize(variables, "he", KEY, **kwargs)

@@ -12,7 +12,8 @@ import pytest
 from matplotlib.figure import Figure
 
 import xinit
-from xinit import cli, launcher, record, sweep_lines, sweeps
+from xinit import cli, launcher, sweep_lines, sweeps
+from xinit.run_directory import RunDirectory
 from xinit.verdict import Finding
 
 CHANCE = 0.8
@@ -63,7 +64,7 @@ def depths(tmp_path_factory):
 def run(tmp_path_factory, depths):
     """The folder of a run."""
     path, outcome = tmp_path_factory.mktemp("run"), depths[0][0]
-    directory = record.RunDirectory(path)
+    directory = RunDirectory(path)
     directory.write_readings(outcome.readings, {"name": "made"})
     directory.write_json("summary.json", outcome.summary)
     return path

@@ -38,6 +38,10 @@ HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (sch
             ["scheme=standard", "activation=sigmoid"], cli.FAILED,
             ["the gradient vanishes over depth", "No scaling of the weights keeps", "Try activation=tanh with"],
         ),
+        (
+            ["scheme=constant", "scheme.value=0.01", "activation=relu", "depth=3"], cli.FAILED,
+            ["layers 1, 2, 3 are made of copies", f"Try {HE}"],
+        ),
         (["scheme=xavier", "depth=8"], cli.DONE, ["WARN", "the signal fades"]),
         (["scheme=xavier", "depth=8", "strict=true"], cli.WARNED, ["WARN"]),
         (["scheme=he", "scheme.gain=1.0e+9", "activation=relu"], cli.FAILED, ["zero or not finite", f"Try {HE}"]),

@@ -79,7 +79,7 @@ def solo(tmp_path_factory):
         return [runner.execute(config, Reporter(quiet=True)) for config in configs(folder / "runs")]
 
 
-@pytest.mark.parametrize(("strategy", "chunk"), [("map", "null"), ("sequential", 2), ("vmap", "null")])
+@pytest.mark.parametrize(("strategy", "chunk"), [("map", None), ("sequential", 2), ("vmap", None)])
 def test_a_replica_equals_its_solo_run(solo, tmp_path, strategy, chunk):
     """Bit for bit on a CPU, but for batched matrix products (vmap), whose sums are taken in another order."""
     together = execute_all(tmp_path, **{"population.strategy": strategy, "population.chunk": chunk})
@@ -89,7 +89,7 @@ def test_a_replica_equals_its_solo_run(solo, tmp_path, strategy, chunk):
             assert_same(one, alone)
         np.testing.assert_allclose(one.readings["train_loss"], alone.readings["train_loss"], atol=1e-5)
         assert one.summary["test_error"] == pytest.approx(alone.summary["test_error"], abs=2e-3)
-    assert {outcome.summary["replicas"] for outcome in together} == ({5} if chunk == "null" else {2, 1})
+    assert {outcome.summary["replicas"] for outcome in together} == ({5} if chunk is None else {2, 1})
 
 
 def test_the_initial_weights_are_bitwise_those_of_a_solo_run(tmp_path):

@@ -12,7 +12,7 @@ from xinit import activations, initializers, profiles
 from xinit.initializers import Law
 from xinit.model import make_apply, make_params
 from xinit.probes import backpropagate
-from xinit.theory import predict
+from xinit.theory.prediction import predict
 
 XAVIER = initializers.xavier()
 INITIALIZERS = {

@@ -37,6 +37,13 @@ def test_five_layers(profile, widths):
     assert profile(5, 256) == widths
 
 
+@pytest.mark.parametrize("depth", range(2, 30))
+def test_a_width_that_ends_in_a_half_is_rounded_alike_at_every_depth(depth):
+    """50 / 4 = 12.5, which powers of a ratio miss by their last bit, and not by the same one on every processor."""
+    assert profiles.taper(4)(depth, 50)[-1] == profiles.grow(4)(depth, 50)[0] == 12
+    assert profiles.taper(4)(2 * depth + 1, 50)[depth] == 25
+
+
 @pytest.mark.parametrize("ratio", [0.5, float("nan")])
 def test_a_ratio_below_one_is_refused(ratio):
     with pytest.raises(InputError, match=r"profile.ratio is"):

@@ -14,7 +14,7 @@ import yaml
 from browser import PHONE, visit
 
 import xinit
-from xinit import cli, record, report, verdict
+from xinit import cli, netcdf, record, report, verdict
 from xinit.report.__main__ import main
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -54,15 +54,17 @@ def copy(run, tmp_path):
 def edit(folder, name, change):
     """Rewrite a YAML or JSON file of a run."""
     read, write = (yaml.safe_load, yaml.safe_dump) if name.endswith(".yaml") else (json.loads, json.dumps)
-    content = read((folder / name).read_text())
-    (folder / name).write_text(write(change(content)))
+    content = json.loads(
+        json.dumps(change(read((folder / name).read_text())))
+    )  # no value twice: YAML would refer to it
+    (folder / name).write_text(write(content))
 
 
 def edit_readings(folder, change):
     """Store other readings in a run's folder."""
     found = record.read_readings(folder / "readings.nc")
     changed = change({name: values for name, values in found.items() if name in record.DESCRIBED})
-    (folder / "readings.nc").write_bytes(record.netcdf(changed, record.DESCRIBED, {}))
+    (folder / "readings.nc").write_bytes(netcdf.encode(changed, record.DESCRIBED, {}))
 
 
 def content(page):
@@ -138,6 +140,7 @@ def hostile(folder):
         ),
     )
     edit(folder, "status.json", lambda status: {"state": HOSTILE, "reason": HOSTILE})
+    edit_readings(folder, lambda readings: readings)  # which then carry no config
     return folder
 
 
@@ -321,7 +324,7 @@ def flattened(folder):
     found = record.read_readings(folder / "readings.nc")
     described = record.DESCRIBED | {"act_std": (("step",), "")}
     kept = {"step": found["step"], "act_std": found["act_std"][:, 0]}
-    (folder / "readings.nc").write_bytes(record.netcdf(kept, described, {}))
+    (folder / "readings.nc").write_bytes(netcdf.encode(kept, described, {}))
 
 
 def config_as(text):
@@ -341,14 +344,14 @@ MISTAKES = {  # what was done to the folder; what is asked for beside it; what t
     "other readings": (flattened, [], "act_std should be numbers over step and layer"),
     "a config that is no YAML": (config_as("{"), [], "config.yaml cannot be read"),
     "code in the config": (config_as("!!python/object/apply:os.abort []"), [], "config.yaml cannot be read"),
-    "a config of something else": (config_as("[1, 2]"), [], "is no config of a run: its name is None"),
+    "a config of something else": (config_as("[1, 2]"), [], "it holds [1, 2] where a mapping is expected"),
     "two runs in one": (
         lambda folder: edit(folder, "config.yaml", lambda config: config | {"widths": [24] * 4}), [],
         "has readings of 3 layers, and a config of 4",
     ),
     "no widths": (without("widths"), [], "its widths is None, not a list"),
     "a summary of something else": (
-        lambda folder: (folder / "summary.json").write_text("[1]"), [], "summary.json is none of a run's",
+        lambda folder: (folder / "summary.json").write_text("[1]"), [], "summary.json cannot be read: it holds [1]",
     ),
     "a number that is a text": (
         lambda folder: edit(folder, "summary.json", lambda s: s | {"wall_s": "<b>"}), [], "its wall_s is not a number",

@@ -19,6 +19,7 @@ from xinit import checkpoints, cli, record, runner, train
 from xinit.config import parse
 from xinit.console import Reporter
 from xinit.errors import InputError
+from xinit.run_directory import RunDirectory
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
@@ -169,7 +170,7 @@ def test_a_forced_run_that_is_cut_goes_on(plain, tmp_path):
 
 DRIVER = """
 import os, signal, sys
-from xinit import checkpoints, record, supervisor, train
+from xinit import checkpoints, files, manifests, supervisor, train
 from xinit.supervisor import Supervisor
 
 supervisor.TICK_SECONDS = 0.1
@@ -194,9 +195,9 @@ def logged_resume(self):
     print("from", self.step, file=log)
 Supervisor._advance, Supervisor._resume = logged_advance, logged_resume
 if where == "checkpoint":  # orbax has written its files, they have no checksums yet
-    die_at(checkpoints, "_checksums", lambda path: path.name.startswith("."))
+    die_at(manifests, "checksums", lambda path: path.name.startswith("."))
 if where == "readings":  # the temporary file is written, the name is the old one's
-    die_at(record.os, "replace", lambda old, new: str(new).endswith("readings.nc"))
+    die_at(files.os, "replace", lambda old, new: str(new).endswith("readings.nc"))
 sys.exit(train.main())
 """
 
@@ -268,7 +269,7 @@ def test_ctrl_c_leaves_a_run_that_goes_on(tmp_path):
 
 def test_a_live_run_refuses_a_second_process_and_a_dead_ones_lock_is_taken_over(tmp_path):
     outcome = execute(tmp_path, steps=20)
-    directory = record.RunDirectory(outcome.path)
+    directory = RunDirectory(outcome.path)
     directory.claim()
     directory.begin("")
     with pytest.raises(InputError, match=f"is being computed by process {os.getpid()} on "):

@@ -54,3 +54,40 @@ def test_cosines_of_pairs():
 def test_cosines_do_not_depend_on_size(size):
     h = jax.random.normal(jax.random.key(0), (6, 40))
     np.testing.assert_allclose(stats.cosines(size * h), stats.cosines(h), atol=1e-6)
+
+
+def random_units(n, seed=0):
+    return np.random.default_rng(seed).normal(size=(2, 40, n)).astype(np.float32)
+
+
+def repeated(times):
+    """Each unit as often as `times` says: its activations and its gradients."""
+    return [np.repeat(part, times, axis=1) for part in random_units(len(times))]
+
+
+@pytest.mark.parametrize(
+    ("times", "share"), [([1] * 20, 0), ([20], 1), ([2] * 10, 10 / 19), ([1] * 18 + [2], 1 / 19), ([1], 0)]
+)
+@pytest.mark.parametrize("scale", [1, 1e-20, 1e15])
+def test_copies_are_units_with_the_same_activation_and_gradient(times, share, scale):
+    order = np.random.default_rng(1).permutation(sum(times))
+    h, g = (scale * part[:, order] for part in repeated(times))
+    assert float(stats.copies(h, g)) == pytest.approx(share, abs=1e-6)
+
+
+def test_copies_that_sums_in_another_order_tell_apart_are_copies():
+    (h, g), noise = repeated([20]), 1 + 3e-7 * random_units(20, seed=2)
+    assert float(stats.copies(h * noise[0], g * noise[1])) == 1
+
+
+def test_units_that_share_only_one_of_activation_and_gradient_are_no_copies():
+    (h, g), (same_h, same_g) = repeated([1] * 20), repeated([20])
+    assert float(stats.copies(same_h, g)) == float(stats.copies(h, same_g)) == 0
+
+
+def test_units_without_a_gradient_are_left_out():
+    h, g = repeated([1] * 10 + [10])
+    assert float(stats.copies(h, g)) == pytest.approx(9 / 19)
+    g[:, 10:] = 0
+    assert float(stats.copies(h, g)) == 0
+    assert float(stats.copies(h, 0 * g)) == 0

@@ -12,9 +12,20 @@ from xinit import activations
 from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.initializers import Law
-from xinit.theory import edge_of_chaos, gains, moments, phase
-from xinit.theory.mean_field import c_map, c_star, chi_1, edge_at, longest_depth, q_map, q_star, walk
-from xinit.theory.moments import RANGE, hermite_coefficients, kernels
+from xinit.theory.mean_field import (
+    c_map,
+    c_star,
+    chi_1,
+    edge_at,
+    edge_of_chaos,
+    gains,
+    longest_depth,
+    phase,
+    q_map,
+    q_star,
+    walk,
+)
+from xinit.theory.moments import RANGE, hermite_coefficients, kernels, moments
 from xinit.theory.plane import settler
 from xinit.theory.spectra import mean_singular_value
 

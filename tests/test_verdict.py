@@ -1,12 +1,17 @@
 """Every rule, at readings that must and must not trip it; thresholds as shipped."""
 
 import dataclasses
+import functools
+import itertools
 
+import jax
 import numpy as np
 import pytest
 
-from xinit import cli, verdict
+from xinit import activations, cli, verdict
 from xinit.config import parse
+from xinit.model import make_apply, make_params
+from xinit.probes import edges_at_start, make_probe, no_edges
 
 LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
@@ -134,6 +139,7 @@ def test_a_rule_over_depth_fails_where_its_whole_interval_is_out_of_bounds():
     ("rule", "changed"),
     [
         ("alike", {"act_cosine_mean": np.full((6, 5), 0.999)}),
+        ("copies", {"act_copies": np.full((6, 5), 0.5)}),
         ("dead", {"act_dead": np.full((6, 5), 0.6), "act_dead_expected": np.full(5, 0.3)}),
         ("spectrum", {"jacobian_total_sv_quantile": np.tile([0, 0, 0, 0.1, 0.2, 1, 20, 30, 40.0], (6, 1))}),
         ("spectrum", {"jacobian_total_sv_quantile": np.tile([0, 0, 0, 0, 0, 1, 20, 30, 40.0], (6, 1))}),
@@ -153,3 +159,62 @@ def test_the_last_update_beside_the_weights(ratio, words):
     level, rules, findings = judged(readings() | {"update_ratio": updates})
     assert (level, rules & {"update"}) == (("WARN", {"update"}) if words else ("OK", set()))
     assert words is None or words in findings[0].sentence
+
+
+WIDTHS = (32, 24, 24, 24, 24, 24, 5)
+
+
+@functools.cache
+def probing(function):
+    """One compiled probe for all networks of an activation, on fixed examples; what it gives is ready to be judged."""
+    functions = (getattr(activations, function)(),) * (len(WIDTHS) - 2)
+    rng = np.random.default_rng(0)
+    batch = rng.normal(size=(50, WIDTHS[0])).astype(np.float32), rng.integers(WIDTHS[-1], size=50)
+    probe, edges = jax.jit(make_probe(make_apply(WIDTHS, functions), functions, "economy")), no_edges(len(functions))
+
+    def measure(kernels):
+        params = make_params(kernels, [np.zeros(o, np.float32) for o in WIDTHS[1:]])
+        first = jax.tree.map(np.asarray, probe(params, batch, edges))
+        ranges = {name: edges_at_start(functions, first)[name] for name in ("act_low", "act_high")}
+        return {name: value[None] for name, value in first.items()} | ranges
+
+    return measure
+
+
+def drawn(variance, seed=1):
+    """Gaussian kernels with n_in Var W = variance."""
+    rng = np.random.default_rng(seed)
+    shapes = itertools.pairwise(WIDTHS)
+    return [(rng.normal(size=(i, o)) * (variance / i) ** 0.5).astype(np.float32) for i, o in shapes]
+
+
+def constant(value):
+    return [np.full(shape, value, np.float32) for shape in itertools.pairwise(WIDTHS)]
+
+
+def in_pairs(kernels):
+    """Each hidden unit twice, with the same weights in and out."""
+    twice = lambda axis, w: np.repeat(np.take(w, range(w.shape[axis] // 2), axis), 2, axis)
+    ins = [w if l == 0 else twice(0, w) / 2**0.5 for l, w in enumerate(kernels)]
+    return [w if l == len(ins) - 1 else twice(1, w) for l, w in enumerate(ins)]
+
+
+NETWORKS = {
+    "sound tanh": ("tanh", drawn(1.7), "OK", {"signal", "gradient"}),
+    "sound relu": ("relu", drawn(2.0), "OK", {"signal", "gradient"}),
+    "every weight the same, tanh": ("tanh", constant(0.05), "FAIL", {"copies"}),
+    "every weight the same, relu": ("relu", constant(1 / 24), "FAIL", {"copies"}),
+    "every unit twice": ("relu", in_pairs(drawn(2.0)), "WARN", {"copies"}),
+    "zeros": ("tanh", constant(0.0), "FAIL", {"signal", "gradient"}),
+    "last layer of zeros": ("tanh", [*drawn(1.7)[:-1], constant(0.0)[-1]], "FAIL", {"gradient"}),
+    "small weights": ("tanh", drawn(0.1), "FAIL", {"signal", "gradient"}),
+    "large weights": ("tanh", drawn(200.0), "FAIL", {"saturated", "gradient"}),
+    "weights that explode": ("relu", drawn(12.0), "FAIL", {"signal", "gradient"}),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_and_the_verdict_they_deserve(name):
+    function, kernels, level, rules = NETWORKS[name]
+    findings = verdict.judge_start(probing(function)(kernels), LIMITS)
+    assert (findings[0].level, {finding.rule for finding in findings if finding.level == level}) == (level, rules)

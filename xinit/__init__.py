@@ -6,7 +6,7 @@
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
     xinit.frame(readings), xinit.figure(readings)   # the same as a pandas table, and drawn by matplotlib
     print(xinit.probe(model, (x, y)))   # your own Flax model, layer by layer
-    model = xinit.initialize(model, "he", jax.random.key(0))
+    model = xinit.initialize(model, "he", jax.random.key(0))   # linen: (variables, "he", key, model=model, batch=x)
     print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
 
 `python -m xinit.train --help` lists the settings.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from xinit.display import Figure
     from xinit.foreign import initialize, probe
     from xinit.laws import verify_initializer
-    from xinit.theory import Prediction
+    from xinit.theory.prediction import Prediction
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
@@ -115,7 +115,7 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     from xinit import record, sweeps
 
     path = pathlib.Path(run)
-    return sweeps.open(path) if (path / "sweep.json").exists() else record.open(path)
+    return sweeps.open(path) if os.path.lexists(path / "sweep.json") else record.open(path)
 
 
 def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -> "pandas.DataFrame":

@@ -1,6 +1,7 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 from jax import Array
 
-from xinit import activations, custom, initializers, optimizers, schemes
+from xinit import activations, backend, custom, initializers, optimizers, schemes
 from xinit.activations import Activation
 from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, SyntheticConfig, TfdsConfig
 from xinit.data import shapeset, synthetic, tfds
@@ -18,7 +19,7 @@ from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, st
 from xinit.errors import InputError
 from xinit.factories import call_factory, call_with_options
 from xinit.model import Apply, Params, make_apply
-from xinit.probes import Probe, make_probe
+from xinit.probes import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 
 Optimizer = Callable[[Hyper], optax.GradientTransformation]
@@ -64,9 +65,10 @@ def plan(configs: Sequence[Config]) -> Plan:
     """What configs of one program describe, the parts checked against each other.
 
     Raises:
-      InputError: the parts do not go together, a function of the user's fails, data is missing.
+      InputError: the parts do not go together, a function of the user's fails, data is missing, no run fits the memory.
     """
     problem = build_problem(configs[0])
+    check_memory(problem, configs[0])
     jitted = {}
     for config in configs:
         name = repr((config.scheme.fn, config.scheme.options))
@@ -76,6 +78,39 @@ def plan(configs: Sequence[Config]) -> Plan:
             jitted[name] = jax.jit(scheme, static_argnums=(1, 2))
     schemes = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
     return Plan(tuple(configs), problem, schemes, tuple(map(build_hyper, configs)))
+
+
+def check_memory(problem: Problem, config: Config) -> None:
+    """Refuse a run that the memory cannot hold, before anything of it is made.
+
+    Raises:
+      InputError: it needs more than there is; what most of it is for is named.
+    """
+    needs, memory = needed_bytes(problem, config), backend.device_memory(jax.local_devices()[0])
+    total = sum(needs.values())
+    if total > memory:
+        largest = max(needs, key=lambda name: needs[name])
+        raise InputError(
+            f"A run of this configuration needs {total / 1e9:,.0f} GB of memory or more and there are "
+            f"{memory / 1e9:,.0f} GB; most of it is for {largest}."
+        )
+
+
+def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
+    """The memory that a run needs at the least, by what it is for and the settings that decide it."""
+    layers, values, n_inputs = len(config.widths), sum(problem.widths), problem.widths[0]
+    float32, stored_input = 4, 4 if isinstance(config.data, SyntheticConfig) else 1  # a pixel is stored as a byte
+    # A set on disk was loaded to make the problem: it has its memory already.
+    generated = 0 if isinstance(config.data, TfdsConfig) else config.data.valid + config.data.test
+    probed = config.probe.examples if problem.probe else 0
+    weights = sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
+    return {
+        "the weights and their update (width, depth)": 2 * float32 * weights,
+        "the fixed examples (data.valid, data.test)": stored_input * n_inputs * generated,
+        "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
+        "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
+        "the histograms (probe.points, depth)": 3 * float32 * BINS * layers * len(problem.points) if probed else 0,
+    }
 
 
 def load(planned: Plan) -> Arrays:
@@ -166,10 +201,10 @@ def build_scheme(config: SchemeConfig) -> Scheme:
     kwargs = options.pop("kwargs", None)
     if not isinstance(kwargs, Mapping | None):
         raise InputError(f"scheme.kwargs is {kwargs!r}; it must be a mapping, such as scheme.kwargs={{alpha:0.1}}.")
-    function = custom.import_function(config.fn)
+    function = custom.import_function("scheme.fn", config.fn)
     if kwargs is not None or options:
         arguments = options | dict(kwargs or {})
-        function = custom.calling(config.fn, call_with_options, function, arguments, "scheme")
+        function = custom.calling("scheme", config.fn, call_with_options, function, arguments, "scheme")
     return schemes.from_function(function)
 
 
@@ -178,7 +213,7 @@ def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> Non
     widths, n = problem.widths, problem.batch_size
     batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
     draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
-    made = custom.calling(fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
+    made = custom.calling("scheme", fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
     _check_params(made, problem, fn)
 
 

@@ -1,6 +1,5 @@
 """What every entry shares: where the YAML lies, one spelling for arguments, errors as sentences, exit codes."""
 
-import contextlib
 import functools
 import os
 import pathlib
@@ -9,13 +8,13 @@ import re
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.mistakes import BAD_INPUT, complain, in_our_words, refuse, said_in_our_words
 
-DONE, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 2, 3, 4, 5  # 1 is a crash, Python's own
+DONE, DIVERGED, FAILED, WARNED = 0, 3, 4, 5  # 1 is a crash, Python's own, and 2 BAD_INPUT
 
 _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
 
@@ -79,20 +78,6 @@ def compose_many(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[s
         loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
         one = lambda choices: loader.load_configuration(config_name, list(choices), RunMode.RUN, from_shell=False)
         return compose_all([normalise(job) for job in jobs], one)
-
-
-@contextlib.contextmanager
-def said_in_our_words() -> Iterator[None]:
-    """Turn what Hydra raises while it composes into an InputError."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    try:
-        yield
-    except InputError:
-        raise
-    except (HydraException, OmegaConfBaseException, ValueError, TypeError) as error:
-        raise InputError(in_our_words(error)) from error
 
 
 def compose_all(jobs: Sequence[Sequence[str]], compose_one: Callable[[Sequence[str]], Any]) -> list[dict[str, Any]]:
@@ -198,12 +183,8 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
 
     A mistake becomes one sentence on stderr, without a traceback; the other jobs of a sweep go on.
     """
-    if "-sc" not in sys.argv:
-        sys.argv[1:] = normalise(sys.argv[1:])
-    elif not sys.argv[-1].startswith("query="):
+    if "-sc" in sys.argv and not sys.argv[-1].startswith("query="):
         return _install_completion(sys.argv[-1])
-    else:
-        _normalise_line_to_complete()
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets exceptions through instead of Hydra's own report and exit code
     import hydra
     from hydra.errors import HydraException
@@ -220,12 +201,16 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
             refused.append(complain(in_our_words(error)))
 
     try:
+        if "-sc" in sys.argv:
+            _normalise_line_to_complete()
+        else:
+            sys.argv[1:] = normalise(in_order(sys.argv[1:]))
         hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
-    except InputError as error:  # of a launcher, which checks all jobs before the first
+    except InputError as error:  # of the order of arguments, or a launcher, which checks all jobs before the first
         return complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return complain(in_our_words(error))
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, AssertionError) as error:
         if _passed_through_us(error):  # a crash, not what Hydra says of a command line or a sweep's folder
             raise
         return complain(in_our_words(error))
@@ -234,6 +219,25 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
             return BAD_INPUT
         raise
     return BAD_INPUT if refused else DONE
+
+
+def in_order(arguments: Sequence[str]) -> list[str]:
+    """The options first, then the settings: Hydra reads them only where no option stands between them.
+
+    Raises:
+      InputError: an unknown option, one without its value, or one that would execute what lies in a file.
+    """
+    from hydra._internal.utils import get_args_parser
+
+    parser = get_args_parser()
+    parser.error = refuse
+    known = parser.parse_intermixed_args(arguments)
+    if known.experimental_rerun is not None:
+        raise InputError("--experimental-rerun is not taken: it would execute what lies in a file; give the settings.")
+    options = list(arguments)
+    for setting in known.overrides:
+        options.remove(setting)
+    return [*options, *known.overrides]
 
 
 def _install_completion(request: str) -> int:
@@ -255,23 +259,3 @@ def _passed_through_us(error: Exception) -> bool:
     here = pathlib.Path(__file__).resolve()
     files = {pathlib.Path(frame.filename).resolve() for frame in traceback.extract_tb(error.__traceback__)}
     return any(file.is_relative_to(here.parent) for file in files - {here})
-
-
-def complain(message: str) -> int:
-    """Print a mistake on stderr; the exit code for it."""
-    print(f"xinit: {message}", file=sys.stderr)
-    return BAD_INPUT
-
-
-def in_our_words(error: Exception) -> str:
-    """Hydra's and OmegaConf's messages as one sentence: what was wrong, what came, what is allowed."""
-    message = str(error)
-    if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
-        choices = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
-        return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
-    if "Missing mandatory value" in message:
-        key = getattr(error, "full_key", None)
-        return f"The setting {key} is missing; give it as {key}=VALUE."
-    if isinstance(error, ValueError | TypeError):
-        return f"A group takes a name, as in activation=tanh; this command line cannot be read ({message})."
-    return " ".join(message.split())

@@ -5,10 +5,14 @@ test error on fresh seeds, and differences are paired by seed: runs of one seed 
 like any others, so a comparison that was cut goes on with the same command.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import hashlib
 import itertools
 import pathlib
-import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +20,8 @@ from typing import Any
 
 from xinit import cli
 from xinit.errors import InputError
+
+SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
 
 
 @dataclass(frozen=True)
@@ -41,10 +47,7 @@ class Protocol:
 
 def main() -> int:
     """Run the comparison that the command line asks for; the exit code."""
-    try:
-        return cli.hydra_main(compare, "compare")
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    return cli.hydra_main(compare, "compare")
 
 
 def compare(raw: dict[str, Any]) -> None:
@@ -81,11 +84,16 @@ def compare(raw: dict[str, Any]) -> None:
 
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
     """The protocol, checked, and the settings that are left for the runs."""
+    from xinit import launcher
+
     raw = dict(raw)
+    if missing := [key for key in SETTINGS if key not in raw]:
+        raise InputError(f"The setting {missing[0]} is missing; conf/compare.yaml has its default.")
     if raw.get("scheme") is not None:
         raise InputError("scheme is given; a comparison takes a list, as in schemes=[standard,xavier].")
     names, rates = raw.pop("schemes"), raw.pop("learning_rates")
-    if not isinstance(names, list) or len(set(map(str, names))) < max(2, len(names)):
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    if not texts or len(set(names)) < max(2, len(names)):
         raise InputError(f"schemes is {names!r}; it must be a list of at least two different schemes.")
     numbers = isinstance(rates, list) and all(type(rate) in (int, float) and rate > 0 for rate in rates)
     if not numbers or not rates or len(set(rates)) < len(rates):
@@ -97,7 +105,11 @@ def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
             raise InputError(f"{key} is {counts[key]!r}; it must be a whole number, at least {least}.")
     if type(raw["seed"]) is not int or raw["init_seed"] != raw["seed"] or raw["data_seed"] != raw["seed"]:
         raise InputError("init_seed or data_seed is given; a comparison counts its seeds from seed, a whole number.")
-    return Protocol(tuple(map(str, names)), tuple(map(float, sorted(rates))), **counts, first_seed=raw["seed"]), raw
+    protocol = Protocol(tuple(names), tuple(map(float, sorted(rates))), **counts, first_seed=raw["seed"])
+    launcher.check_number(len(names) * (len(rates) * protocol.search_seeds + protocol.score_seeds))
+    if protocol.seeds_of_score.stop > 2**32:
+        raise InputError(f"The last seed would be {protocol.seeds_of_score.stop - 1}; it must be at most {2**32 - 1}.")
+    return protocol, raw
 
 
 def _scheme(name: str) -> dict[str, Any]:
@@ -117,10 +129,10 @@ def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, flo
 
     def one(name: str, rate: float, seed: int) -> dict[str, Any]:
         raw = raws[name]
-        optimizer = {**raw["optimizer"], "learning_rate": rate}
+        optimizer = {**raw.get("optimizer", {}), "learning_rate": rate}
         return {**raw, "optimizer": optimizer, "seed": seed, "init_seed": seed, "data_seed": seed}
 
-    outcomes = launcher.run_all([one(*run) for run in asked])
+    outcomes = launcher.run_all(launcher.parse_all([one(*run) for run in asked]))
     if missing := [outcome for outcome in outcomes if not outcome.summary]:
         words = f"{len(missing)} of {len(outcomes)} runs are {missing[0].state}"
         raise InputError(f"The comparison is not complete: {words}; the same command goes on (without stop_after).")
@@ -179,4 +191,4 @@ def _show(found: Any, folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

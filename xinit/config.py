@@ -8,13 +8,14 @@ import dataclasses
 import json
 import math
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from xinit import prng, profiles, trackers
+from xinit import folders, prng, profiles, trackers
 from xinit.data import tfds
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -27,22 +28,47 @@ class Rule(NamedTuple):
     words: str
 
 
-Count = Annotated[int, Rule(lambda v: v >= 1, "a whole number, at least 1")]
+def at_least(least: int) -> Rule:
+    """The rule of what is counted."""
+    return Rule(lambda v: v >= least, f"a whole number, at least {least}")
+
+
+def at_most(most: int, reason: str) -> Rule:
+    """The rule of what is bounded, with the reason for the bound."""
+    return Rule(lambda v: v <= most, f"at most {most}: {reason}")
+
+
+LEAST_FLOAT32, MOST_FLOAT32 = 2.0**-126, (2 - 2.0**-23) * 2.0**127
+MOST_BELOW_1 = 1 - 2.0**-24  # a larger share is 1 in float32
+IN_FLOAT32 = Rule(
+    lambda v: v == 0 or LEAST_FLOAT32 <= abs(v) <= MOST_FLOAT32,
+    f"of a size from {LEAST_FLOAT32:.3g} to {MOST_FLOAT32:.3g}: programs compute in float32, which holds no other",
+)
+INDEX = at_most(2**31 - 1, "no array of jax is longer")
+DEPTH = at_most(1000, "each layer is a part of the program, and so many compile for minutes")
+POINTS = at_most(10_000, "each keeps its readings of every layer")
+NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
+WAIT = at_most(10**9, "that is 32 years")
+
+Count = Annotated[int, at_least(1), INDEX]
 Seed = Annotated[int, Rule(lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295")]
-Number = Annotated[float, Rule(math.isfinite, "a finite number")]
-Positive = Annotated[float, Rule(lambda v: 0 < v < math.inf, "a finite number above 0")]
-Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of seconds, at least 0")]
+Number = Annotated[float, Rule(math.isfinite, "a finite number"), IN_FLOAT32]
+Positive = Annotated[float, Rule(lambda v: 0 < v < math.inf, "a finite number above 0"), IN_FLOAT32]
+Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of seconds, at least 0"), WAIT]
 Range = Annotated[tuple[float, float], Rule(lambda v: v[0] < v[1], "two numbers, the lower one first")]
 Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
 Text = Annotated[str, Rule(bool, "a text")]
 PART = "a whole number, at least 1, or a slice as TFDS writes it, such as train[:80%]"
 Part = Annotated[int | str, Rule(lambda v: v if isinstance(v, str) else v >= 1, PART)]
+Folder = Annotated[str, Rule(folders.can_be_folder, folders.WORDS)]
+TAKEN = ("comparisons", "hydra", "inspections", "sweeps", "theory")  # folders below `out` that hold other things
 PathName = Annotated[
     str,
     Rule(
         lambda v: re.fullmatch(r"[\w.+=,-]{1,100}", v) and v.strip("."),
         "a plain folder name of at most 100 characters",
     ),
+    Rule(lambda v: v not in TAKEN, f"another name than {', '.join(TAKEN)}: folders of these names hold other things"),
 ]
 
 
@@ -105,7 +131,7 @@ class SyntheticConfig:
 
     kind: Text
     inputs: Count
-    classes: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
+    classes: Annotated[int, at_least(2), INDEX]
     valid: Count
     test: Count
     epoch: Count
@@ -122,7 +148,7 @@ class TfdsConfig:
 
     kind: Text
     name: Text
-    dir: Text | None
+    dir: Folder | None
     pixel_range: Range
     train: Part | None
     valid: Part
@@ -143,8 +169,8 @@ class ProbeConfig:
 
     tier: one_of("off", "economy", "standard", "full")
     schedule: one_of("log", "linear")
-    points: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
-    examples: Annotated[int, Rule(lambda v: v >= 2, "a whole number, at least 2")]
+    points: Annotated[int, at_least(2), POINTS]
+    examples: Annotated[int, at_least(2), INDEX]
     jacobian_examples: Count
 
 
@@ -159,6 +185,8 @@ class VerdictConfig:
     slope_absorbed: Positive
     range_end: Positive
     dead_excess: Positive
+    copies_warn: Positive
+    copies_fail: Positive
     cosine_warn: Positive
     spectrum_warn: Positive
     update_high: Positive
@@ -204,7 +232,7 @@ class Config:
     tracker: TrackerConfig
     population: PopulationConfig
     name: PathName
-    out: Text
+    out: Folder
     force: Flag
     stop_after: Count | None
     checkpoint_every: Seconds
@@ -240,6 +268,15 @@ SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations"
 SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
 
 
+def count_of(raw: dict[str, Any], key: str, *rules: Rule) -> int:
+    """A whole number that is a setting of an entry and not of its runs, taken from the container.
+
+    Raises:
+      InputError: it is missing, or not what the rules say.
+    """
+    return _typed(_take(raw, key), Annotated[int, *rules], key)
+
+
 def as_yaml(config: Config) -> str:
     """The config as YAML, every value in it resolved."""
     import yaml
@@ -257,6 +294,8 @@ def parse(raw: Mapping[str, Any]) -> Config:
     for key in raw:
         if key not in SETTINGS:
             raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
+    if "experiment" in raw:
+        raise InputError("The experiment is a study's tier; it has a command, as in python -m experiments.glorot2010.")
     data, sizes = _data(_take(raw, "data"))
     batch_size = _typed(_take(raw, "batch_size"), Count, "batch_size")
     if isinstance(data, TfdsConfig) and batch_size > sizes.train:
@@ -271,10 +310,12 @@ def parse(raw: Mapping[str, Any]) -> Config:
     steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
     widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
     optimizer = _optimizer(_take(raw, "optimizer"))
-    scheme = _scheme(_take(raw, "scheme") or {"fn": "standard"}, optimizer)
+    scheme = _told(_scheme(_take(raw, "scheme")), optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
     functions = list(dict.fromkeys(activation.fn for activation in activations))
-    name = _take(raw, "name") or f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}"[:100]
+    name = _take(raw, "name")
+    if name is None:
+        name = re.sub(r"[^\w.+=,-]", "-", f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}")[:100]
     _typed(_take(raw, "seed"), Seed, "seed")  # only its children, init_seed and data_seed, count
     made = {
         "scheme": scheme,
@@ -338,11 +379,18 @@ def _typed(value: Any, hint: Any, path: str) -> Any:
         if value is None:
             return None
         hint = next(part for part in typing.get_args(hint) if part is not type(None))
-    base, rule = typing.get_args(hint)
+    base, *rules = typing.get_args(hint)
     converted = _convert(value, base)
-    if converted is None or not rule.holds(converted):
-        raise InputError(f"{path} is {value!r}; it must be {rule.words}.")
+    for rule in rules:
+        if converted is None or not rule.holds(converted):
+            raise InputError(f"{path} is {_shown(value)}; it must be {rule.words}.")
     return converted
+
+
+def _shown(value: Any) -> str:
+    """A value in a message, which stays a line to read."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _convert(value: Any, base: Any) -> Any:
@@ -353,7 +401,9 @@ def _convert(value: Any, base: Any) -> Any:
         parts = [_convert(part, float) for part in value] if isinstance(value, list | tuple) else []
         return tuple(parts) if len(parts) == len(typing.get_args(base)) and None not in parts else None
     if base in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
-        return None if base is int and (not math.isfinite(value) or value != int(value)) else base(value)
+        if base is int:
+            return int(value) if isinstance(value, int) or value.is_integer() else None
+        return float(value) if abs(value) <= sys.float_info.max else math.copysign(math.inf, value)
     return value if base in (bool, str) and isinstance(value, base) else None
 
 
@@ -382,12 +432,24 @@ def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]
     fn = profile.pop("fn", None)
     if isinstance(width, list | tuple):
         fn, profile, width = "explicit", {"widths": list(width)}, 1
-    depth, width = _typed(depth, Count, "depth"), _typed(width, Count, "width")
+    depth, width = _typed(depth, Annotated[int, at_least(1), DEPTH], "depth"), _typed(width, Count, "width")
     widths = call_factory(profiles, fn, profile, "profile")(depth, width)
+    _typed(len(widths), Annotated[int, DEPTH], "The number of widths")
+    for layer_width in widths:
+        _typed(layer_width, Count, "width")
     shape = f"{depth}x{width}"
     if fn == "explicit":
         shape = "x".join(map(str, widths)) if len(widths) <= 8 else f"{len(widths)}layers"
     return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn}"
+
+
+def _scheme(raw: Any) -> SchemeConfig:
+    """The choice; what the options of a user's own function may be, that function knows."""
+    scheme = _with_rest(SchemeConfig, {"fn": "standard"} if raw is None else raw, "scheme", "options")
+    for key, value in scheme.options.items():
+        if type(value) in (int, float) and ":" not in scheme.fn:
+            _typed(value, Number, f"scheme.{key}")
+    return scheme
 
 
 def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
@@ -404,9 +466,8 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
     return tuple(_build(ActivationConfig, {"fn": name}, "activation") for name in names)
 
 
-def _scheme(raw: Any, optimizer: OptimizerConfig) -> SchemeConfig:
-    """The choice; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
-    scheme = _with_rest(SchemeConfig, raw, "scheme", "options")
+def _told(scheme: SchemeConfig, optimizer: OptimizerConfig) -> SchemeConfig:
+    """The scheme; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
     if ":" in scheme.fn or "optimizer" not in scheme.options:
         return scheme
     trained_with = "sgd" if optimizer.fn == "momentum" else optimizer.fn  # for a scheme these two are one
@@ -422,7 +483,7 @@ def _optimizer(raw: Any) -> OptimizerConfig:
     optimizer = _with_rest(OptimizerConfig, raw, "optimizer", "numbers")
     numbers = {key: _typed(value, Number, f"optimizer.{key}") for key, value in optimizer.numbers.items()}
     for key in numbers.keys() & {"momentum", "b1", "b2", "eps"}:  # each a share, eps a small one
-        if not 0 <= numbers[key] < 1:
+        if not 0 <= numbers[key] <= MOST_BELOW_1:
             raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
     return dataclasses.replace(optimizer, numbers=numbers)
 

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xinit.files import append_line, printable
 from xinit.sweeps import as_text, cells, label, swept
 
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
@@ -41,7 +42,7 @@ class Reporter:
 
     def note(self, message: str) -> None:
         """One line, kept."""
-        self.console.print(message, markup=False, soft_wrap=True)
+        self.console.print(printable(message), markup=False, soft_wrap=True)
         self._write_log(message)
 
     def log_to(self, *paths: pathlib.Path) -> None:
@@ -50,8 +51,8 @@ class Reporter:
 
     def _write_log(self, message: str) -> None:
         for path in self._logs:
-            with contextlib.suppress(OSError), path.open("a") as file:  # a full disk must not stop a run here
-                file.write(message + "\n")
+            with contextlib.suppress(OSError):  # a full disk must not stop a run here
+                append_line(path, message)
 
     def expect(self, work: float) -> None:
         """What there is to do in all; a run on its own counts its steps instead."""
@@ -212,8 +213,9 @@ class SweepReporter(Reporter):
 
     def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
         """A run of the sweep is done: its own log gets what a run on its own would print."""
-        with contextlib.suppress(OSError), (path / "log.txt").open("a") as file:
-            file.write(f"{error_line(summary)}\n{summary['verdict']}\n")
+        with contextlib.suppress(OSError):
+            append_line(path / "log.txt", error_line(summary))
+            append_line(path / "log.txt", summary["verdict"])
 
 
 class RateMeter:

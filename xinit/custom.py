@@ -13,35 +13,36 @@ from xinit.errors import InputError
 _imported: dict[str, float] = {}  # a user's package, and when we imported it
 
 
-def source_of(fn: str) -> str:
+def source_of(path: str, fn: str) -> str:
     """The source behind a user's function, so that an edited one is another run; "" for a name of ours.
 
     All modules of its top-level package, since the function may come from any of them; of an installed package, or a
-    module that stands alone, its own file.
+    module that stands alone, its own file. `path` is the setting that names the function, such as scheme.fn.
 
     Raises:
       InputError: there is no such module.
     """
-    return "".join(file.read_text() for file in _files(fn)) if ":" in fn else ""
+    return "".join(file.read_text("utf-8", "backslashreplace") for file in _files(path, fn)) if ":" in fn else ""
 
 
-def import_function(fn: str) -> Callable:
+def import_function(path: str, fn: str) -> Callable:
     """The function itself, from the source as it is now: a module edited in a live session is imported anew.
 
     Raises:
       InputError: the module cannot be imported or has no such function.
     """
     module_name, _, name = fn.partition(":")
-    if _is_users(_files(fn)):
-        _forget_if_edited(module_name.partition(".")[0], _files(fn))
+    files = _files(path, fn)
+    if _is_users(files):
+        _forget_if_edited(module_name.partition(".")[0], files)
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # whatever the user's module does when it is imported
         raise InputError(
-            f"scheme.fn is {fn!r}; importing {module_name!r} failed with {type(error).__name__}: {_first_line(error)}."
+            f"{path} is {fn!r}; importing {module_name!r} failed with {type(error).__name__}: {_first_line(error)}."
         ) from error
     if not callable(getattr(module, name, None)):
-        raise InputError(f"scheme.fn is {fn!r}; the module {module_name} has no function {name!r}.")
+        raise InputError(f"{path} is {fn!r}; the module {module_name} has no function {name!r}.")
     return getattr(module, name)
 
 
@@ -59,21 +60,21 @@ def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
     _imported[package] = time.time()
 
 
-def calling(fn: str, function: Callable, *arguments: object, **named: object) -> object:
+def calling(path: str, fn: str, function: Callable, *arguments: object, **named: object) -> object:
     """`function(*arguments, **named)` of a user's; whatever it raises becomes an InputError."""
     try:
         return function(*arguments, **named)
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"scheme {fn!r} failed with {type(error).__name__}: {_first_line(error)}") from error
+        raise InputError(f"{path} {fn!r} failed with {type(error).__name__}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     return str(error).partition("\n")[0]
 
 
-def _files(fn: str) -> list[pathlib.Path]:
+def _files(path: str, fn: str) -> list[pathlib.Path]:
     module = fn.partition(":")[0]
     try:
         package, spec = (importlib.util.find_spec(name) for name in (module.partition(".")[0], module))
@@ -81,7 +82,7 @@ def _files(fn: str) -> list[pathlib.Path]:
         package = spec = None
     if spec is None:
         raise InputError(
-            f"scheme.fn is {fn!r}; there is no module {module!r} that can be imported. It must be module:function, "
+            f"{path} is {fn!r}; there is no module {module!r} that can be imported. It must be module:function, "
             "with the module importable from the current folder."
         )
     own = [file for file in [pathlib.Path(spec.origin or "")] if file.suffix == ".py"]

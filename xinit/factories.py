@@ -43,9 +43,15 @@ def call_factory(
 
 
 def call_with_options(function: Callable, options: Mapping[str, Any], path: str, also: Sequence[str] = ()) -> Any:
-    """`function(**options)`, with the options checked against its signature first."""
-    parameters = inspect.signature(function).parameters
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    """`function(**options)`, with the options checked against its signature first.
+
+    `**keywords: Unpack[...]` are for Python alone: what an array's axes are is no setting of a choice.
+    """
+    parameters = dict(inspect.signature(function).parameters)
+    keywords = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
+    open_ended = keywords is not None and typing.get_origin(keywords.annotation) is not typing.Unpack
+    if keywords is not None:
+        del parameters[keywords.name]
     for key, value in options.items():
         if key not in parameters and not open_ended:
             raise InputError(f"Unknown setting {path}.{key}; {allowed_words(str(key), ['fn', *also, *parameters])}")

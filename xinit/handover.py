@@ -72,8 +72,18 @@ def pack(job: Job, raws: Sequence[Mapping[str, Any]], cores: int | None) -> str:
 
 
 def unpack(members: str) -> dict[str, Any]:
-    """What `pack` gave: the name of the `job`, the `folder` to work in, `cores`, and what each of `members` has."""
-    return json.loads(base64.b64decode(members))
+    """What `pack` gave: the name of the `job`, the `folder` to work in, `cores`, and what each of `members` has.
+
+    Raises:
+      InputError: it is not from `pack`.
+    """
+    try:
+        given = json.loads(base64.b64decode(members, validate=True))
+    except (ValueError, TypeError):
+        given = None
+    if not isinstance(given, dict) or given.keys() != {"job", "folder", "cores", "members"}:
+        raise InputError(f"members is {members!r}; it is no setting, but what a launcher hands to its workers.")
+    return given
 
 
 def settle_in(folder: str, cores: int | None) -> None:

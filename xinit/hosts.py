@@ -6,6 +6,7 @@ file system that they write their runs to.
 """
 
 import pathlib
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -48,8 +49,9 @@ def wait_for_all(folder: pathlib.Path, token: int) -> None:
     if count == 1:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for earlier in folder.glob(f".[0-9]*-{index}"):  # all have seen it: they have met again since, to agree on a token
-        earlier.unlink()
+    for earlier in folder.glob(f".*-{index}"):
+        if re.fullmatch(r"\.\d{1,10}-\d+", earlier.name) and not earlier.is_dir():
+            earlier.unlink()  # all have seen it: they have met again since, to agree on a token
     flags = [folder / f".{token}-{i}" for i in range(count)]
     flags[index].touch()
     while not all(flag.exists() for flag in flags):

@@ -3,6 +3,11 @@
 The exit code says what came of it, so that a check of a network's initialisation can guard a pipeline.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import sys
 from typing import Any
 
@@ -24,13 +29,13 @@ def inspect(raw: dict[str, Any]) -> int:
     """
     import pathlib
 
-    seeds = raw.pop("seeds")
-    if type(seeds) is not int or seeds < 2:
-        raise InputError(f"seeds is {seeds!r}; it must be a whole number, at least 2.")
     from xinit import backend
-    from xinit.config import parse
+    from xinit.config import NETWORKS, at_least, count_of, parse
 
+    seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)
+    if seeds > (left := 2**32 - config.init_seed):
+        raise InputError(f"seeds is {seeds}; from init_seed={config.init_seed} on there are {left}.")
     backend.use_compilation_cache()
     from xinit import console, inspection, inspection_plots, record, verdict
     from xinit.custom import source_of
@@ -42,7 +47,8 @@ def inspect(raw: dict[str, Any]) -> int:
         reporter.note(line)
     reporter.verdict(verdict.sentence(found.findings, found.remedy))
     identity = config.identity() | {"seeds": seeds}
-    folder = pathlib.Path(config.out, "inspections", record.run_hash(identity, source_of(config.scheme.fn)))
+    hashed = record.run_hash(identity, source_of("scheme.fn", config.scheme.fn))
+    folder = pathlib.Path(config.out, "inspections", hashed)
     title = f"{config.name}: {found.findings[0].level}"
     inspection_plots.write(folder, found, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
@@ -51,4 +57,4 @@ def inspect(raw: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

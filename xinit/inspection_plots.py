@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xinit import record, verdict
+from xinit import netcdf, record, verdict
+from xinit.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -91,12 +92,12 @@ def write(folder: pathlib.Path, found: "Inspection", title: str, draw: bool) -> 
     """inspection.nc, inspection.json and, where asked, inspection.png."""
     with record.writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        record.write_atomically(folder / "inspection.nc", _netcdf(found))
-        record.write_atomically(folder / "inspection.json", (json.dumps(_summary(found), indent=2) + "\n").encode())
+        write_atomically(folder / "inspection.nc", _netcdf(found))
+        write_atomically(folder / "inspection.json", (json.dumps(_summary(found), indent=2) + "\n").encode())
         if draw:
             content = io.BytesIO()
             figure(found, title).savefig(content, dpi=110)
-            record.write_atomically(folder / "inspection.png", content.getvalue())
+            write_atomically(folder / "inspection.png", content.getvalue())
 
 
 def _predicted(found: "Inspection", name: str) -> Sequence[np.ndarray]:
@@ -181,7 +182,7 @@ def _netcdf(found: "Inspection") -> bytes:
     for name, values in found.measured.items():
         add(name, ("seed", axis(name)), "measured", values)
         add(f"{name}_z", (axis(name),), "(measured mean - predicted) / standard error", found.scores[name])
-    return record.netcdf(arrays, described, {"widths": list(found.widths)})
+    return netcdf.encode(arrays, described, {"widths": list(found.widths)})
 
 
 def _summary(found: "Inspection") -> dict[str, object]:

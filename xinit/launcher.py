@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from xinit import cli, handover, record
+from xinit import cli, handover, interrupts, record
 from xinit.errors import InputError
+from xinit.job_callbacks import JobCallbacks
+from xinit.mistakes import said_in_our_words
+from xinit.run_directory import RunDirectory
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from xinit.runner import Outcome
 
 SHOWN = 5  # mistakes of a sweep that are listed
+MOST_RUNS = 100_000  # of one command: each has a folder of its own, and a few milliseconds of checks before the first
 RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
 
 
@@ -62,33 +66,34 @@ class PopulationLauncher(Launcher):
           RuntimeError: a worker crashed; the results of the others are kept and shown before.
         """
         overrides = [cli.normalise(job) for job in job_overrides]
-        with cli.said_in_our_words():
-            raws = cli.compose_all(overrides, self._compose)
+        raws = compose_jobs(self.hydra_context, self.config, overrides)
+        configs = parse_all(raws)
         folder = pathlib.Path(self.config.hydra.sweep.dir)
         with record.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # sweepers expect it of a launcher
+        callbacks = JobCallbacks(self.hydra_context, self.config, self.task_function, overrides, initial_job_idx)
+        callbacks.start()
         error = None
         if self.inner is None:
-            outcomes = run_all(raws)
+            outcomes = run_all(configs)
         else:
-            outcomes, error = self._hand_over(overrides, raws, initial_job_idx)
+            outcomes, error = self._hand_over(overrides, raws, configs, initial_job_idx)
+        returns = [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
+        callbacks.end(returns)
         if error is None or any(outcome.summary for outcome in outcomes):
             self._conclude(outcomes)
         if error is not None:
             raise error
-        return [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
-
-    def _compose(self, choices: Sequence[str]) -> Any:
-        return self.hydra_context.config_loader.load_sweep_config(self.config, list(choices))
+        return returns
 
     def _hand_over(
-        self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], first_index: int
+        self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], configs: Sequence[Any], first_index: int
     ) -> "tuple[list[Outcome], Exception | None]":
         """The outcomes of jobs that another launcher ran, and what is to be raised for those that went wrong."""
         from xinit import runner
         from xinit.console import SweepReporter
 
-        before = [runner.from_disk(config) for config in parse_all(raws)]
+        before = [runner.from_disk(config) for config in configs]
         jobs = handover.divide(before, self.runs_per_job)
         n_done = len(before) - sum(len(job.places) for job in jobs)
         done = f"; {n_done} are done already" if n_done else ""
@@ -107,18 +112,22 @@ class PopulationLauncher(Launcher):
         return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
+        from hydra._internal.callbacks import Callbacks
         from hydra.core.plugins import Plugins
+        from hydra.types import HydraContext
         from omegaconf import open_dict, read_write
 
         config = copy.deepcopy(self.config)
         with read_write(config), open_dict(config):
             config.hydra.launcher = self.inner
-        return Plugins.instance().instantiate_launcher(self.hydra_context, self.task_function, config)
+        unheard = HydraContext(self.hydra_context.config_loader, Callbacks())  # callbacks hear of jobs, not of groups
+        return Plugins.instance().instantiate_launcher(unheard, self.task_function, config)
 
     def _run_by_inner(self, jobs: list[list[str]], first_index: int) -> list[JobReturn]:
         """What the inner launcher returns; its own failure counts as that of every job that is not done."""
         try:
-            return list(self.engine.launch(jobs, first_index)) if jobs else []
+            with interrupts.raised():
+                return list(self.engine.launch(jobs, first_index)) if jobs else []
         except Exception as error:  # it does not start, or a process of its died
             if not isinstance(error, BrokenExecutor) or len(jobs) == 1:
                 return [JobReturn(status=JobStatus.FAILED, _return_value=error)] * len(jobs)
@@ -137,7 +146,7 @@ class PopulationLauncher(Launcher):
         path = conclude(list(batch.values()), every)
         if path != self.aggregate:
             if self.aggregate is not None:
-                shutil.rmtree(self.aggregate)
+                sweeps.remove(self.aggregate)
             self.aggregate = None if known else path
 
     def conclude_study(self) -> None:
@@ -151,6 +160,32 @@ class PopulationLauncher(Launcher):
             shutil.move(pathlib.Path(self.config.hydra.sweep.dir, RESULTS), results)
         reporter.note(f"Optuna's results: {results}")
         reporter.note(best(every))
+
+
+class OthersLauncher:
+    """A launcher of somebody else's, which runs every job on its own; their table is shown at the sweep's end."""
+
+    def __init__(self, launcher: Launcher, hydra_context: Any, config: Any) -> None:
+        self.launcher, self.hydra_context, self.config = launcher, hydra_context, config
+        self.configs: list[Any] = []
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run the jobs and return what each returns.
+
+        Raises:
+          InputError: a job is wrong, and all are checked before the first begins.
+        """
+        overrides = [cli.normalise(job) for job in job_overrides]
+        self.configs += parse_all(compose_jobs(self.hydra_context, self.config, overrides))
+        return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
+
+    def conclude(self) -> None:
+        """Show what came of the jobs, and write their aggregate: from their folders, since they ran anywhere."""
+        from xinit import runner
+
+        outcomes = {outcome.path: outcome for outcome in map(runner.from_disk, self.configs)}.values()
+        if over := [outcome for outcome in outcomes if outcome.summary]:
+            conclude(over)
 
 
 def _check(name: str, value: int | None, inner: Any) -> None:
@@ -184,9 +219,30 @@ def parse_all(raws: Sequence[Mapping[str, Any]]) -> list[Any]:
     raise InputError("\n".join([*listed, *more]))
 
 
-def run_all(raws: Sequence[Mapping[str, Any]], console: "Console | None" = None) -> "list[Outcome]":
+def check_number(n: int) -> None:
+    """Refuse a command of no runs, or of more than can be.
+
+    Raises:
+      InputError: it is one.
+    """
+    if n == 0:
+        raise InputError("The sweep has no runs: a setting that is swept has no values.")
+    if n > MOST_RUNS:
+        raise InputError(f"The command has {n:,} runs; it must be at most {MOST_RUNS:,}, each with its own folder.")
+
+
+def compose_jobs(context: Any, config: Any, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """The resolved containers of a sweep's jobs, given by their overrides.
+
+    Raises:
+      InputError: Hydra refuses an override.
+    """
+    with said_in_our_words():
+        return cli.compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
+
+
+def run_all(configs: Sequence[Any], console: "Console | None" = None) -> "list[Outcome]":
     """Run the jobs of a sweep, or a group of them, in this process."""
-    configs = parse_all(raws)
     from xinit.backend import use_a_cpu_device_for_each_core
     from xinit.console import SweepReporter
     from xinit.runner import execute_all
@@ -203,9 +259,8 @@ def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | st
     lines = handover.NamedLines(given["job"], sys.stdout)
     try:
         handover.settle_in(given["folder"], given["cores"])
-        outcomes = run_all(
-            [{**raw, **own} for own in given["members"]], Console(file=lines, highlight=False, width=120)
-        )
+        configs = parse_all([{**raw, **own} for own in given["members"]])
+        outcomes = run_all(configs, Console(file=lines, highlight=False, width=120))
     except InputError as error:  # told by the launching process, which knows what else went wrong
         return str(error)
     return [returned(outcome) for outcome in outcomes]
@@ -255,5 +310,5 @@ def _returned(overrides: Sequence[str], outcome: "Outcome") -> JobReturn:
 
 
 def _failure(outcome: "Outcome") -> str:
-    reason = record.RunDirectory(outcome.path).status().get("reason")
+    reason = RunDirectory(outcome.path).status().get("reason")
     return f"The run {outcome.path} failed: {reason}"

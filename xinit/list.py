@@ -4,6 +4,11 @@ With `fans=784,100` the schemes' variances at these fans, number beside number, 
 scheme whose law is known: `python -m xinit.list schemes fans=784,100 activation=relu`.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import math
 import pathlib
 import re
@@ -122,7 +127,7 @@ def _choice(name: str, path: pathlib.Path) -> Choice:
 
 def parse_fans(text: str) -> tuple[int, int]:
     """`784,100` as (fan-in, fan-out)."""
-    match = re.fullmatch(r"[\[(]?\s*(\d+)\s*,\s*(\d+)\s*[\])]?", text)
+    match = re.fullmatch(r"[\[(]?\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*[\])]?", text)
     if not match or 0 in (fans := (int(match[1]), int(match[2]))):
         raise InputError(f"fans is {text!r}; it must be two whole numbers above 0, fan-in and fan-out: fans=784,100.")
     return fans
@@ -221,4 +226,4 @@ def _numbers(law: "Law", n_in: int, n_out: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xinit.errors import InputError
-from xinit.record import write_atomically
+from xinit.files import write_atomically
 
 if TYPE_CHECKING:
     import xarray

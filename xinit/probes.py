@@ -113,6 +113,7 @@ def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
         "act_inactive": jnp.mean(z <= 0),
         "act_dead": jnp.mean(jnp.all(flat, axis=0)),
         "act_cosine_mean": jnp.mean(stats.cosines(h)),
+        "act_copies": stats.copies(h, g_z),
         "grad_pre_mean": jnp.mean(g_z),
         "grad_pre_std": jnp.std(g_z),
     }

@@ -15,7 +15,12 @@ Profile = Callable[[int, int], tuple[int, ...]]
 def _geometric(first: float, last: float, n: int) -> tuple[int, ...]:
     """`n` widths from first to last, each the same multiple of the one before, rounded, at least 1."""
     ratio = (last / first) ** (1 / (n - 1)) if n > 1 else 1.0
-    return tuple(max(1, round(first * ratio**i)) for i in range(n))
+    return tuple(_whole(first * ratio**i) for i in range(n))
+
+
+def _whole(width: float) -> int:
+    """The nearest whole number, at least 1; a width of 12.5 is 12 whichever way a processor rounds its last bit."""
+    return max(1, round(round(width, 6)))
 
 
 def _checked(ratio: float) -> float:
@@ -55,7 +60,7 @@ def bottleneck(ratio: float = 4.0) -> Profile:
 def alternating(ratio: float = 4.0) -> Profile:
     """`width`, width / ratio, `width`, ... starting wide."""
     _checked(ratio)
-    return lambda depth, width: tuple(max(1, round(width / ratio)) if i % 2 else width for i in range(depth))
+    return lambda depth, width: tuple(_whole(width / ratio) if i % 2 else width for i in range(depth))
 
 
 def explicit(widths: Sequence[int]) -> Profile:

@@ -21,6 +21,10 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "act_inactive": (("layer",), "rectifiers: share of (unit, example) with z <= 0"),
     "act_dead": (("layer",), "share of units with abs f'(z) < .05 max abs f' on every probe example"),
     "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
+    "act_copies": (
+        ("layer",),
+        "1 - (different units - 1) / (units - 1): units with the same activation and dL/dz on every example are one",
+    ),
     "act_cosine_quantile": (("layer", "quantile"), "quantiles of that cosine over the pairs"),
     "pre_mean": (("layer",), "mean of the pre-activations"),
     "pre_std": (("layer",), "standard deviation of the pre-activations"),

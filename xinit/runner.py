@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import hosts, record, verdict
+from xinit import hosts, interrupts, record, verdict
 from xinit.config import Config, as_yaml
 from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
 from xinit.errors import InputError
+from xinit.run_directory import RunDirectory, drop_unless_needed
 from xinit.trackers.following import Followers
 
 
@@ -37,7 +38,7 @@ def execute(config: Config, reporter: Reporter) -> Outcome:
       InputError: bad input, a folder that cannot be written, a run held by another process.
     """
     path = _path(config)
-    if record.is_finished(path) and not config.force:
+    if not config.force and record.is_finished(path):
         return _already(config, path, reporter)
     return _compute([[path]], {path: config}, reporter)[path]
 
@@ -55,9 +56,11 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
     jobs = dict(zip(paths, configs, strict=True))  # equal jobs are one run
     token = hosts.agree_on_token()
     mine = [hosts.share(group) for group in _groups(jobs)]
-    todo = [[path for path in group if jobs[path].force or not record.is_finished(path)] for group in mine]
-    todo = [group for group in todo if group]
-    n_done = sum(map(len, mine)) - sum(map(len, todo))
+    done = {path for group in mine for path in group if not jobs[path].force and record.is_finished(path)}
+    for path in done:
+        RunDirectory(path).drop_checkpoints()  # which a process may have left that was killed at its very end
+    todo = [left for group in mine if (left := [path for path in group if path not in done])]
+    n_done = len(done)
     reporter.begin({path.name: config for path, config in jobs.items()}, n_done, len(todo))
     if n_done and configs[0].tracker.fn != "none":
         reporter.note("what is done already is not tracked again.")
@@ -67,7 +70,7 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
 
 
 def _path(config: Config) -> pathlib.Path:
-    hashed = record.run_hash(config.identity(), source_of(config.scheme.fn))
+    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
     return pathlib.Path(config.out) / config.name / hashed
 
 
@@ -139,7 +142,7 @@ class Group:
         """Parts of at most `most` runs, as equal as can be, that go on from one checkpoint or begin anew."""
         origins: dict[Any, list[int]] = {}
         for i in indices:
-            folder = record.RunDirectory(self.paths[i]).to_resume_from(self.planned.configs[i].force)
+            folder = RunDirectory(self.paths[i]).to_resume_from(self.planned.configs[i].force)
             origins.setdefault(folder, []).append(i)
         for members in origins.values():
             parts = -(-len(members) // most)
@@ -150,7 +153,7 @@ class Group:
         """Train a chunk; False where the memory did not hold it."""
         from xinit.supervisor import Member
 
-        members = [Member(i, self.planned.configs[i], record.RunDirectory(self.paths[i])) for i in chunk]
+        members = [Member(i, self.planned.configs[i], RunDirectory(self.paths[i])) for i in chunk]
         try:
             for member in members:
                 member.directory.claim()
@@ -161,9 +164,11 @@ class Group:
 
     def _begin(self, member: Any) -> bool:
         """Begin the run of a folder that is held; False where another process finished it since we looked."""
-        if record.is_finished(member.directory.path) and not member.config.force:
+        if not member.config.force and record.is_finished(member.directory.path):
             self.outcomes[member.directory.path] = _already(member.config, member.directory.path, self.reporter)
             return False
+        if not member.config.force and (complaint := record.damage(member.directory.path)):
+            self.reporter.note(f"{complaint} The run is computed again, or goes on, and writes it anew.")
         member.directory.begin(as_yaml(member.config), member.config.force)
         return True
 
@@ -171,7 +176,8 @@ class Group:
         """Train runs that have begun and note how it ended; False where the memory did not hold them."""
         try:
             if members:
-                self._train_chunk(members)
+                with interrupts.leaving(lambda: self._leave(members)):
+                    self._train_chunk(members)
         except (KeyboardInterrupt, InputError) as error:
             self._mark(members, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", str(error))
             raise
@@ -186,9 +192,13 @@ class Group:
             self.reporter.stop()
         return True
 
+    def _leave(self, members: Sequence[Any]) -> None:
+        """What is left to do where ctrl-c stops a run at once."""
+        self._mark(members, "interrupted", "")
+        self.reporter.stop()
+
     def _train_chunk(self, members: Sequence[Any]) -> None:
         from xinit.build import begin
-        from xinit.checkpoints import drop_unless_needed
         from xinit.population import weight_bytes
         from xinit.supervisor import Supervisor
 
@@ -202,8 +212,9 @@ class Group:
         for member, result in zip(members, results, strict=True):
             state = member.directory.status()["state"]
             self.outcomes[member.directory.path] = Outcome(member.config, member.directory.path, state, *result)
-        folders = {folder for path in self.paths for folder in (path / "checkpoints").glob("*")}
-        for folder in folders | {member.directory.checkpoint for member in members} - {None}:
+        for path in self.paths:
+            RunDirectory(path).drop_checkpoints()
+        for folder in {member.directory.checkpoint for member in members} - {None}:
             drop_unless_needed(folder)
 
     def _population(self, data_seeds: Sequence[int]) -> tuple[Any, str]:
@@ -235,11 +246,11 @@ def _out_of_memory(error: Exception) -> bool:
 def from_disk(config: Config) -> Outcome:
     """The outcome that a run's folder holds, judged by today's thresholds."""
     path = _path(config)
-    state = record.RunDirectory(path).status().get("state", "not begun")
-    if not record.is_finished(path):
+    state = RunDirectory(path).status().get("state", "not begun")
+    stored = record.finished(path)
+    if stored is None:
         return Outcome(config, path, state, {}, [], {})
-    summary = record.read_json(path / "summary.json")
-    readings = record.read_readings(path / "readings.nc") or {}
+    summary, readings = stored.summary, stored.readings()
     findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
     summary["verdict"] = verdict.sentence(findings, summary.get("remedy"))
     return Outcome(config, path, state, summary, findings, readings)
@@ -248,6 +259,7 @@ def from_disk(config: Config) -> Outcome:
 def _already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
     """The outcome of a finished run, and a word that it was done before."""
     outcome = from_disk(config)
+    RunDirectory(path).drop_checkpoints()  # as in `execute_all`
     untracked = "" if config.tracker.fn == "none" else " and is not tracked again"
     reporter.note(f"this run is done already{untracked}; force=true runs it anew.")
     last = {name: values[-1] for name, values in outcome.readings.items() if len(values)}

@@ -25,6 +25,7 @@ from xinit.console import RateMeter, Reporter
 from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
+from xinit.run_directory import RunDirectory, drop_unless_needed
 from xinit.trackers import TrackedRun
 from xinit.trackers.following import Followers
 
@@ -39,7 +40,7 @@ class Member:
 
     i: int
     config: Config
-    directory: record.RunDirectory
+    directory: RunDirectory
 
     @property
     def hash(self) -> str:
@@ -304,7 +305,7 @@ class Supervisor:
         for member in self.members:
             member.directory.point_to(self.checkpoints)
         for folder in left:
-            checkpoints.drop_unless_needed(folder)
+            drop_unless_needed(folder)
         if len(self.members) == 1:
             self._write_readings(0)
 
@@ -366,6 +367,7 @@ class Supervisor:
             "paper_share": examples / PAPER_EXAMPLES if config.data.kind == "shapeset" else None,
             "learning_rate": config.optimizer.learning_rate,
             "diverged_at": diverged_at,
+            "run": self.members[r].hash,
             "replicas": len(self.members),
             "steps_per_s": self.meter.rate * len(self.members) if self.meter.steps else None,
             "compile_s": self.compile_s,

@@ -11,18 +11,20 @@ import json
 import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import record
+from xinit import files, manifests, netcdf, record
 from xinit.errors import InputError
+from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
 from xinit.readings import EDGES, READINGS
 
 if TYPE_CHECKING:
     import xarray
 
+FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc")
 SEEDS = ("seed", "init_seed", "data_seed")
 # Settings of a choice count as swept only where they differ between runs that chose the same.
 CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
@@ -33,6 +35,14 @@ SCORES = {
     "final_valid_error": ("valid_error", "share misclassified of the whole validation set at the end"),
     "chance_error": ("chance_error", "error of the best constant answer"),
     "diverged_at": ("diverged_at", "first step whose loss was not finite; nan where there is none"),
+}
+
+# Of the dataset of a sweep: the axes of each array, and what it is.
+DESCRIBED = {
+    "step": (("step",), "training steps done"),
+    **{name: (("replica", "step", *axes), words) for name, (axes, words) in READINGS.items()},
+    **{name: (("replica", *axes), words) for name, (axes, words) in EDGES.items()},
+    **{name: (("replica",), words) for name, (_, words) in SCORES.items()},
 }
 
 
@@ -141,13 +151,13 @@ def write(outcomes: Sequence[Any]) -> pathlib.Path:
     table = [_flat_interval(cell) for cell in cells(outcomes)]
     with record.writing(path):
         path.mkdir(parents=True, exist_ok=True)
-        record.write_atomically(path / "runs.csv", _csv(members))
-        record.write_atomically(path / "table.csv", _csv(table))
+        files.write_atomically(path / "runs.csv", _csv(members))
+        files.write_atomically(path / "table.csv", _csv(table))
         if rows:
             content = _netcdf([outcome for outcome, _ in rows], [settings for _, settings in rows], path)
-            record.write_atomically(path / "readings.nc", content)
-        described = json.dumps({"runs": members, "cells": table}, indent=2)
-        record.write_atomically(path / "sweep.json", (described + "\n").encode())
+            files.write_atomically(path / "readings.nc", content)
+        described = json.dumps({"sweep": path.name, "runs": members, "cells": table}, indent=2)
+        files.write_atomically(path / "sweep.json", (described + "\n").encode())
     return path
 
 
@@ -179,19 +189,14 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
 def _netcdf(outcomes: Sequence[Any], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
     """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
     readings = _stacked([outcome.readings for outcome in outcomes])
-    described = {"step": (("step",), "training steps done")}
-    described |= {name: (("replica", "step", *axes), words) for name, (axes, words) in READINGS.items()}
-    described |= {name: (("replica", *axes), words) for name, (axes, words) in EDGES.items()}
-    for name, (key, words) in SCORES.items():
-        readings[name] = _numbers([outcome.summary[key] for outcome in outcomes])
-        described[name] = (("replica",), words)
+    readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}
     labels: dict[str, list[Any]] = {"path": [os.path.relpath(outcome.path, path) for outcome in outcomes]}
     labels |= {"verdict": [outcome.findings[0].level for outcome in outcomes]}
     for name in dict.fromkeys(name for own in settings for name in own):
-        labels[name if name not in described else f"swept_{name}"] = [own.get(name) for own in settings]
+        labels[name if name not in DESCRIBED else f"swept_{name}"] = [own.get(name) for own in settings]
     columns = {name: _column(values) for name, values in labels.items()}
-    attributes = {"swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
-    return record.netcdf(readings, described, attributes, columns)
+    attributes = {"sweep": path.name, "swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
+    return netcdf.encode(readings, DESCRIBED, attributes, columns)
 
 
 def _numbers(values: Iterable[Any]) -> np.ndarray:
@@ -237,18 +242,72 @@ def _stack(name: str, runs: Sequence[Mapping[str, np.ndarray]], steps: np.ndarra
     return stacked
 
 
+def remove(path: pathlib.Path) -> None:
+    """Remove what `write` has written; whatever else lies in the folder stays."""
+    for name in FILES:
+        (path / name).unlink(missing_ok=True)
+    manifests.remove_if_empty(path)
+
+
+class Stored(NamedTuple):
+    """The files of a sweep's folder, checked to be of one sweep: sweep.json, and the content of readings.nc.
+
+    `columns` are what was swept, the verdicts and the paths, along the axis replica; empty where no run is over.
+    """
+
+    described: dict[str, Any]
+    readings: dict[str, np.ndarray]
+    columns: dict[str, np.ndarray]
+    attributes: dict[str, str]
+
+
+def load(path: pathlib.Path) -> Stored:
+    """What a sweep's folder holds.
+
+    Raises:
+      InputError: a file is damaged, of another sweep, a link, or cannot be read.
+    """
+    described, file = files.read_json(path, "sweep.json"), path / "readings.nc"
+    scores = _stored_scores(described, path / "sweep.json")
+    n, content = len(described["runs"]), files.read(path, file.name, netcdf.LARGEST)
+    if not n:
+        return Stored(described, {}, {}, {})
+    if content is None:
+        raise InputError(f"{file} cannot be read: it is absent. Give the sweep's command again to write it.")
+    arrays, attributes = netcdf.decode(content, file)
+    sweeps = {found["sweep"] for found in (described, attributes) if "sweep" in found}
+    same = lambda name: np.array_equal(arrays.get(name, ()), scores[name], equal_nan=True)
+    if len(sweeps) > 1 or not all(map(same, SCORES)):
+        raise DamagedError(
+            f"{file} and {path / 'sweep.json'} are not of one sweep; give its command again to write both."
+        )
+    columns = {name: a for name, a in arrays.items() if name not in (*DESCRIBED, *netcdf.AXES) and a.shape == (n,)}
+    return Stored(described, netcdf.checked(arrays, DESCRIBED, {"replica": n}, file), columns, attributes)
+
+
+def _stored_scores(described: Mapping[str, Any], file: pathlib.Path) -> dict[str, np.ndarray]:
+    """The scores of each run in sweep.json."""
+    try:
+        scores = {name: [run[name] for run in described["runs"]] for name in SCORES}
+        if all(isinstance(value, int | float | None) for values in scores.values() for value in values):
+            return {name: _numbers(values) for name, values in scores.items()}
+    except (KeyError, TypeError, OverflowError):
+        pass
+    raise DamagedError(f"{file} is no file of a sweep: it does not have the scores of its runs.")
+
+
 def open(path: pathlib.Path) -> "xarray.Dataset":
     """The dataset of a sweep's folder: axis replica, with what was swept as coordinates on it.
 
     `readings.set_index(replica=["scheme", "seed"]).unstack()` gives each of them an axis of its own.
 
     Raises:
-      InputError: none of its runs is over.
+      InputError: none of its runs is over, or as `load`.
     """
-    if not (path / "readings.nc").exists():
+    _, readings, columns, attributes = load(path)
+    if "path" not in columns:
         raise InputError(f"{path} is a sweep of which no run is over; give its command again to go on with them.")
-    import xarray
-
-    dataset = xarray.load_dataset(path / "readings.nc", engine="h5netcdf")
-    dataset["path"] = ("replica", [os.path.normpath(path / run) for run in dataset["path"].values])
-    return dataset.set_coords([*dataset.attrs["swept"].split(), "path"]).assign_attrs(path=str(path))
+    paths = np.array([os.path.normpath(path / str(run)) for run in columns["path"]], object)
+    names = [name for name in attributes.get("swept", "").split() if name in columns]
+    dataset = netcdf.labelled(readings, DESCRIBED, attributes | {"path": str(path)}, columns | {"path": paths})
+    return dataset.set_coords([*names, "path"])

@@ -1,6 +1,10 @@
 """Train one deep network and judge its initialisation: `python -m xinit.train +scheme=xavier`."""
 
-import signal
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import sys
 from typing import Any
 
@@ -10,18 +14,17 @@ from xinit import cli
 def main() -> int:
     """Run what the command line asks for; the exit code."""
     outcomes: list = []
-    arguments = sys.argv[1:]
-    try:
-        code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
-    sweep = not {"-m", "--multirun"}.isdisjoint(arguments)
-    return conclude(outcomes, sweep) or code
+    code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
+    return exit_code(outcomes[0]) if outcomes else code
 
 
 def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | None:
-    """One run of a command line, or a group of a sweep; what it returns goes to a sweeper."""
-    from xinit.config import parse  # imported here: --help needs none of it
+    """One run of a command line, or a group of a sweep; what it returns goes to a sweeper, the outcome to a command of
+    one run."""
+    from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it
+    from hydra.types import RunMode
+
+    from xinit.config import parse
     from xinit.console import Reporter
     from xinit.launcher import returned, run_members
     from xinit.runner import execute
@@ -29,20 +32,15 @@ def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | Non
     if "members" in raw:
         return run_members(raw, raw.pop("members"))
     outcome = execute(parse(raw), Reporter())
-    outcomes.append(outcome)
+    if HydraConfig.get().mode is RunMode.RUN:
+        outcomes.append(outcome)
     return returned(outcome)
 
 
-def conclude(outcomes: list, sweep: bool) -> int:
-    """The exit code says what came of a single run; the runs of a sweep that ran one by one are shown together."""
-    if sweep and outcomes:
-        from xinit import launcher
-
-        launcher.conclude(outcomes)
+def exit_code(outcome: Any) -> int:
+    """The exit code of a command of one run."""
+    if not outcome.summary:
         return cli.DONE
-    if not outcomes or not outcomes[0].summary:
-        return cli.DONE
-    outcome = outcomes[0]
     if outcome.state == "diverged":
         return cli.DIVERGED
     level = outcome.findings[0].level
@@ -51,4 +49,4 @@ def conclude(outcomes: list, sweep: bool) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

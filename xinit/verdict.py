@@ -14,7 +14,7 @@ from xinit.intervals import mean_interval
 from xinit.readings import EDGES
 
 LEVELS = ("OK", "WARN", "FAIL")
-REMEDIED = ("signal", "gradient", "saturated", "absorbed")  # rules that another initialisation may satisfy
+REMEDIED = ("signal", "gradient", "saturated", "absorbed", "copies")  # rules that another initialisation may satisfy
 
 
 class Finding(NamedTuple):
@@ -66,6 +66,7 @@ def _at_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
         _over_depth("gradient", "at layer 1 is {ratio} of layer {depth}'s", gradient, limits),
         *_flat_layers(mean, "at initialisation", limits),
         *_dead(mean, "at initialisation", limits),
+        *_copies(mean, limits),
         *_alike(mean, limits),
         *_spectrum(mean, limits),
     ]
@@ -164,6 +165,16 @@ def _dead(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[str, fl
         l = int(np.argmax(dead - expected))
         words = f"{dead[l]:.0%} of layer {l + 1}, where {expected[l]:.0%} is to be expected at that depth"
         yield Finding("WARN", "dead", f"units are dead {when}: {words}")
+
+
+def _copies(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
+    """Whether the units of a layer are copies of each other, which no gradient can tell apart."""
+    share = readings.get("act_copies", np.zeros(1))
+    for level, chosen in (("FAIL", share > limits["copies_fail"]), ("WARN", share > limits["copies_warn"])):
+        if chosen.any():
+            words = f"{share[chosen].max():.0%} of a layer's units add nothing"
+            yield Finding(level, "copies", f"{_layers(chosen)} made of copies, which stay so while it trains ({words})")
+            return
 
 
 def _alike(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:

@@ -10,6 +10,11 @@ takes 25 to 45 seconds, longest where nothing is compiled yet, and tier=cpu five
 conf/experiment/compromise/<tier>.yaml.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import json
 import pathlib
 import sys
@@ -25,7 +30,7 @@ STUDY = "compromise"
 CLAIMS = pathlib.Path(__file__).with_name("claims.yaml")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study that the command line asks for; the exit code."""
     return run_command(__doc__, arguments, study)
 
@@ -101,4 +106,4 @@ def publish(out: pathlib.Path, results: Mapping[str, Any]) -> list[claims.Checke
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(interrupts.exit_code(main))

@@ -13,6 +13,11 @@ goes on. Without a data_dir for MNIST and CIFAR-10 what needs them is NOT RUN. E
 cores tier=init takes 20 to 60 seconds, tier=cpu a quarter of an hour. Settings: conf/experiment/glorot2010/<tier>.yaml.
 """
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import importlib
 import json
 import pathlib
@@ -34,7 +39,7 @@ PARTS = (*(f"figure{n}" for n in range(1, 13)), "table1", "jacobian", "widths", 
 DIGITS = 5  # of a stored number; the claims and the page see the stored ones
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the study that the command line asks for; the exit code."""
     return run_command(__doc__, arguments, study)
 
@@ -227,4 +232,4 @@ def _tables(part: str, tier: str, found: Mapping[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(interrupts.exit_code(main))

@@ -18,7 +18,8 @@ from xinit import cli, launcher
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES
-from xinit.record import RunDirectory, read_readings
+from xinit.record import read_readings
+from xinit.run_directory import RunDirectory
 
 NO_DATA = NotRun("needs its data: data_dir=FOLDER")
 GENERATED = ("shapeset", "synthetic")  # data that need no folder

@@ -11,8 +11,8 @@ import optax
 from jax import Array
 
 from xinit.errors import InputError
-from xinit.foreign.kernels import Parameter
 from xinit.foreign.networks import ONCE, Network, Params
+from xinit.foreign.parameters import Parameter
 from xinit.foreign.taps import Layer, Recorder, Visit, is_floating
 from xinit.foreign.wiring import Wiring, wiring
 

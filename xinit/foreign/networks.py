@@ -1,10 +1,12 @@
 """Any model as one thing: a pure function of its parameters, called with a recorder around its layers."""
 
+import contextlib
 import contextvars
 import functools
 import inspect
+import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +14,9 @@ from flax import linen, nnx
 from flax.core import DenyList
 
 from xinit.errors import InputError
+from xinit.foreign import layout
+from xinit.foreign.kernels import unboxed
+from xinit.foreign.layout import Layout
 from xinit.foreign.taps import Layer, Recorder, Visit, is_floating
 
 Params = Any  # a tree of arrays
@@ -21,7 +26,7 @@ CALLS = ("__call__", "attend")  # the methods that make a module a layer; the ot
 
 
 class Network(NamedTuple):
-    """`call(params, x, recorder) -> output`, and the parameters it is looked at with.
+    """`call(params, x, recorder) -> output`, the parameters it is looked at with, and what their axes are.
 
     A function is no network of modules: what lies between its layers is part of them. Its layers are tapped if it
     takes taps.
@@ -29,8 +34,25 @@ class Network(NamedTuple):
 
     call: Callable[[Params, Any, Recorder], Any]
     params: Params
+    layout: Layout
     has_modules: bool = True
     is_tapped: bool = True
+
+
+@contextlib.contextmanager
+def refusals(x: Any) -> Iterator[None]:
+    """Turn whatever a model raises when it is called into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(x))
+        first = re.sub(r"\s*\(https?://\S+\)", "", str(error).strip().partition("\n")[0]).rstrip(".")
+        words = f"The model cannot be called with x of {shapes}: {type(error).__name__}: {first}."
+        if "rng" in first.lower():
+            words += " Keys are given as rngs={'dropout': jax.random.key(0)}."
+        raise InputError(words) from error
 
 
 def network(model: Any, x: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Network:
@@ -61,7 +83,7 @@ def _of_linen(model, x, variables, rngs, call_kwargs) -> Network:
         variables = draw({"params": jax.random.key(0)} | keys, x)
     if "params" not in variables:
         raise InputError(f"variables has {sorted(variables)}; it must have params, as what model.init returns.")
-    variables = linen.unbox(variables)
+    variables = unboxed(variables)
     others = {name: collection for name, collection in variables.items() if name != "params"}
 
     def call(params, x, recorder):
@@ -76,7 +98,7 @@ def _of_linen(model, x, variables, rngs, call_kwargs) -> Network:
             all_variables = {"params": params, **others}
             return model.apply(all_variables, x, rngs=keys, mutable=DenyList("params"), **call_kwargs)[0]
 
-    return Network(call, variables["params"])
+    return Network(call, variables["params"], layout.of_linen(model, variables, x, call_kwargs))
 
 
 _recorder: contextvars.ContextVar[Recorder] = contextvars.ContextVar("recorder")
@@ -106,7 +128,7 @@ def _of_nnx(model, state, rngs, call_kwargs) -> Network:
         finally:
             _recorder.reset(token)
 
-    return Network(call, nnx.to_pure_dict(params))
+    return Network(call, nnx.to_pure_dict(params), layout.of_nnx(copy))
 
 
 def _reseed(module: nnx.Module, keys: Mapping[str, jax.Array]) -> None:
@@ -146,7 +168,7 @@ def _of_function(function, variables, call_kwargs) -> Network:
                 recorder.see(Layer(name, name, "function"), Visit(value, value))
         return output
 
-    return Network(call, variables, has_modules=False, is_tapped=takes_taps)
+    return Network(call, variables, layout.of_tree(variables), has_modules=False, is_tapped=takes_taps)
 
 
 def _pair(returned: Any) -> tuple[Any, Mapping[str, jax.Array]]:

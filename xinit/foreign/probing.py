@@ -1,27 +1,23 @@
 """Any Flax model, or function, measured layer by layer and judged: `xinit.probe`."""
 
-import contextlib
 import dataclasses
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from xinit.errors import InputError
-from xinit.foreign import drawing, measure, rules
-from xinit.foreign.kernels import Parameter, by_path, kernel_of_module, parameter_table
-from xinit.foreign.networks import Network, Params, network
-from xinit.foreign.patterns import matcher, matches, no_match
+from xinit.foreign import measure, remedies, rules
+from xinit.foreign.kernels import by_path
+from xinit.foreign.layout import KERNELS
+from xinit.foreign.networks import Network, Params, network, refusals
+from xinit.foreign.parameters import kernel_of_module, parameter_table, uncovered
+from xinit.foreign.patterns import matcher, no_match
 from xinit.foreign.report import Report
 from xinit.foreign.taps import Recorder, is_floating
-
-# Tried in this order where the signal or the gradient of a plain network fails.
-REMEDIES = ("he", "xavier", "lecun", "orthogonal")
 
 
 def probe(
@@ -59,7 +55,7 @@ def probe(
       InputError: it is no model, refuses this batch, lacks a key, has no such layer; x is not finite; y does not fit.
     """
     x, batch = _arrays(batch)
-    with _refusals(x):
+    with refusals(x):
         net = network(model, x, variables, rngs, call_kwargs)
         lowest = lowest_layers(net)
         wanted = lowest if layers is None else matcher(layers)
@@ -70,10 +66,10 @@ def probe(
     taps = measure.zero_taps(seen.visits) if net.is_tapped else {}
     backpropagate = measure.make_backpropagate(net, wanted, loss)
     facts = _facts(net, seen, x, batch) | _wires(net, wanted, lowest, x, seen) | {"chance_loss": chance_loss}
-    look = lambda params: _look(facts, seen, params, backpropagate(params, x, batch, taps))
+    look = lambda params: _look(facts, net, seen, params, backpropagate(params, x, batch, taps))
     report = look(net.params)
-    target = "model" if isinstance(model, nnx.Module) else "variables"
-    return dataclasses.replace(report, remedy=_remedy(report, net, seen, look, target))
+    call = remedies.make_call(model, variables, rngs, call_kwargs)
+    return dataclasses.replace(report, remedy=remedies.remedy(report, net, look, call))
 
 
 def _arrays(batch: Any) -> tuple[Any, Any]:
@@ -99,29 +95,16 @@ def _arrays(batch: Any) -> tuple[Any, Any]:
     return x, batch
 
 
-@contextlib.contextmanager
-def _refusals(x: Any) -> Iterator[None]:
-    """Turn whatever a model raises when it is called into an InputError."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(x))
-        first = re.sub(r"\s*\(https?://\S+\)", "", str(error).strip().partition("\n")[0]).rstrip(".")
-        words = f"The model cannot be called with x of {shapes}: {type(error).__name__}: {first}."
-        if "rng" in first.lower():
-            words += " Keys are given as rngs={'dropout': jax.random.key(0)}."
-        raise InputError(words) from error
-
-
 def lowest_layers(net: Network) -> measure.Wanted:
-    """Submodules that have parameters of their own and none below them that has; all that a function names."""
+    """Submodules that have a kernel of their own, as a LoRA layer has beside those of its parts, and those that have
+    other parameters and none below them that has; all that a function names."""
     if not net.has_modules:
         return lambda path: True
-    owners = {path.rpartition("/")[0] for path in by_path(net.params)}
-    lowest = {owner for owner in owners if not any(other.startswith(f"{owner}/") for other in owners)}
-    return lowest.__contains__
+    parameters = [path.rpartition("/") for path in by_path(net.params)]
+    owners = {owner for owner, _, _ in parameters}
+    below = lambda owner: (other for other in owners - {owner} if not owner or other.startswith(f"{owner}/"))
+    lowest = {owner for owner in owners if not any(below(owner))}
+    return (lowest | {owner for owner, _, name in parameters if name in KERNELS}).__contains__
 
 
 def _nothing_seen(seen: Recorder, layers: Any) -> InputError:
@@ -176,9 +159,9 @@ def _wires(net: Network, wanted: measure.Wanted, lowest: measure.Wanted, x: Any,
     return wires._asdict()
 
 
-def _look(facts: Mapping[str, Any], seen: Recorder, params: Params, passed: measure.Pass) -> Report:
+def _look(facts: Mapping[str, Any], net: Network, seen: Recorder, params: Params, passed: measure.Pass) -> Report:
     """The report of one pass, judged."""
-    rows = parameter_table(by_path(params), by_path(passed.param_gradients), seen.modules)
+    rows = parameter_table(by_path(params), by_path(passed.param_gradients), net.layout)
     owners = {row.path.rpartition("/")[0] for row in rows}
     paths = [layer.path for layer in seen.layers.values()]
     kernels = [kernel_of_module(rows).get(path) for path in paths]
@@ -189,23 +172,7 @@ def _look(facts: Mapping[str, Any], seen: Recorder, params: Params, passed: meas
         compared=tuple(own or path not in owners for own, path in zip(matrices, paths, strict=True)),
         readings=measure.layer_readings(passed, seen.layers, kernels, facts["n_examples"]),
         parameters=rows,
+        unseen=uncovered(rows, {*paths, *seen.hidden}) if net.has_modules else (),
         loss=float(passed.loss),
     )
     return dataclasses.replace(report, findings=rules.judge(report))
-
-
-def _remedy(report: Report, net: Network, seen: Recorder, look: Callable[[Params], Report], target: str) -> str | None:
-    """Of a plain network whose signal or gradient fails: the line with a scheme under which nothing was seen to."""
-    failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
-    plain = report.skips is False and not report.normalised
-    if not plain or not failed & {"signal", "gradient"} or not any(map(_is_kernel, report.parameters)):
-        return None
-    for scheme in REMEDIES:
-        after = look(drawing.redrawn(net.params, scheme, jax.random.key(0), seen.modules))
-        if not any(finding.level == "FAIL" for finding in after.findings):
-            return f'{target} = xinit.initialize({target}, "{scheme}", jax.random.key(0))'
-    return None
-
-
-def _is_kernel(row: Parameter) -> bool:
-    return matches(drawing.KERNELS, row.path)

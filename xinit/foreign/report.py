@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from xinit import verdict
-from xinit.foreign.kernels import Parameter
+from xinit.foreign.parameters import Parameter
 from xinit.verdict import Finding
 
 # What the layer table shows of the readings: heading, reading, format.
@@ -50,6 +50,7 @@ class Report:
       skips: whether signals skip layers; None where this cannot be seen.
       is_tapped: whether gradients were measured.
       hidden: layers inside a jax transform, which could not be seen.
+      unseen: parameters that belong to no layer that was measured, or to one of which they are a part only.
       findings: what the rules found, worst first.
       remedy: a line of code that was seen to help, if one was.
     """
@@ -72,6 +73,7 @@ class Report:
     skips: bool | None
     is_tapped: bool
     hidden: tuple[str, ...]
+    unseen: tuple[str, ...]
     findings: tuple[Finding, ...] = ()
     remedy: str | None = None
 

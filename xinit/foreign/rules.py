@@ -37,14 +37,30 @@ def limits() -> Mapping[str, float]:
 
 def judge(report: Report) -> tuple[Finding, ...]:
     """What every rule found, worst first; a rule that cannot look at this model says nothing."""
-    rules = (_finite, _inputs, _labels, _confident, _reach, _signal, _gradient, _dead, _alike, _scope)
+    rules = (
+        _finite,
+        _inputs,
+        _labels,
+        _confident,
+        _reach,
+        _symmetric,
+        _signal,
+        _gradient,
+        _dead,
+        _alike,
+        _scope,
+        _unseen,
+    )
     findings = [finding for rule in rules for finding in rule(report)]
     if all(finding.level == "OK" for finding in findings):
-        words = (
-            "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
-        )
-        findings.append(Finding("OK", "elsewhere", words))
+        findings.append(Finding("OK", "elsewhere", _elsewhere(report)))
     return tuple(sorted(findings, key=lambda finding: -LEVELS.index(finding.level)))
+
+
+def _elsewhere(report: Report) -> str:
+    """What to say where no rule found anything; of a function only what it names was seen."""
+    looked_at = "at initialisation" if report.skips is not None else "in the intermediates that the function names"
+    return f"nothing {looked_at} explains a failure to train: look at the learning rate, the data and the loss"
 
 
 def _finite(report: Report) -> Iterable[Finding]:
@@ -94,6 +110,16 @@ def _reach(report: Report) -> Iterable[Finding]:
     moving = [row.path for row in zeros if row.grad_norm > 0]
     why = f"{moving[-1]} is zero, and lets none through before it has moved" if moving else "it cannot learn"
     yield Finding("WARN" if moving else "FAIL", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
+
+
+def _symmetric(report: Report) -> Iterable[Finding]:
+    """Layers all of whose units are one, as under a constant initialisation."""
+    copies = [row.path for row in report.parameters if row.copies]
+    if copies:
+        words = (
+            f"the units of a layer are copies of each other, in weights and gradients, and stay so: {', '.join(copies)}"
+        )
+        yield Finding("FAIL", "symmetric", words)
 
 
 def _signal(report: Report) -> Iterable[Finding]:
@@ -166,18 +192,29 @@ def _alike(report: Report) -> Iterable[Finding]:
 
 
 def _scope(report: Report) -> Iterable[Finding]:
-    """What the theory of plain stacks of layers cannot speak of, and what could not be seen."""
+    """What the theory of plain stacks of layers cannot speak of."""
     causes = [*(["skips"] if report.skips else []), *report.normalised]
     if causes:
         words = (
             f"the theory of plain networks does not hold here ({', '.join(causes)}): this is measured, not predicted"
         )
         yield Finding("OK", "scope", words)
+
+
+def _unseen(report: Report) -> Iterable[Finding]:
+    """What could not be seen, so that no verdict speaks of it."""
     if not report.is_tapped:
         yield Finding("WARN", "untapped", "not seen: the gradients, since the function takes no taps")
     if report.hidden:
         words = f"not seen, being inside a jax transform (scan, remat, vmap, jit): {', '.join(report.hidden)}"
         yield Finding("WARN", "hidden", words)
+    vectors = {row.path for row in report.parameters if row.is_vector}
+    kernels, others = ([path for path in report.unseen if (path in vectors) is of] for of in (False, True))
+    if kernels:
+        words = f"not seen, so that this verdict does not speak of what they do: {', '.join(kernels)}"
+        yield Finding("WARN", "unseen", words)
+    if others:
+        yield Finding("OK", "unseen", f"outside the layers that were measured: {', '.join(others)}")
 
 
 def _named(report: Report, chosen: np.ndarray) -> str:

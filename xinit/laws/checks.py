@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 from scipy.special import chdtri
 
-from xinit.initializers import DISTRIBUTIONS, Law
+from xinit.initializers import DISTRIBUTIONS, Kernel, Law
 
 LIMIT = 5.5  # 4e-8 for a normal error, which leaves room for those that are not quite normal
 RATE = 1e-7
@@ -24,20 +24,29 @@ EXACT = ("orthogonal", "fixed")  # structures whose E W^2 chance has no part in
 class Sample(NamedTuple):
     """Weights of one shape: `draws` with a key, the same key, two keys split off it, and the key of the next seed."""
 
-    shape: tuple[int, ...]
+    kernel: Kernel
     dtype: Any
     draws: tuple[Array, ...]
 
     @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape that was asked for."""
+        return self.kernel.shape
+
+    @property
     def fans(self) -> tuple[int, int]:
-        """(fan-in, fan-out); axes in front of the last two are places of a window, as in a convolution's kernel."""
-        window = math.prod(self.shape[:-2])
-        return window * self.shape[-2], window * self.shape[-1]
+        """(fan-in, fan-out)."""
+        return self.kernel.fan_in, self.kernel.fan_out
+
+    @property
+    def matrices(self) -> np.ndarray:
+        """The first draw in float64, (kernels, fan-in, units): one kernel, but for stacked ones and for groups."""
+        return self.kernel.matrices(np.asarray(self.draws[0], np.float64))
 
     @property
     def matrix(self) -> np.ndarray:
-        """The first draw as (fan-in, units), in float64."""
-        return np.asarray(self.draws[0], np.float64).reshape(-1, self.shape[-1])
+        """The units of all kernels beside each other, (fan-in, units)."""
+        return np.concatenate(self.matrices, axis=1)
 
     @property
     def second(self) -> float:
@@ -159,7 +168,7 @@ def structure(sample: Sample, law: Law | None) -> Result | None:
 
 def _independent(sample: Sample) -> Result:
     """Between the P pairs of long vectors, n cos^2 has mean 1 and variance 2: its sum is nearly a chi-square over P."""
-    vectors = _few_and_long(sample)
+    vectors = _few_and_long(sample.matrix)
     vectors = vectors - vectors.mean()
     count, n = vectors.shape
     pairs = count * (count - 1) // 2
@@ -173,9 +182,10 @@ def _independent(sample: Sample) -> Result:
 
 
 def _orthogonal(sample: Sample) -> Result:
-    vectors = _few_and_long(sample)
-    gram = vectors @ vectors.T
-    off = np.abs(gram / np.mean(np.diag(gram)) - np.eye(len(gram))).max() if sample.second else math.inf
+    vectors = np.stack([_few_and_long(matrix) for matrix in sample.matrices])
+    gram = vectors @ vectors.mT
+    mean_square = np.mean(np.diagonal(gram, axis1=1, axis2=2))
+    off = np.abs(gram / mean_square - np.eye(gram.shape[1])).max() if sample.second else math.inf
     return off / max(CLOSE, 4 * sample.rounding), f"products of the shorter side's vectors are off by {off:.1g} at most"
 
 
@@ -217,9 +227,8 @@ def _free(sample: Sample, law: Law | None) -> float:
     return sample.matrix.size / (4 if law is not None and law.structure == "mirrored" else 1)
 
 
-def _few_and_long(sample: Sample) -> np.ndarray:
+def _few_and_long(w: np.ndarray) -> np.ndarray:
     """The columns or rows, whichever are fewer, as rows."""
-    w = sample.matrix
     return w.T if w.shape[0] >= w.shape[1] else w
 
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from xinit.errors import InputError
-from xinit.initializers import DISTRIBUTIONS, Law
+from xinit.initializers import DISTRIBUTIONS, Kernel, Law
 from xinit.laws.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
 from xinit.laws.formulas import explained, recognised
 
@@ -18,7 +18,7 @@ SHAPES = ((256, 256), (512, 128), (96, 640))  # the fans far apart, so that a wr
 FEWEST = 1000  # weights: with fewer little can be told, and errors are not nearly normal
 
 Stated = Law | float | Initializer | Callable[[int, int], Law | float]
-LawOfFans = Callable[[int, int], Law]
+LawOfKernel = Callable[[Kernel], Law]
 
 
 @dataclass(frozen=True)
@@ -64,53 +64,64 @@ def verify_initializer(
       fn: the initialiser.
       law: what it promises: a number (Var W), a `Law`, a function of (fan_in, fan_out) to either, or an initialiser
         that has one. By default fn's own, `fn.law`; without any, only what every random initialiser owes is tested.
-      shapes: of at least 1,000 weights, the last two axes (inputs, outputs), any others the places of a window.
-      dtypes: precisions to ask for.
+      shapes: of at least 1,000 weights, the last two axes (inputs, outputs), any others the places of a window, unless
+        fn or the law is an initialiser of `xinit.initializers` with axes of its own: then those.
+      dtypes: precisions of real numbers to ask for.
       seed: of the keys.
 
     Returns:
       A `Verification`: `.ok`, `.checks`, `.found`, and the report as its text.
 
     Raises:
-      InputError: fn cannot be called; a law or a shape that makes no sense.
+      InputError: fn cannot be called; a law, a shape or a precision that makes no sense.
     """
     if not callable(fn):
         raise InputError(f"fn is {fn!r}; it must be a function (key, shape, dtype).")
-    shapes, dtypes = [_checked(shape) for shape in shapes], list(dtypes)
+    shapes, dtypes = list(shapes), [_real(dtype) for dtype in dtypes]
     if not shapes or not dtypes:
         raise InputError(f"shapes is {shapes} and dtypes {dtypes}; each must have at least one entry.")
-    stated = _stated(getattr(fn, "law", None) if law is None else law)
+    axes = getattr(law, "axes", None) or getattr(fn, "axes", {})
+    kernels = [_checked(Kernel(tuple(shape), **axes)) for shape in shapes]
+    stated = _stated(fn if law is None and hasattr(fn, "law") else law)
     results: list[tuple[str, Result]] = []
     samples = []
     for dtype in dtypes:
-        for shape in shapes:
-            sample, owed = _drawn(fn, shape, dtype, seed)
+        for kernel in kernels:
+            sample, owed = _drawn(fn, kernel, dtype, seed)
             results += owed
             if sample is not None:
                 samples.append(sample)
-                results += _tested(sample, stated and stated(*sample.fans))
+                results += _tested(sample, stated and stated(kernel))
     checks = _worst(results)
     in_doubt = stated is None or any(check.name == "variance" and not check.passed for check in checks)
     found = (explained if in_doubt else recognised)(samples) if samples else ""
     return Verification(checks, found)
 
 
-def _checked(shape: Sequence[int]) -> tuple[int, ...]:
-    if len(shape) < 2 or math.prod(shape) < FEWEST:
-        raise InputError(f"A shape is {tuple(shape)}; it must have inputs, outputs and at least {FEWEST:,} weights.")
-    return tuple(shape)
+def _real(dtype: Any) -> Any:
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise InputError(f"A precision is {jnp.dtype(dtype)}; the tests are of real numbers, such as float32.")
+    return jnp.dtype(dtype)
 
 
-def _stated(law: Stated | None) -> LawOfFans | None:
-    """The law as a function of the fans."""
+def _checked(kernel: Kernel) -> Kernel:
+    if len(kernel.shape) < 2 or math.prod(kernel.shape) < FEWEST:
+        raise InputError(f"A shape is {kernel.shape}; it must have inputs, outputs and at least {FEWEST:,} weights.")
+    return kernel
+
+
+def _stated(law: Stated | None) -> LawOfKernel | None:
+    """The law as a function of the kernel."""
+    if hasattr(law, "law_at"):
+        return lambda kernel: _sensible(law.law_at(kernel))
     law = getattr(law, "law", law)
     if law is None:
         return None
     if not callable(law) and not isinstance(law, Law | int | float):
         raise InputError(f"law is {law!r}; it must be a number, a Law, or a function of (fan_in, fan_out) to either.")
 
-    def at(fan_in: int, fan_out: int) -> Law:
-        value = law(fan_in, fan_out) if callable(law) else law
+    def at(kernel: Kernel) -> Law:
+        value = law(kernel.fan_in, kernel.fan_out) if callable(law) else law
         return _sensible(value if isinstance(value, Law) else Law(float(value)))
 
     return at
@@ -127,16 +138,14 @@ def _sensible(law: Law) -> Law:
     return law
 
 
-def _drawn(
-    fn: Initializer, shape: tuple[int, ...], dtype: Any, seed: int
-) -> tuple[Sample | None, list[tuple[str, Result]]]:
+def _drawn(fn: Initializer, kernel: Kernel, dtype: Any, seed: int) -> tuple[Sample | None, list[tuple[str, Result]]]:
     """A sample, None where nothing more can be tested, and the checks on the way to it."""
     key = jax.random.key(seed)
     keys = key, key, *jax.random.split(key), jax.random.key(seed + 1)
     try:
-        sample = Sample(shape, dtype, tuple(fn(one, shape, dtype) for one in keys))
+        sample = Sample(kernel, dtype, tuple(fn(one, kernel.shape, dtype) for one in keys))
     except Exception as error:  # whatever the function does
-        asked = f"(key, {shape}, {jnp.dtype(dtype)})"
+        asked = f"(key, {kernel.shape}, {dtype})"
         return None, [("call", (math.inf, f"called with {asked} it raised {type(error).__name__}: {error}"))]
     results = []
     for name, check in OWED.items():
@@ -147,7 +156,7 @@ def _drawn(
 
 
 def _tested(sample: Sample, law: Law | None) -> list[tuple[str, Result]]:
-    place = f", at {sample.shape} in {jnp.dtype(sample.dtype)}"
+    place = f", at {sample.shape} in {sample.dtype}"
     results = [(name, check(sample, law)) for name, check in CHECKS.items()]
     return [(name, (found[0], found[1] + place)) for name, found in results if found is not None]
 

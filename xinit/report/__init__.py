@@ -30,7 +30,7 @@ def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None =
     name = pathlib.Path("report.html")
     target = pathlib.Path(output) if output else name if len(folders) > 1 else folders[0] / name
     content = _page(folders).encode(errors="replace")  # a text may hold halves of characters
-    from xinit.record import write_atomically
+    from xinit.files import write_atomically
 
     try:
         write_atomically(target, content)

@@ -1,12 +1,18 @@
 """One page of pictures and tables: `python -m xinit.report RUN_OR_SWEEP [...] -o page.html`."""
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import argparse
 import sys
 import webbrowser
 from collections.abc import Sequence
 
-from xinit import cli, report
+from xinit import cli, folders, report
 from xinit.errors import InputError
+from xinit.mistakes import refuse
 
 WORDS = """Write one HTML file that shows a run, a sweep, a study, or several runs beside each other. It holds all that
 it needs: open it from disk, mail it, or put it on a web server."""
@@ -14,8 +20,11 @@ it needs: open it from disk, mail it, or put it on a web server."""
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the page that the command line asks for; the exit code."""
-    asked = _parser().parse_args(arguments)
     try:
+        asked = _parser().parse_args(arguments)
+        for folder in [*asked.folders, *([asked.output] if asked.output is not None else [])]:
+            if not folders.can_be_folder(folder):
+                raise InputError(f"{folder!r} is given; it must be {folders.WORDS}.")
         path = report.write(asked.folders, asked.output)
     except InputError as error:
         return cli.complain(str(error))
@@ -32,8 +41,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.error = refuse
     return parser
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from xinit import record
 from xinit.intervals import Interval, mean_interval
-from xinit.report.groups import DATA, Choice, Group, Sweep
+from xinit.report.groups import DATA, Choice, Group, Sweep, folder_of
 from xinit.sweeps import SEEDS, as_text, label
 
 LEVELS = ("FAIL", "WARN", "OK")
@@ -116,7 +116,8 @@ def _verdict(sweep: Sweep, name: str, group: Group) -> tuple[str, str]:
     levels = [member.level for member in group.members]
     worst = min(levels, key=severity)
     example = group.members[levels.index(worst)]
-    said = str(record.read_json(sweep.path / example.path / "summary.json").get("verdict", ""))
+    folder = folder_of(sweep.path, example.path)
+    said = str(record.load(folder).summary.get("verdict", "")) if folder else ""
     words = said.partition(": ")[2]
     n = levels.count(worst)
     how_many = "" if len(levels) == 1 else f", {'all' if n == len(levels) else f'{n} of'} {len(levels)} runs"

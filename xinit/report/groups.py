@@ -3,18 +3,16 @@
 As in `sources`, what is read is text and numbers; nothing in the folder is imported or called.
 """
 
-import json
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import record
+from xinit import files, record, sweeps
 from xinit.errors import InputError
 from xinit.intervals import Interval, mean_interval
-from xinit.readings import EDGES, READINGS
-from xinit.report import sources
 from xinit.sweeps import SCORES, SEEDS, as_text, label
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
@@ -107,18 +105,32 @@ def load(path: pathlib.Path) -> Sweep:
     """What a sweep's folder holds.
 
     Raises:
-      InputError: sweep.json or readings.nc cannot be read.
+      InputError: as `sweeps.load`.
     """
-    file = path / "sweep.json"
+    stored, file = sweeps.load(path), path / "sweep.json"
     try:
-        raw = json.loads(file.read_text())
-        members = [_member(one, i) for i, one in enumerate(raw["runs"])]
-        cells = [_cell(one) for one in raw["cells"]]
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror or error}.") from None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        members = [_member(one, i) for i, one in enumerate(stored.described["runs"])]
+        cells = [_cell(one) for one in stored.described["cells"]]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{file} is no file of a sweep: {' '.join(repr(error).split())}.") from None
-    return Sweep(path, members, cells, _readings(path / "readings.nc", len(members)) if members else {})
+    measured = {name: a for name, a in stored.readings.items() if name not in SCORES}
+    return Sweep(path, members, cells, measured if len(measured.get("step", ())) else {})
+
+
+def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:
+    """The folder of a run of a sweep, where its files may be read; None where it lies elsewhere.
+
+    It is one in the sweep's own folder, or <out>/<name>/<hash> where the sweep is <out>/[<name>/]sweeps/<hash>. None of
+    these names is opened as a link.
+    """
+    parts = pathlib.PurePath(member).parts
+    if parts[:2] != ("..", ".."):
+        return files.inside(sweep, member) if len(parts) == 1 and parts != ("..",) else None
+    is_run = record.HASH.fullmatch(parts[-1]) and len(parts) <= 4 and ".." not in parts[2:]
+    real = pathlib.Path(os.path.realpath(sweep))
+    return (
+        files.inside(sweep / ".." / "..", os.path.join(*parts[2:])) if is_run and real.parent.name == "sweeps" else None
+    )
 
 
 def _member(raw: Mapping[str, Any], place: int) -> Member:
@@ -137,17 +149,6 @@ def _cell(raw: Mapping[str, Any]) -> Cell:
 def _plain(value: Any) -> Any:
     """A setting's value as a number, or as text."""
     return value if isinstance(value, int | float) and not isinstance(value, bool) else as_text(value)
-
-
-def _readings(file: pathlib.Path, n: int) -> dict[str, np.ndarray]:
-    """The arrays over runs and, but for the edges, steps."""
-    found = record.read_readings(file)
-    if found is None:
-        raise InputError(f"{file} cannot be read: it is absent, cut short, or no netCDF file.")
-    axes = {name: ("replica", "step", *own) for name, (own, _) in READINGS.items()}
-    axes |= {name: ("replica", *own) for name, (own, _) in EDGES.items()}
-    known = sources.checked(found, {"step": ("step",)} | axes, {"replica": n}, file)
-    return known if len(known.get("step", ())) else {}
 
 
 def groups(members: Sequence[Member]) -> list[Group]:

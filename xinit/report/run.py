@@ -44,7 +44,7 @@ def page(path: pathlib.Path) -> str:
         html.card(facts(run)),
         *sections(run),
         *_table(run),
-        html.details("All settings, as they were stored", html.verbatim((path / "config.yaml").read_text())),
+        html.details("All settings, as they were stored", html.verbatim(run.text)),
         html.details("What the readings are", html.card(_definitions(run))),
     ]
     return html.whole(run.config["name"], content, f"Made by xinit.report from {path.resolve().name}.")

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xinit import files
 from xinit.errors import InputError
 from xinit.report import charts, differences, groups, multiples, outcomes, sources
 from xinit.report import page as html
@@ -51,9 +52,12 @@ def _folders(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     for path in paths:
         own = [path]
         if sources.kind(path) == "sweep":
-            own = [path / member.path for member in groups.load(path).members]
-            if missing := [folder for folder in own if not folder.is_dir()]:
-                raise InputError(f"The sweep {path} has runs that do not lie beside it, such as {missing[0]}.")
+            members = groups.load(path).members
+            own = [groups.folder_of(path, member.path) for member in members]
+            for member, folder in zip(members, own, strict=True):
+                if folder is None or not folder.is_dir():
+                    where = files.printable(member.path)
+                    raise InputError(f"The sweep {path} has runs that do not lie beside it, such as {where}.")
         found |= {folder.resolve(): folder for folder in own}
     return list(found.values())
 

@@ -3,13 +3,13 @@
 A study writes page.md, claims.json, the pictures that page.md names and, beside them, what was measured as JSON.
 """
 
-import json
+import contextlib
 import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xinit import record
+from xinit import files
 from xinit.errors import InputError
 from xinit.report import page as html
 from xinit.report.differences import flat
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 STATES = ("FAIL", "NOT RUN", "PASS")
 FACTS = {"tier": "tier", "figure": "figures", "machine": "machine", "date": "date", "wall_s": "seconds in all"}
-HEAVY = 1_000_000  # bytes of a drawing, of which the PNG is shown instead
+LARGEST = {".svg": 1_000_000, ".png": 16_000_000}  # bytes of a picture; of a heavier drawing the PNG is shown
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 ADDRESS = re.compile(r"https?://.+|[\w.-]+\.(?:png|svg)")  # of links and pictures; what has another is text
 HOW = (
@@ -37,7 +37,7 @@ def page(path: pathlib.Path) -> str:
     Raises:
       InputError: the folder cannot be read.
     """
-    text, claims = _text(path / "page.md"), _claims(path / "claims.json")
+    text, claims = _text(path, "page.md"), _claims(path)
     filters = html.Filters({name: list(dict.fromkeys(own)) for name, own in _sorts(claims).items()})
     kinds = [filters.kind({name: own[i] for name, own in _sorts(claims).items()}) for i in range(len(claims))]
     states = [claim["state"] for claim in claims]
@@ -53,20 +53,21 @@ def page(path: pathlib.Path) -> str:
     return html.whole(title, content, f"Made by xinit.report from {path.resolve().name}.")
 
 
-def _text(file: pathlib.Path) -> str:
-    try:
-        return file.read_text()
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file} cannot be read: {error}.") from None
+def _text(path: pathlib.Path, name: str) -> str:
+    content = files.read(path, name)
+    if content is None:
+        raise InputError(f"{path / name} cannot be read: it is absent.")
+    return content.decode(errors="replace")
 
 
-def _claims(file: pathlib.Path) -> list[dict[str, Any]]:
+def _claims(path: pathlib.Path) -> list[dict[str, Any]]:
     """The claims, each with its state and statement as text, by what is wrong first."""
     try:
-        raw = json.loads(_text(file))
+        raw = files.read_json(path, "claims.json", list)
         claims = [claim | {key: str(claim[key]) for key in ("id", "state", "statement", "metric")} for claim in raw]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{file} is no file of claims: {' '.join(repr(error).split())}.") from None
+    except (KeyError, TypeError) as error:
+        words = " ".join(repr(error).split())
+        raise InputError(f"{path / 'claims.json'} is no file of claims: {words}.") from None
     return sorted(claims, key=lambda claim: STATES.index(claim["state"]) if claim["state"] in STATES else 0)
 
 
@@ -109,7 +110,7 @@ def _number(value: Any) -> str:
 
 def _about(path: pathlib.Path) -> Iterator[Markup]:
     """What the run of the study said of itself; a study of one file of results has that in them."""
-    about = record.read_json(path / "about.json") or record.read_json(path / "results.json")
+    about = files.read_json(path, "about.json") or files.read_json(path, "results.json")
     facts = {words: about[name] for name, words in FACTS.items() if name in about}
     facts |= {"versions": ", ".join(f"{name} {version}" for name, version in flat(about.get("versions", {})).items())}
     if about:
@@ -173,14 +174,9 @@ def _state_or_text(text: str) -> Markup:
 
 def _picture(token: "Token", path: pathlib.Path) -> Markup:
     """A picture of the folder, as a drawing where there is one that is not heavy; else its description."""
-    named = path / pathlib.PurePath(str(token.attrs["src"])).name
-    files = [file for file in (named.with_suffix(".svg"), named.with_suffix(".png")) if _is_in(file, path)]
-    light = [file for file in files if file.stat().st_size <= HEAVY or file.suffix == ".png"]
-    if not light:
-        return Markup("[{}]").format(f"picture {named.name}: {token.content}")
-    return html.picture(token.content, light[0].read_bytes())
-
-
-def _is_in(file: pathlib.Path, folder: pathlib.Path) -> bool:
-    """Whether it is a file of the folder, and no link to one elsewhere."""
-    return file.is_file() and file.resolve().parent == folder.resolve()
+    source = pathlib.PurePath(str(token.attrs["src"]))
+    for ending, largest in LARGEST.items():
+        with contextlib.suppress(InputError):  # one that is a link or too large is not shown
+            if content := files.read(path, source.stem + ending, largest):
+                return html.picture(token.content, content)
+    return Markup("[{}]").format(f"picture {source.name}: {token.content}")

@@ -1,5 +1,6 @@
 """The page of a sweep: what came out, the best learning rate of each scheme, and what the layers of its networks do."""
 
+import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
 
@@ -68,8 +69,8 @@ def _named(found: Sequence[Group]) -> dict[str, Group]:
 
 def _shared(sweep: Sweep, swept: Collection[str]) -> dict[str, str]:
     """What all runs have in common, as the folder of the first of them says where it lies beside."""
-    folder = sweep.path / sweep.members[0].path if sweep.members else sweep.path
-    if not (folder / "config.yaml").is_file():
+    folder = groups.folder_of(sweep.path, sweep.members[0].path) if sweep.members else None
+    if folder is None or not os.path.lexists(folder / "config.yaml"):
         return {}
     run = sources.load(folder)
     own = differences.settings(run.config)

@@ -8,10 +8,20 @@ look at more than one kernel: at the activation (`by_activation`), or at the who
 """
 
 from xinit.schemes.by_activation import critical, he, xavier_gain
-from xinit.schemes.contract import Hyper, Laws, Scheme, from_function, law_of, layer_keys, layerwise, per_layer
+from xinit.schemes.contract import (
+    Hyper,
+    Laws,
+    Scheme,
+    from_function,
+    law_of,
+    layer_keys,
+    layerwise,
+    optimizers_of,
+    per_layer,
+)
 from xinit.schemes.whole import looks_linear, lsuv, mup
 
 __all__ = [
     "Hyper", "Laws", "Scheme", "critical", "from_function", "he", "law_of", "layer_keys", "layerwise", "looks_linear",
-    "lsuv", "mup", "per_layer", "xavier_gain",
+    "lsuv", "mup", "optimizers_of", "per_layer", "xavier_gain",
 ]  # fmt: skip

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 import jax
 import numpy as np
-from jax.nn.initializers import Initializer
 
 from xinit import initializers
 from xinit.activations import FLAT, Activation
 from xinit.errors import InputError
-from xinit.initializers import lawful, variance_scaling
+from xinit.initializers import independent, variance_scaling
 from xinit.schemes.contract import Scheme, layerwise, per_layer
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution
@@ -91,7 +90,7 @@ def critical(q: float = 1.0) -> Scheme:
     def choose(l, activations):
         with jax.ensure_compile_time_eval():
             edge = _usable_edge(_in_front(l, activations), q)
-        return _with_biases(variance_scaling(edge.weight_variance, "in", "normal"), edge.bias_variance)
+        return independent(lambda n_in, n_out: edge.weight_variance / n_in, "normal", edge.bias_variance)
 
     return per_layer(choose)
 
@@ -99,10 +98,6 @@ def critical(q: float = 1.0) -> Scheme:
 def _check_q(q: float) -> None:
     if not 0 < q < math.inf:
         raise InputError(f"scheme.q is {q}; it must be a finite number above 0, the variance of the pre-activations.")
-
-
-def _with_biases(initializer: Initializer, variance: float) -> Initializer:
-    return lawful(initializer, lambda i, o: initializer.law(i, o)._replace(bias_variance=variance))
 
 
 def _usable_edge(activation: Activation, q: float) -> Edge:

@@ -25,6 +25,11 @@ def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activati
     return scheme.law(widths, activations) if hasattr(scheme, "law") else None
 
 
+def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
+    """The optimizers that the scheme's learning rates are made for, by their names; None where any will do."""
+    return getattr(scheme, "optimizers", None)
+
+
 def layer_keys(key: Array, n_layers: int) -> Array:
     """One key a layer. The split is prefix-stable: layer l has the same key at every depth."""
     return jax.random.split(key, n_layers)
@@ -35,10 +40,15 @@ def unscaled(widths: Sequence[int]) -> Sequence[float]:
     return [1.0] * (len(widths) - 1)
 
 
-def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer], lr_scale: LrScale = unscaled) -> Scheme:
+def per_layer(
+    choose: Callable[[int, Sequence[Activation]], Initializer],
+    lr_scale: LrScale = unscaled,
+    optimizers: Sequence[str] | None = None,
+) -> Scheme:
     """The scheme whose layer l (from 0) has kernel gain x choose(l, activations)(key_l, (I, O)).
 
-    Biases are normal with the variance that the initialiser's law gives them: 0, but for `critical`.
+    Biases are normal with the variance that the initialiser's law gives them: 0, but for `critical`. `optimizers` are
+    those that `lr_scale` is made for, any by default.
     """
 
     def scheme(key, widths, activations, hyper, batch):
@@ -56,18 +66,24 @@ def per_layer(choose: Callable[[int, Sequence[Activation]], Initializer], lr_sca
             return None
         return tuple(one.law(*shape) for one, shape in zip(chosen, itertools.pairwise(widths), strict=True))
 
-    scheme.law = law
+    scheme.law, scheme.optimizers = law, optimizers
     return scheme
 
 
 def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Array:
     variance = initializer.law(*shape).bias_variance if hasattr(initializer, "law") else 0.0
-    return variance**0.5 * jax.random.normal(jax.random.fold_in(key, 0), shape[1:]) if variance else jnp.zeros(shape[1])
+    if not variance:
+        return jnp.zeros(shape[1], jnp.float32)
+    return variance**0.5 * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
 
 
 def layerwise(initializer: Initializer) -> Scheme:
     """The scheme that draws every kernel with the same initialiser: `per_layer` with one choice."""
     return per_layer(lambda l, activations: initializer)
+
+
+def _in_the_precision_asked(function: Callable) -> Initializer:
+    return lambda key, shape, dtype: jnp.asarray(function(key, shape), dtype)
 
 
 def from_function(function: Callable) -> Scheme:
@@ -85,7 +101,7 @@ def from_function(function: Callable) -> Scheme:
     if len(required) == 5:
         return function
     if len(required) in (2, 3) and not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
-        return layerwise(function if len(positional) > 2 else lambda key, shape, dtype: function(key, shape))
+        return layerwise(function if len(positional) > 2 else _in_the_precision_asked(function))
     raise InputError(
         f"{getattr(function, '__name__', function)!r} takes ({', '.join(p.name for p in parameters)}); an initialiser "
         "takes (key, shape, dtype) and a scheme (key, widths, activations, hyper, batch); give a factory of either "

@@ -25,7 +25,7 @@ def lsuv() -> Scheme:
     draw = orthogonal()
 
     def scheme(key, widths, activations, hyper, batch):
-        shapes, h, kernels = list(itertools.pairwise(widths)), batch[0], []
+        shapes, h, kernels = list(itertools.pairwise(widths)), jnp.asarray(batch[0], jnp.float32), []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
             kernel = draw(key_l, shape, jnp.float32)
             z = jnp.matmul(h, kernel, precision="highest")
@@ -34,7 +34,8 @@ def lsuv() -> Scheme:
             if l < len(activations):
                 h = activations[l].function(z / std)
         gained = [hyper["gain"] * kernel for kernel in kernels]
-        return make_params(gained, [jnp.zeros(o) for _, o in shapes]), jnp.array(unscaled(widths))
+        biases = [jnp.zeros(o, jnp.float32) for _, o in shapes]
+        return make_params(gained, biases), jnp.array(unscaled(widths), jnp.float32)
 
     return scheme
 
@@ -72,7 +73,7 @@ def _negative_slope(activation: Activation) -> float:
 def _mirrored(inputs: bool, outputs: bool, scale: float) -> Initializer:
     """scale x W0 with its negative beside it: `inputs` come in pairs, `outputs` come in pairs, or both."""
     block = orthogonal()
-    signs = jnp.array([[1.0, -1.0], [-1.0, 1.0]])[: 1 + inputs, : 1 + outputs]
+    signs = jnp.array([[1, -1], [-1, 1]])[: 1 + inputs, : 1 + outputs]
 
     def block_shape(n_in, n_out):
         for n, paired in ((n_in, inputs), (n_out, outputs)):
@@ -80,9 +81,11 @@ def _mirrored(inputs: bool, outputs: bool, scale: float) -> Initializer:
                 raise InputError(f"scheme looks_linear pairs hidden units, but a layer has {n}; give even widths.")
         return n_in // (1 + inputs), n_out // (1 + outputs)
 
-    draw = lambda key, shape, dtype: scale * jnp.kron(signs.astype(dtype), block(key, block_shape(*shape), dtype))
-    law = lambda i, o: Law(scale**2 * block.law(*block_shape(i, o)).variance, structure="mirrored")
-    return lawful(draw, law)
+    def draw(key, kernel, dtype):
+        return scale * jnp.kron(signs.astype(dtype), block(key, block_shape(*kernel.shape), dtype))
+
+    variance = lambda kernel: scale**2 * block.law(*block_shape(*kernel.shape)).variance
+    return lawful(draw, lambda kernel: Law(variance(kernel), structure="mirrored"))
 
 
 # Learning rates of the first, the hidden and the last layers at fans (i, o), base width n: Yang et al. 2022, Table 3.
@@ -90,6 +93,7 @@ LR_FACTORS: dict[str, tuple[Callable[[int, int, int], float], ...]] = {
     "sgd": (lambda i, o, n: o / n, lambda i, o, n: 1.0, lambda i, o, n: n / i),
     "adam": (lambda i, o, n: 1.0, lambda i, o, n: n / i, lambda i, o, n: n / i),
 }
+MADE_FOR = {"sgd": ("sgd", "momentum"), "adam": ("adam",)}  # by the names in xinit.optimizers
 
 
 def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
@@ -105,7 +109,7 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
 
     Args:
       base_width: the hidden width at which the learning rate was chosen.
-      optimizer: "sgd", for momentum too, or "adam": what the network is trained with.
+      optimizer: "sgd", for momentum too, or "adam": what the network is trained with. `optimizers_of` the scheme tells.
 
     Raises:
       InputError: a base width below 1, another optimizer.
@@ -124,4 +128,4 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
         factors = [first, *[middle] * (len(shapes) - 2), end][-len(shapes) :]
         return [factor(*shape, base_width) for factor, shape in zip(factors, shapes, strict=True)]
 
-    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale)
+    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale, MADE_FOR[optimizer])

@@ -4,9 +4,3 @@
 values of a layer's Jacobian. `prediction`: every layer of one network of given widths. `advice`: what to do instead.
 `courses`, `plane`, `tables`, `figures`: what `python -m xinit.theory` prints and draws of an activation.
 """
-
-from xinit.theory.mean_field import edge_of_chaos, gains, phase
-from xinit.theory.moments import moments
-from xinit.theory.prediction import Prediction, predict
-
-__all__ = ["Prediction", "edge_of_chaos", "gains", "moments", "phase", "predict"]

@@ -1,12 +1,17 @@
 """What theory says of an activation: `python -m xinit.theory activation=tanh` prints it and draws its phase diagram."""
 
+from xinit import interrupts
+
+if __name__ == "__main__":
+    interrupts.end_at_once()  # the imports below take a while
+
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from xinit import activations, cli
+from xinit import activations, cli, folders
 from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -68,8 +73,8 @@ def take_question(raw: Mapping[str, Any]) -> Question:
         raise InputError(f"depth is {depth!r}; it must be a whole number from 2 to {DEEPEST}.")
     if type(raw["figure"]) is not bool:
         raise InputError(f"figure is {raw['figure']!r}; it must be true or false.")
-    if not (isinstance(raw["out"], str) and raw["out"]):
-        raise InputError(f"out is {raw['out']!r}; it must be the name of a folder.")
+    if not folders.can_be_folder(raw["out"]):
+        raise InputError(f"out is {raw['out']!r}; it must be {folders.WORDS}.")
     return Question(**{**raw, "activation": _activation(raw["activation"])}, label=_label(raw))
 
 
@@ -127,4 +132,4 @@ def _list(reporter: Any, sentences: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(interrupts.exit_code(main))

@@ -10,6 +10,7 @@ import numpy as np
 
 from xinit import record
 from xinit.activations import Activation
+from xinit.files import write_atomically
 from xinit.theory.courses import BIASES, Course, Weights, on_every_q
 from xinit.theory.mean_field import TRAINABLE, c_map, edge_of_chaos, q_map
 from xinit.theory.moments import in_range, moments
@@ -61,7 +62,7 @@ def save(path: pathlib.Path, drawn: "Figure") -> None:
     drawn.savefig(content, dpi=110)
     with record.writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        record.write_atomically(path, content.getvalue())
+        write_atomically(path, content.getvalue())
 
 
 def _label(weights: Weights) -> str:

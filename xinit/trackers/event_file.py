@@ -4,7 +4,6 @@ It is written without `SummaryWriter`, whose own thread and queue hide a full di
 """
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 def tensorboard() -> Start:
     """Scalars, histograms, the config and the verdict as texts, and the config beside the test error under HPARAMS.
 
-    A run that goes on begins its folder anew: whoever resumes it sends again what came before.
+    A run that goes on begins its event file anew: whoever resumes it sends again what came before.
 
     Raises:
       InputError: tensorboardX is not installed.
@@ -34,9 +33,9 @@ def _start(run: TrackedRun) -> Tracker:
     from tensorboardX.summary import hparams, text
 
     folder = run.folder / "tensorboard"
-    if folder.exists():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for superseded in folder.glob("events.out.tfevents.*"):
+        superseded.unlink()
     writer = EventsWriter(str(folder / "events"))
     scalar = lambda tag, value: Summary.Value(tag=tag, simple_value=value)
 

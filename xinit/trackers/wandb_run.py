@@ -45,7 +45,7 @@ def _start(options: dict[str, Any], run: TrackedRun) -> Tracker:
     mode = options["mode"] or library.setup().settings.mode  # of WANDB_MODE, or of their settings file
     if mode == "online" and not library.login(prompt=False, verify=False):
         raise RuntimeError("there is no login; run wandb login once, or choose tracker.mode=offline")
-    for superseded in (run.folder / "wandb").glob("offline-run-*"):
+    for superseded in (run.folder / "wandb").glob(f"offline-run-*-{run.id}"):
         shutil.rmtree(superseded)
     theirs = library.init(
         id=run.id,

@@ -1,0 +1,79 @@
+"""A user's mistakes as sentences: what Hydra, OmegaConf and argparse say of a command line, in our words."""
+
+import contextlib
+import re
+import sys
+from collections.abc import Iterator
+from typing import NoReturn
+
+from xinit.errors import InputError
+from xinit.factories import allowed_words
+
+BAD_INPUT = 2  # the exit code
+
+
+def complain(message: str) -> int:
+    """Print a mistake on stderr; the exit code for it."""
+    print(f"xinit: {message}", file=sys.stderr)
+    return BAD_INPUT
+
+
+def refuse(message: str) -> NoReturn:
+    """What an argument parser calls instead of printing its usage.
+
+    Raises:
+      InputError: always.
+    """
+    raise InputError(f"This command line cannot be read: {message}; --help shows how it is written.")
+
+
+@contextlib.contextmanager
+def said_in_our_words() -> Iterator[None]:
+    """Turn what Hydra raises while it composes into an InputError."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        yield
+    except InputError:
+        raise
+    except (HydraException, OmegaConfBaseException, ValueError, TypeError, LookupError) as error:
+        raise InputError(in_our_words(error)) from error
+
+
+def in_our_words(error: Exception) -> str:
+    """A message of Hydra's or OmegaConf's as one sentence: what was wrong, what came, what is allowed."""
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
+    message = " ".join(str(error).split()) or type(error).__name__
+    if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
+        choices = re.findall(r"^\t(\S+)$", str(error), re.MULTILINE)
+        return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
+    if "Missing mandatory value" in message:
+        key = getattr(error, "full_key", None)
+        return f"The setting {key} is missing; give it as {key}=VALUE."
+    if isinstance(error, TypeError) or "Config group override must be" in message:
+        return f"A group takes a name, as in activation=tanh; this command line cannot be read ({message})."
+    if match := re.match(r"Multiple values for (\w+)\.", message):
+        return f"{match[1]} is given more than once; it must be one name, as in {match[1]}=NAME."
+    if isinstance(error, OverrideParseException):
+        return _of_the_grammar(error.override, message)
+    if isinstance(error, OmegaConfBaseException):
+        first = str(error).partition("\n")[0]
+        return f"The setting {getattr(error, 'full_key', None) or ''} cannot be read: {first}."
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename} cannot be written: {error.strerror}."
+    if isinstance(error, HydraException):
+        return message.replace("'++", "'")  # the pluses that `cli.normalise` has set before a setting
+    return f"This command line cannot be read: {message}."
+
+
+def _of_the_grammar(override: str, message: str) -> str:
+    """What is wrong with an argument that Hydra's grammar does not know."""
+    reason = re.sub(r"^Error parsing override '.*?' (?=\S)| See https://\S+ for details$", "", message)
+    if reason.startswith("LexerNoViableAltException"):
+        reason = "a character in it needs quotes"
+    return (
+        f"The argument {override.lstrip('+')!r} cannot be read: {reason}; quotes make it a text, as in \"name='a b'\"."
+    )
