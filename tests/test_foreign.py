@@ -300,7 +300,7 @@ def scaled(by):
             constant(0.1),
             (X, Y),
             "FAIL",
-            "symmetric",
+            "copies",
             "copies of each other and stay so: Dense_0/kernel, Dense_1/",
         ),
         (zero_head, (X, Y), "WARN", "reach", "Dense_3/kernel is zero, and lets none through before it has moved"),
@@ -321,7 +321,7 @@ def test_units_that_copy_each_other_at_first_are_told_apart_by_what_reads_them()
     for l in (1, 2, 3):
         variables["params"][f"Dense_{l}"] = random[f"Dense_{l}"]
     rules_found = {finding.rule for finding in xinit.probe(LinenMLP(), (X, Y), variables=variables).findings}
-    assert "symmetric" not in rules_found
+    assert "copies" not in rules_found
 
 
 def test_dead_units_are_more_than_symmetric_weights_can_give():
