@@ -101,6 +101,9 @@ INSPECT = {
     "seeds=few": "seeds is 'few'; it must be a whole number, at least 2.",
     "~seeds": "The setting seeds is missing",
     "seed=4294967295": "seeds is 16; from init_seed=4294967295 on there are 1.",
+    "-m seed=range(0)": "The sweep has no runs",
+    f"-m seed=range({HUGE})": "runs; it must be at most 100,000",
+    "-m scheme=xavier,nix": "Unknown scheme 'nix'",
     "members=abc": "Unknown setting members;",
     "depth=100000": "depth is 100000; it must be at most 1000",
     f"width={HUGE}": "GB of memory or more",
@@ -123,6 +126,7 @@ THEORY = {
     f"out={LONG}": "it must be the name of a folder",
     "out='${nope}'": "The setting out cannot be read: Interpolation key 'nope' not found.",
     "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    f"-m depth=range({HUGE})": "runs; it must be at most 100,000",
     "--bogus": "unrecognized arguments: --bogus;",
 }
 LIST = {
