@@ -25,8 +25,9 @@ from xinit.initializers import Law
 from xinit.theory.moments import in_range, moments, values_and_slopes
 
 EXAMPLES = 8  # that stand for all
-MOST, LEAST = 1000, 100  # networks: a standard deviation is good to 2 % and to 7 %
+MOST, LEAST = 1000, 64  # networks: a standard deviation is good to 2 % and to 9 %
 WORK = 400_000  # units of all networks together: half a second
+LIMIT = 1_000_000  # units beyond which hidden layers are drawn narrower: 200 MB
 PHANTOM = 1e-12  # units added, of this share of the mean square: so equal examples have a Cholesky root
 NODES = 24  # of q at which E f^2 is computed; in between, a cubic spline through logarithms
 TINY = np.finfo(float).tiny
@@ -36,9 +37,9 @@ BLOCK = 1 << 15  # values at a time: jax compiles a function for each shape that
 class Networks(NamedTuple):
     """Mean squares over units, layers in front: (S, E), and of gradients of weights, (S,).
 
-    `expected`: of `post`, given the layer below. `grad_pre` ends with the logits. `grad_w_own`: of each example's dL/dW,
-    mean over examples. `grad_w_shared`: of the mean loss's, under the mean target. `dead`: whether some layer is zero on
-    all examples. `narrowing`: the hidden widths drawn over the true ones.
+    `expected`: of `post`, given the layer below. `grad_pre` ends with the logits. `grad_w_own`: of each example's
+    dL/dW, mean over examples. `grad_w_shared`: of the mean loss's, under the mean target, and `errors_shared` of its
+    softmax minus target. `dead`: some layer is zero on all examples. `narrowing`: hidden widths drawn over true ones.
     """
 
     pre: np.ndarray
@@ -47,6 +48,7 @@ class Networks(NamedTuple):
     grad_pre: np.ndarray
     grad_w_own: np.ndarray
     grad_w_shared: np.ndarray
+    errors_shared: np.ndarray
     dead: np.ndarray
     narrowing: float
 
@@ -60,29 +62,35 @@ class Networks(NamedTuple):
         sure = max(0.0, 1 - (error / departure) ** 2) if departure else 0.0
         return (1 + sure * departure) ** self.narrowing
 
-    def over_all(self, path: np.ndarray, few: Any, sample: np.ndarray) -> np.ndarray:
+    def over_all(self, path: np.ndarray, few: Any, sample: np.ndarray, top: np.ndarray | None = None) -> np.ndarray:
         """(S, layer) the mean over all B examples in each living network.
+
+        To first order logarithms scatter with 1 / sqrt(width) but for what the logits bring.
 
         Args:
           path: (layer, B), what the sample would be in wide networks.
           few: which examples the sample has.
-          sample: (layer, S, E). To first order its logarithm scatters with 1 / sqrt(width).
+          sample: (layer, S, E).
+          top: (layer, S) or (S,), the squared errors at the logits.
         """
         sample = sample[:, ~self.dead]
         logs = np.log(np.maximum(np.mean(sample, axis=2), TINY) / np.mean(path[:, few], axis=1)[:, None])
-        middle = np.mean(logs, axis=1, keepdims=True)
-        common = _common(sample, path.shape[1])[:, None]
-        middle += (1 - common) / 2 * np.var(logs, axis=1, keepdims=True)  # a log-normal mean stays where it is
-        scatter = np.sqrt(self.narrowing * common) * (logs - logs.mean(axis=1, keepdims=True))
-        return (np.mean(path, axis=1)[:, None] * np.exp(self.narrowing * middle + scatter)).T
+        middle, variance = np.mean(logs, axis=1), np.var(logs, axis=1)
+        averaged_out = _own(sample) * (1 / sample.shape[2] - 1 / path.shape[1])
+        fixed = 0.0 if top is None else np.var(np.log(top[..., ~self.dead]), axis=-1)
+        kept = np.minimum(self.narrowing + (1 - self.narrowing) * fixed / np.maximum(variance, TINY), 1)
+        kept *= np.clip(1 - averaged_out / np.maximum(variance, TINY), 0, 1)
+        middle = self.narrowing * middle + averaged_out / 2  # a mean over more examples has the same mean
+        scattered = middle[:, None] + np.sqrt(kept)[:, None] * (logs - np.mean(logs, axis=1, keepdims=True))
+        return (np.mean(path, axis=1)[:, None] * np.exp(scattered)).T
 
 
-def _common(sample: np.ndarray, examples: int) -> np.ndarray:
-    """(layer,) how networks vary in a mean over so many examples, over that in one over the sample's few: variances."""
-    few, relative = sample.shape[2], sample / np.mean(sample, axis=1, keepdims=True)
-    between = np.var(relative.mean(axis=2), axis=1)
-    within = relative.var(axis=2).mean(axis=1) * few / max(few - 1, 1)
-    return np.clip(1 - within * (1 / few - 1 / examples) / between, 0, 1)
+def _own(sample: np.ndarray) -> np.ndarray:
+    """(layer,) the variance between the examples (layer, S, E) of a network, relative to its own mean square."""
+    relative = sample / np.mean(sample, axis=1, keepdims=True)
+    examples = sample.shape[2]
+    variances = np.var(relative, axis=2) / np.maximum(np.mean(relative, axis=2), TINY) ** 2
+    return np.mean(variances, axis=1) * examples / max(examples - 1, 1)
 
 
 class Met(NamedTuple):
@@ -128,7 +136,7 @@ def draw(
     """
     rng, units = np.random.default_rng(0), sum(widths[1:-1])
     count = int(np.clip(WORK // units, LEAST, MOST))
-    narrowing = min(1.0, WORK / (count * units))
+    narrowing = min(1.0, LIMIT / (count * units))
     drawn = [*[max(round(narrowing * n), 1) for n in widths[1:-1]], widths[-1]]
     met, layers = [], []
     below = np.broadcast_to(gram, (count, *gram.shape))
@@ -157,6 +165,7 @@ def _summary(met: Sequence[Met], layers: Sequence[Layer], grads: Sequence[np.nda
         grad_w_own=np.array([np.einsum("see,se->s", one.gram, d) for one, d in zip(met, grad_pre, strict=True)])
         / grad_pre.shape[2],
         grad_w_shared=np.array([np.mean(one.gram * _gram(d), axis=(1, 2)) for one, d in zip(met, shared, strict=True)]),
+        errors_shared=np.mean(np.mean(shared[-1], axis=2) ** 2, axis=1),
         dead=np.any([np.all(layer.h == 0, axis=(1, 2)) for layer in layers], axis=0),
         narrowing=narrowing,
     )

@@ -107,7 +107,8 @@ def predict(
         "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
     }
     values["jacobian_sv_mean"] = _jacobians(widths, activations, laws, values["pre_second"])
-    networks = {name: drawn.over_all(path, few, sample) for name, (path, sample) in followed.items()}
+    top = {"grad_pre_second": drawn.grad_pre[-1].mean(axis=1)}
+    networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
     networks["grad_w_second"] = of_weights[1]
     prediction = Prediction(values, networks, float(np.mean(drawn.dead)))
     return _without_void(_without_band(prediction), laws)
@@ -130,7 +131,9 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     share = np.clip((between + (selves - between) / n) / whole, 0, 1)[:, None]
     relative = (1 - share) * drawn.grad_w_own / own[:, None] + share * drawn.grad_w_shared / shared[:, None]
     lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, own, strict=True)]
-    return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None])
+    errors = [each / np.mean(each) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
+    top = (1 - share) * errors[0] + share * errors[1]
+    return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
 
 
 def _without_band(prediction: Prediction) -> Prediction:

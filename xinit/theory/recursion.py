@@ -1,6 +1,6 @@
-"""Second moments between all pairs of examples, from layer to layer: Glorot & Bengio 2010, eqs. 5-7, for any activation.
+"""Second moments between all pairs of examples, from layer to layer: Glorot & Bengio 2010, eqs. 5-7.
 
-Of wide networks; the means of networks of finite width lead it where they depart from it (`finite_width`).
+For any activation, in wide networks; the means of networks of finite width lead it where they depart from it (`finite_width`).
 """
 
 import functools
