@@ -41,8 +41,9 @@ class Reach(NamedTuple):
 class Inspection(NamedTuple):
     """What was predicted and measured, by the names of `Prediction.values`.
 
-    `measured`: (seed, layer). `scores`: (layer), the distance of the measured mean from what theory allows in standard
-    errors of the mean. `source`: where the variances of the weights that theory began with are from.
+    `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
+    networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
+    are from.
     """
 
     config: Config
@@ -56,9 +57,12 @@ class Inspection(NamedTuple):
     source: str
 
     def interval(self, name: str) -> Interval:
-        """The measured mean over the seeds, with its 95 % interval."""
-        with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
-            return mean_interval(self.measured[name])
+        """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
+        with np.errstate(all="ignore"):  # a signal may have left the range of floats
+            if not name.endswith("_second"):
+                return mean_interval(self.measured[name])
+            logs = mean_interval(np.log(self.measured[name]))
+            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
 
 
 def inspect_config(config: Config, n_seeds: int) -> Inspection:
@@ -137,7 +141,7 @@ def predicted_readings(
     except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
         return {}
     found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
-    for name in prediction.spread:
+    for name in prediction.networks:
         rms = f"{name.removesuffix('_second')}_rms_predicted"
         ends = prediction.interval(name)
         found |= {rms: prediction.values[name], f"{rms}_low": ends[0], f"{rms}_high": ends[1]}
@@ -190,13 +194,17 @@ def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict
 
 
 def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarray:
-    """nan where nothing is predicted, or the networks do not differ."""
-    low = prediction.values[name]
-    high = low * (1 + prediction.excess.get(name, np.zeros_like(low)))
-    with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
-        mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / np.sqrt(len(measured))
-        distance = mean - np.clip(mean, low, high)
-    return np.divide(distance, error, out=np.full_like(distance, np.nan), where=error > 0)
+    """nan without a band, or where a network's value is zero or not finite, or the networks do not differ.
+
+    Logarithms, since sizes of deep networks have tails that the mean of a few networks misses.
+    """
+    networks = prediction.networks.get(name, np.full((1, measured.shape[1]), np.nan))
+    with np.errstate(all="ignore"):  # a signal may have left the range of floats
+        logs, predicted = np.log(measured), np.log(networks)
+        distance = np.mean(logs, axis=0) - np.mean(predicted, axis=0)
+        error = np.sqrt(np.var(logs, axis=0, ddof=1) / len(logs) + np.var(predicted, axis=0) / len(predicted))
+        scores = distance / error
+    return np.where(np.isfinite(scores) & (error > 0), scores, np.nan)
 
 
 def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: Mapping[str, float]) -> Reach | None:

@@ -24,10 +24,10 @@ from xinit.activations import Activation
 from xinit.initializers import Law
 from xinit.theory.moments import in_range, moments, values_and_slopes
 
-EXAMPLES = 8  # that stand for all
+EXAMPLES = 12  # that stand for all
 MOST, LEAST = 1000, 64  # networks: a standard deviation is good to 2 % and to 9 %
-WORK = 400_000  # units of all networks together: half a second
-LIMIT = 1_000_000  # units beyond which hidden layers are drawn narrower: 200 MB
+WORK = 300_000  # units of all networks together: half a second
+LIMIT = 700_000  # units beyond which hidden layers are drawn narrower: 200 MB
 PHANTOM = 1e-12  # units added, of this share of the mean square: so equal examples have a Cholesky root
 NODES = 24  # of q at which E f^2 is computed; in between, a cubic spline through logarithms
 TINY = np.finfo(float).tiny
@@ -37,14 +37,15 @@ BLOCK = 1 << 15  # values at a time: jax compiles a function for each shape that
 class Networks(NamedTuple):
     """Mean squares over units, layers in front: (S, E), and of gradients of weights, (S,).
 
-    `expected`: of `post`, given the layer below. `grad_pre` ends with the logits. `grad_w_own`: of each example's
-    dL/dW, mean over examples. `grad_w_shared`: of the mean loss's, under the mean target, and `errors_shared` of its
-    softmax minus target. `dead`: some layer is zero on all examples. `narrowing`: hidden widths drawn over true ones.
+    `growth`, (E,): of `post` over the variance of the pre-activations, see `_growth`. `grad_pre` ends with the logits.
+    `grad_w_own`: of each example's dL/dW, mean over examples. `grad_w_shared`: of the mean loss's, under the mean
+    target, and `errors_shared` of its softmax minus target. `dead`: some layer is zero on all examples. `narrowing`:
+    hidden widths drawn over true ones.
     """
 
     pre: np.ndarray
     post: np.ndarray
-    expected: np.ndarray
+    growth: np.ndarray
     grad_pre: np.ndarray
     grad_w_own: np.ndarray
     grad_w_shared: np.ndarray
@@ -102,19 +103,18 @@ class Met(NamedTuple):
 
 
 class Layer(NamedTuple):
-    """A layer's activations and f' (S, N, E), and its mean squares (S, E)."""
+    """A layer's activations and f' (S, N, E), the mean squares (S, E) of z, and what `_growth` says."""
 
     h: np.ndarray
     slopes: np.ndarray
     pre: np.ndarray
-    expected: np.ndarray
+    growth: np.ndarray
 
 
 def representatives(gram: np.ndarray) -> np.ndarray:
-    """Indices of EXAMPLES examples, or of all if they are fewer, at even steps of their size."""
+    """Indices of EXAMPLES examples, or of all if they are fewer, from the smallest to the largest at even steps."""
     order = np.argsort(np.diag(gram), kind="stable")
-    n = min(EXAMPLES, len(order))
-    return order[((np.arange(n) + 0.5) * len(order) / n).astype(int)]
+    return order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).round().astype(int)]
 
 
 def draw(
@@ -144,7 +144,7 @@ def draw(
         met.append(Met(below, _root(below), rng.standard_normal((count, n, len(gram)))))
         z, q = _pre_activations(met[-1], fan_in, law, rng)
         if f:
-            layers.append(_activated(f, z, q))
+            layers.append(Layer(*_in_blocks(f, z), np.mean(z**2, axis=1), _growth(f, q)))
             below = _gram(layers[-1].h)
     shares = np.exp(z - z.max(axis=1, keepdims=True))
     shares /= shares.sum(axis=1, keepdims=True)
@@ -160,7 +160,7 @@ def _summary(met: Sequence[Met], layers: Sequence[Layer], grads: Sequence[np.nda
     return Networks(
         pre=np.array([layer.pre for layer in layers]),
         post=square(layer.h for layer in layers),
-        expected=np.array([layer.expected for layer in layers]),
+        growth=np.array([layer.growth for layer in layers]),
         grad_pre=grad_pre,
         grad_w_own=np.array([np.einsum("see,se->s", one.gram, d) for one, d in zip(met, grad_pre, strict=True)])
         / grad_pre.shape[2],
@@ -180,15 +180,11 @@ def _pre_activations(met: Met, fan_in: int, law: Law, rng: np.random.Generator) 
     return np.sqrt(kept) * z, in_range(kept * q)
 
 
-def _activated(activation: Activation, z: np.ndarray, q: np.ndarray) -> Layer:
-    """f and f' of z; f is scaled, alike in all networks, so that the mean of f^2 over them is the mean of E f^2."""
-    h, slopes = _in_blocks(activation, z)
+def _growth(activation: Activation, q: np.ndarray) -> np.ndarray:
+    """(E,) E f^2 / q, its geometric mean over networks: how a layer of infinite width would pass their sizes on."""
     nodes = np.geomspace(0.99 * q.min(), 1.01 * q.max(), NODES)
-    logarithms = np.log(np.maximum(moments(activation, nodes).second, np.finfo(float).tiny))
-    expected = np.exp(CubicSpline(np.log(nodes), logarithms)(np.log(q)))
-    sampled = np.mean(h**2, axis=(0, 1))
-    h *= np.sqrt(np.divide(expected.mean(axis=0), sampled, out=np.ones_like(sampled), where=sampled > 0))
-    return Layer(h, slopes, np.mean(z**2, axis=1), expected)
+    logarithms = np.log(np.maximum(moments(activation, nodes).second, TINY)) - np.log(nodes)
+    return np.exp(np.mean(CubicSpline(np.log(nodes), logarithms)(np.log(q)), axis=0))
 
 
 def _backward(

@@ -47,6 +47,10 @@ class Prediction(NamedTuple):
     void: str = ""
     unbounded: str = ""
 
+    def typical(self, name: str) -> np.ndarray:
+        """The geometric mean over networks: that of a few networks comes close to it, however long the tails."""
+        return np.exp(np.mean(np.log(self.networks[name]), axis=0))
+
     def interval(self, name: str, networks: int = 1, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Where this share of the means over so many networks lies: log-normal, each side with a std of its own."""
         logs = np.log(_means(self.networks[name], networks))

@@ -1,6 +1,6 @@
 """Second moments between all pairs of examples, from layer to layer: Glorot & Bengio 2010, eqs. 5-7.
 
-For any activation, in wide networks; the means of networks of finite width lead it where they depart from it (`finite_width`).
+For any activation, in wide networks; where the means of networks of finite width depart from it, they lead it.
 """
 
 import functools
@@ -41,11 +41,11 @@ def follow(
       drawn: networks of these widths.
     """
     pre, post, slopes = [], [gram], []
-    for n, law, f, expected in zip(widths, laws, activations, drawn.expected, strict=False):
+    for n, law, f, growth in zip(widths, laws, activations, drawn.growth, strict=False):
         pre.append(_in_range(n * law.variance * post[-1] + law.bias_variance))
         h, slope = kernels(f, pre[-1])
-        # The mean of E f^2 over networks is not E f^2 at their mean q.
-        post.append(h * (np.mean(expected) / np.mean(np.diag(h)[few])) ** drawn.narrowing)
+        passed_on = np.mean(growth * np.diag(pre[-1])[few])  # at the networks' sizes, not at the recursion's
+        post.append(h * (passed_on / np.mean(np.diag(h)[few])) ** drawn.narrowing)
         slopes.append(slope)
     logits = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
     again = np.append(np.arange(len(gram)), few)
