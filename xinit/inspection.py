@@ -4,25 +4,27 @@ The measured side is the probe that training uses, on the initial networks of se
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Plan, Problem, build_scheme, load, plan
-from xinit.config import Config, SchemeConfig
+from xinit.config import ActivationConfig, Config, SchemeConfig
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.intervals import Interval, mean_interval
 from xinit.schemes import law_of
-from xinit.theory.advice import expected_dead, remedy
+from xinit.theory.advice import Candidate, expected_dead, remedy
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 
 RANGES = ("act_low", "act_high")
 HORIZON = 300  # layers up to which a trainable depth is looked for
+NARROW = 16  # units: wider layers of rectifiers are not dead in one network of ten thousand
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
 
@@ -82,6 +84,9 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     measured = _measured(networks, problem.widths)
     findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
+    others = range(config.init_seed + n_seeds, config.init_seed + 2 * n_seeds)
+    fault = functools.partial(fault_of, config, data, others)
+    sentence = remedy_for(config, problem, data, laws, fault) if verdict.calls_for_remedy(findings) else None
     return Inspection(
         config,
         problem.widths,
@@ -89,7 +94,7 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
         measured,
         {name: _score(prediction, name, values) for name, values in measured.items()},
         findings,
-        remedy_for(problem, gram, limits) if verdict.calls_for_remedy(findings) else None,
+        sentence,
         _reach(planned, laws, prediction, limits),
         source,
     )
@@ -120,8 +125,7 @@ def predict_config(config: Config) -> Prediction:
     planned, data = prepare(config)
     problem = planned.problem
     gram, labels = examples(problem, data)
-    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
-    networks = {} if stated else ensemble.measure(planned, data, [config.init_seed])
+    networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
 
 
@@ -132,11 +136,10 @@ def predicted_readings(
 
     Nothing where the scheme states no law, or theory cannot follow the signal.
     """
-    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
-    if not stated:
+    laws = stated_laws(scheme, problem)
+    if not laws:
         return {}
     try:
-        laws = [law.scaled(scheme.gain) for law in stated]
         prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
         return {}
@@ -149,12 +152,17 @@ def predicted_readings(
     return {name: values for name, values in known.items() if values.size and not np.all(np.isnan(values))}
 
 
+def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
+    """The laws of all weights, gain included, as the scheme states them; none where it states none."""
+    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
+    return [law.scaled(scheme.gain) for law in stated or ()]
+
+
 def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:
     """The laws of all weights, gain included: what the scheme states, else the mean squares in networks it drew."""
     config, problem = planned.configs[0], planned.problem
-    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
-    if stated:
-        return [law.scaled(config.scheme.gain) for law in stated], "as the scheme states them"
+    if stated := stated_laws(config.scheme, problem):
+        return stated, "as the scheme states them"
     means = np.mean(networks["weight_second"], axis=0), np.mean(networks["bias_second"], axis=0)
     drawn = [Law(float(weight), bias_variance=float(bias)) for weight, bias in zip(*means, strict=True)]
     return drawn, "as drawn: the scheme states none"
@@ -179,10 +187,40 @@ def expectations(problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
     return {"act_dead_expected": expected_dead(problem.activations, gram)}
 
 
-def remedy_for(problem: Problem, gram: np.ndarray, limits: Mapping[str, float]) -> str:
-    """The sentence of `theory.advice.remedy` for a network on its probe examples."""
+def remedy_for(
+    config: Config, problem: Problem, data: Arrays, laws: Sequence[Law], fault: Callable[[Candidate], str]
+) -> str:
+    """The sentence of `theory.advice.remedy` for networks of a config, on its probe examples.
+
+    Args:
+      config: of the networks that failed.
+      problem: its problem.
+      data: its data.
+      laws: of its weights, or none where they are not known.
+      fault: as `fault_of` says.
+    """
+    gram, labels = examples(problem, data)
+    limits, narrow = (
+        config.verdict,
+        min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations),
+    )
+    dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
-    return remedy(problem.widths, problem.activations, q, limits["signal_warn"], limits["signal_fail"])
+    bounds = limits.signal_warn, limits.signal_fail
+    return remedy(problem.widths, problem.activations, q, *bounds, laws, fault, dead)
+
+
+def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:
+    """What the verdict finds wrong with networks of other weights that another initialisation may mend, or ""."""
+    scheme = SchemeConfig(candidate.fn, candidate.gain, dict(candidate.options))
+    changed = dataclasses.replace(config, scheme=scheme)
+    if candidate.activation:
+        other = (ActivationConfig(candidate.activation),) * len(config.widths)
+        changed = dataclasses.replace(changed, activations=other)
+    planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
+    networks = ensemble.measure(planned, data, seeds)
+    findings = verdict.judge_start(networks | bounds(planned.problem), dataclasses.asdict(config.verdict))
+    return verdict.words_of(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""
 
 
 def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:

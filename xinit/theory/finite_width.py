@@ -25,9 +25,9 @@ from xinit.initializers import Law
 from xinit.theory.moments import in_range, moments, values_and_slopes
 
 EXAMPLES = 12  # that stand for all
-MOST, LEAST = 1000, 64  # networks: a standard deviation is good to 2 % and to 9 %
+MOST, LEAST = 1000, 48  # networks: a standard deviation is good to 2 % and to 10 %
 WORK = 300_000  # units of all networks together: half a second
-LIMIT = 700_000  # units beyond which hidden layers are drawn narrower: 200 MB
+LIMIT = 1_250_000  # beyond so many, hidden layers are drawn narrower: half a gigabyte, some seconds
 PHANTOM = 1e-12  # units added, of this share of the mean square: so equal examples have a Cholesky root
 NODES = 24  # of q at which E f^2 is computed; in between, a cubic spline through logarithms
 TINY = np.finfo(float).tiny
@@ -58,7 +58,7 @@ class Networks(NamedTuple):
 
         To first order it departs from 1 with 1 / width.
         """
-        ratios = np.mean(sample, axis=1) / path
+        ratios = np.mean(sample, axis=1) / max(path, TINY)
         departure, error = np.mean(ratios) - 1, np.std(ratios) / np.sqrt(len(ratios))
         sure = max(0.0, 1 - (error / departure) ** 2) if departure else 0.0
         return (1 + sure * departure) ** self.narrowing
@@ -74,11 +74,13 @@ class Networks(NamedTuple):
           sample: (layer, S, E).
           top: (layer, S) or (S,), the squared errors at the logits.
         """
+        if np.all(self.dead):
+            return np.full((1, len(sample)), np.nan)
         sample = sample[:, ~self.dead]
         logs = np.log(np.maximum(np.mean(sample, axis=2), TINY) / np.mean(path[:, few], axis=1)[:, None])
         middle, variance = np.mean(logs, axis=1), np.var(logs, axis=1)
         averaged_out = _own(sample) * (1 / sample.shape[2] - 1 / path.shape[1])
-        fixed = 0.0 if top is None else np.var(np.log(top[..., ~self.dead]), axis=-1)
+        fixed = 0.0 if top is None else np.var(np.log(np.maximum(top[..., ~self.dead], TINY)), axis=-1)
         kept = np.minimum(self.narrowing + (1 - self.narrowing) * fixed / np.maximum(variance, TINY), 1)
         kept *= np.clip(1 - averaged_out / np.maximum(variance, TINY), 0, 1)
         middle = self.narrowing * middle + averaged_out / 2  # a mean over more examples has the same mean
@@ -88,7 +90,7 @@ class Networks(NamedTuple):
 
 def _own(sample: np.ndarray) -> np.ndarray:
     """(layer,) the variance between the examples (layer, S, E) of a network, relative to its own mean square."""
-    relative = sample / np.mean(sample, axis=1, keepdims=True)
+    relative = sample / np.maximum(np.mean(sample, axis=1, keepdims=True), TINY)
     examples = sample.shape[2]
     variances = np.var(relative, axis=2) / np.maximum(np.mean(relative, axis=2), TINY) ** 2
     return np.mean(variances, axis=1) * examples / max(examples - 1, 1)
@@ -173,9 +175,10 @@ def _summary(met: Sequence[Met], layers: Sequence[Layer], grads: Sequence[np.nda
 
 def _pre_activations(met: Met, fan_in: int, law: Law, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """z (S, N, E) and the variance (S, E) that it has given the layer below, both kept in range."""
-    z = np.sqrt(fan_in * law.variance) * met.drawn @ _transposed(met.root)
+    own = np.einsum("see->se", met.gram)
+    z = np.sqrt(fan_in * law.variance) * met.drawn @ _transposed(met.root) * (own > 0)[:, None, :]
     z += np.sqrt(law.bias_variance) * rng.standard_normal((*z.shape[:2], 1))
-    q = fan_in * law.variance * np.einsum("see->se", met.gram) + law.bias_variance
+    q = fan_in * law.variance * own + law.bias_variance
     kept = in_range(np.mean(q)) / np.mean(q)
     return np.sqrt(kept) * z, in_range(kept * q)
 

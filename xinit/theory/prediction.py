@@ -115,7 +115,8 @@ def predict(
     networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
     networks["grad_w_second"] = of_weights[1]
     prediction = Prediction(values, networks, float(np.mean(drawn.dead)))
-    return _without_void(_without_band(prediction), laws)
+    repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
+    return _without_void(_without_band(prediction, drawn.narrowing < 1 and repels), laws)
 
 
 def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.ndarray, np.ndarray]:
@@ -140,13 +141,21 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
 
 
-def _without_band(prediction: Prediction) -> Prediction:
-    """nan in place of networks where a band would say little, or the signal has left the range."""
+def _repels(activation: Activation, gram: np.ndarray) -> bool:
+    """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
+    m = moments(activation, np.mean(np.diag(gram)))
+    return bool(m.second_growth > 1.001 * m.second)
+
+
+def _without_band(prediction: Prediction, narrowed: bool) -> Prediction:
+    """nan in place of networks where a band would say little, or cannot be given."""
     q = prediction.values["pre_second"]
     if prediction.dead > LEFT_OUT:
         words = f"{prediction.dead:.0%} of such networks are dead: all units of some layer are off on every example"
     elif np.any((q <= RANGE[0] * 1.01) | (q >= RANGE[1] / 1.01)):
         words = "the signal leaves the range of numbers"
+    elif narrowed:
+        words = "differences of size grow from layer to layer, and there are too many units to follow them"
     else:
         return prediction
     return prediction._replace(networks=_nothing(prediction.networks), unbounded=words)
