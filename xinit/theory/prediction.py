@@ -114,7 +114,7 @@ def predict(
     top = {"grad_pre_second": drawn.grad_pre[-1].mean(axis=1)}
     networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
     networks["grad_w_second"] = of_weights[1]
-    prediction = Prediction(values, networks, float(np.mean(drawn.dead)))
+    prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
     repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
     return _without_void(_without_band(prediction, drawn.narrowing < 1 and repels), laws)
 
@@ -139,6 +139,16 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     errors = [each / np.mean(each) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
     top = (1 - share) * errors[0] + share * errors[1]
     return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
+
+
+def _among_networks(prediction: Prediction) -> Prediction:
+    """The networks' own mean where the recursion's lies outside their band: there the largest of them make the mean."""
+    values = dict(prediction.values)
+    for name, networks in prediction.networks.items():
+        low, high = prediction.interval(name)
+        outside = (values[name] < low) | (values[name] > high)
+        values[name] = np.where(outside, np.mean(networks, axis=0), values[name])
+    return prediction._replace(values=values)
 
 
 def _repels(activation: Activation, gram: np.ndarray) -> bool:
