@@ -36,7 +36,7 @@ HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (sch
         (["scheme=xavier", "activation=relu", "depth=50"], cli.FAILED, ["the signal vanishes", f"Try {HE}"]),
         (
             ["scheme=standard", "activation=sigmoid"], cli.FAILED,
-            ["the gradient vanishes over depth", "but networks drawn so fail: layers 1, 2", "Try activation=tanh with"],
+            ["the gradient vanishes over depth", "but networks drawn so fail: layers 2, 3", "Try activation=tanh with"],
         ),
         (["scheme=xavier", "depth=8"], cli.DONE, ["WARN", "the signal fades"]),
         (["scheme=xavier", "depth=8", "strict=true"], cli.WARNED, ["WARN"]),

@@ -77,7 +77,8 @@ class Networks(NamedTuple):
         if np.all(self.dead):
             return np.full((1, len(sample)), np.nan)
         sample = sample[:, ~self.dead]
-        logs = np.log(np.maximum(np.mean(sample, axis=2), TINY) / np.mean(path[:, few], axis=1)[:, None])
+        logs = np.log(np.maximum(np.mean(sample, axis=2), TINY))
+        logs -= np.log(np.maximum(np.mean(path[:, few], axis=1), TINY))[:, None]
         middle, variance = np.mean(logs, axis=1), np.var(logs, axis=1)
         averaged_out = _own(sample) * (1 / sample.shape[2] - 1 / path.shape[1])
         fixed = 0.0 if top is None else np.var(np.log(np.maximum(top[..., ~self.dead], TINY)), axis=-1)
@@ -92,8 +93,8 @@ def _own(sample: np.ndarray) -> np.ndarray:
     """(layer,) the variance between the examples (layer, S, E) of a network, relative to its own mean square."""
     relative = sample / np.maximum(np.mean(sample, axis=1, keepdims=True), TINY)
     examples = sample.shape[2]
-    variances = np.var(relative, axis=2) / np.maximum(np.mean(relative, axis=2), TINY) ** 2
-    return np.mean(variances, axis=1) * examples / max(examples - 1, 1)
+    relative /= np.maximum(np.mean(relative, axis=2, keepdims=True), TINY)
+    return np.mean(np.var(relative, axis=2), axis=1) * examples / max(examples - 1, 1)
 
 
 class Met(NamedTuple):
@@ -179,7 +180,7 @@ def _pre_activations(met: Met, fan_in: int, law: Law, rng: np.random.Generator) 
     z = np.sqrt(fan_in * law.variance) * met.drawn @ _transposed(met.root) * (own > 0)[:, None, :]
     z += np.sqrt(law.bias_variance) * rng.standard_normal((*z.shape[:2], 1))
     q = fan_in * law.variance * own + law.bias_variance
-    kept = in_range(np.mean(q)) / np.mean(q)
+    kept = in_range(np.mean(q)) / max(np.mean(q), TINY)
     return np.sqrt(kept) * z, in_range(kept * q)
 
 

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from xinit.activations import FLAT, Activation
 from xinit.initializers import Law
 from xinit.theory import finite_width
-from xinit.theory.finite_width import Networks
+from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments
 from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
@@ -127,16 +127,18 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     """
     n, among = len(wide.post[0]), np.ix_(few, few)
     every = list(zip(wide.post, wide.grads, strict=True))
+    # Where weights above are zero, so is every gradient.
+    above_zero = lambda parts: np.maximum(np.array(parts), TINY)
     whole = np.array([np.mean(h * d[:n, :n]) for h, d in every])
-    own = np.array([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
+    own = above_zero([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
     pairs = np.array([h[among] * d[n:, n:] for h, d in every])
-    shared = pairs.mean(axis=(1, 2))
+    shared = above_zero(pairs.mean(axis=(1, 2)))
     selves = np.einsum("lee->l", pairs) / len(few)
     between = shared - (selves - shared) / max(len(few) - 1, 1)  # the mean over pairs of different examples
-    share = np.clip((between + (selves - between) / n) / whole, 0, 1)[:, None]
+    share = np.clip((between + (selves - between) / n) / above_zero(whole), 0, 1)[:, None]
     relative = (1 - share) * drawn.grad_w_own / own[:, None] + share * drawn.grad_w_shared / shared[:, None]
     lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, own, strict=True)]
-    errors = [each / np.mean(each) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
+    errors = [each / max(np.mean(each), TINY) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
     top = (1 - share) * errors[0] + share * errors[1]
     return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
 
