@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit import cli, folders
+from xinit import cli, folders, interrupts
 from xinit.errors import InputError
 from xinit.files import write_atomically
 from xinit.record import writing
@@ -28,6 +28,8 @@ def run_command(doc: str, arguments: Sequence[str] | None, run: Callable[[dict[s
             return run(_parsed(arguments))
     except InputError as error:
         return cli.complain(str(error))
+    except KeyboardInterrupt:
+        return interrupts.say()
 
 
 def _parsed(arguments: Sequence[str]) -> dict[str, str]:

@@ -10,6 +10,8 @@ from xinit import cli
 from xinit.errors import InputError
 from xinit.factories import allowed_words
 
+MOST_TIMES = 1000  # as much as a tier has of anything, at the most: what takes seconds takes an hour then
+
 
 def folder(study: str) -> pathlib.Path:
     """Where the tiers of a study lie."""
@@ -60,4 +62,7 @@ def _value(default: Any, value: Any, path: str) -> Any:
         bound = "above 0" if least == 0 else "that is finite"
         words = {int: f"a whole number {bound}", float: f"a number {bound}", bool: "true or false"}
         raise InputError(f"{path} is {value!r}; it must be {words.get(type(default), 'a text')}.")
+    most = MOST_TIMES * default if least == 0 else math.inf
+    if is_number and value > most:
+        raise InputError(f"{path} is {value}; it must be at most {most:g}, {MOST_TIMES} times what the tier has.")
     return value

@@ -4,7 +4,7 @@ import importlib.util
 import itertools
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,16 +32,8 @@ class PopulationLauncher(launcher.PopulationLauncher):
     """Hydra instantiates plugins of modules below hydra_plugins only."""
 
 
-class PopulationSweeper(BasicSweeper):
-    """Hydra's basic sweeper, which leaves the check of the jobs to the launcher.
-
-    Its own composes every job (65 ms each) only to throw it away, after it has written to the sweep's folder.
-    """
-
-    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
-        """What Hydra tells a sweeper before `sweep`."""
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
-        self.launcher = _checking(self.launcher, hydra_context, config)
+class BoundedSweeper(BasicSweeper):
+    """Hydra's basic sweeper, which counts its jobs before it lists them, and writes no file of its own."""
 
     def sweep(self, arguments: list[str]) -> None:
         """Run all combinations, in batches where that is asked for.
@@ -51,14 +43,31 @@ class PopulationSweeper(BasicSweeper):
         """
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        launcher.check_number(math.prod(map(_count, overrides)))  # before any list of them is made
+        launcher.check_number(math.prod(map(_count, overrides)))
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise InputError(f"hydra.sweeper.max_batch_size is {self.max_batch_size}; it must be at least 1, or null.")
         n = 0
         for batch in self.split_arguments(overrides, self.max_batch_size):
+            self.validate_batch_is_legal(batch)
             for job in self.launcher.launch(batch, initial_job_idx=n):
                 _ = job.return_value  # raises what the job raised
             n += len(batch)
+
+
+class PopulationSweeper(BoundedSweeper):
+    """The sweeper of runs, whose launcher checks the jobs and whose table stands at the end."""
+
+    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
+        """What Hydra tells a sweeper before `sweep`."""
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        self.launcher = _checking(self.launcher, hydra_context, config)
+
+    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
+        """Nothing: the launcher checks all jobs before it begins. Hydra would compose every job (65 ms each) twice."""
+
+    def sweep(self, arguments: list[str]) -> None:
+        """Run all combinations, and say what came of those that another's launcher ran."""
+        super().sweep(arguments)
         _conclude(self.launcher)
 
 
@@ -148,12 +157,19 @@ class PopulationLauncherConf:
 
 
 @dataclass
-class PopulationSweeperConf:
-    """The config node hydra/sweeper=population, with the settings of Hydra's own basic one."""
+class BoundedSweeperConf:
+    """The config node hydra/sweeper=bounded, with the settings of Hydra's own basic one."""
 
-    _target_: str = "hydra_plugins.xinit_population.PopulationSweeper"
+    _target_: str = "hydra_plugins.xinit_population.BoundedSweeper"
     max_batch_size: int | None = None
     params: dict[str, str] | None = None
+
+
+@dataclass
+class PopulationSweeperConf(BoundedSweeperConf):
+    """The config node hydra/sweeper=population."""
+
+    _target_: str = "hydra_plugins.xinit_population.PopulationSweeper"
 
 
 @dataclass
@@ -175,6 +191,7 @@ class TuningSweeperConf:
 
 
 ConfigStore.instance().store("population", PopulationLauncherConf, group="hydra/launcher", provider="xinit")
+ConfigStore.instance().store("bounded", BoundedSweeperConf, group="hydra/sweeper", provider="xinit")
 ConfigStore.instance().store("population", PopulationSweeperConf, group="hydra/sweeper", provider="xinit")
 ConfigStore.instance().store("population_optuna", TuningSweeperConf, group="hydra/sweeper", provider="xinit")
 for package, (group, *names) in PACKAGES.items():

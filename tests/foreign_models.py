@@ -218,8 +218,17 @@ class LinenOwn(linen.Module):
         return jnp.einsum("bi,hio->bho", x, kernel)
 
 
+class LinenStackOfOwn(linen.Module):
+    """Three layers of a user's own in one array."""
+
+    @linen.compact
+    def __call__(self, x):
+        w = self.param("w", linen.initializers.normal(0.3), (3, x.shape[-1], x.shape[-1]))
+        return jax.lax.scan(lambda x, w: (jnp.tanh(x @ w), None), x, w)[0]
+
+
 class LinenHandwritten(linen.Module):
-    """Two matrices in one module, with a saturated tanh between them, and one matrix in a module around a layer."""
+    """Two matrices in one module, with a saturated tanh between them."""
 
     @linen.compact
     def __call__(self, x):

@@ -17,7 +17,7 @@ import pytest
 import xinit
 from xinit import checkpoints, cli, files, manifests, netcdf, record, report, runner, sweeps
 from xinit.config import parse
-from xinit.console import Reporter
+from xinit.console import Reporter, SweepReporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
 
@@ -234,6 +234,30 @@ def test_nothing_is_written_through_a_link(copy, name):
     assert snapshot(copy, but=list(path.rglob("*"))) == before
 
 
+def test_the_runs_of_a_sweep_are_read_where_sweeps_have_them_and_nowhere_else(copy):
+    from xinit.report.groups import folder_of
+
+    sweep, run = sweeps_of(copy)[0], runs(copy)[0]
+    member = os.path.relpath(run, sweep)
+    assert folder_of(sweep, member).samefile(run)
+    for other in (
+        "/etc",
+        "..",
+        "../..",
+        "../../..",
+        f"../../../x/{run.name}",
+        "a/b",
+        f"../../x/../{run.name}",
+        "../../x",
+    ):
+        assert folder_of(sweep, other) is None
+    assert folder_of(pathlib.Path(shutil.copytree(sweep, copy / "alone" / "sweep")), member) is None
+    run.rename(run.with_name("elsewhere"))
+    run.symlink_to("elsewhere")
+    with pytest.raises(InputError, match="is a link"):
+        folder_of(sweep, member)
+
+
 # ---- checkpoints
 
 
@@ -325,14 +349,21 @@ def test_what_was_left_at_the_very_end_is_removed_by_the_next_command(cut, made,
         if left:
             shutil.copytree(left, path / "checkpoints" / left.name)
     execute(copy / "runs", seed=0)
-    runner.execute_all([config(copy / "runs", seed=1)], cli_reporter())
+    runner.execute_all([config(copy / "runs", seed=1)], SweepReporter(quiet=True))
     assert not list(copy.glob("runs/*/*/checkpoints"))
 
 
-def cli_reporter():
-    from xinit.console import SweepReporter
-
-    return SweepReporter(quiet=True)
+def test_a_forced_run_that_was_killed_before_it_had_cleared_its_folder_begins_anew(cut, tmp_path, monkeypatch):
+    copy = pathlib.Path(shutil.copytree(cut, tmp_path / "copy"))
+    path = runs(copy)[0]
+    monkeypatch.setattr(RunDirectory, "_remove_results", again)
+    with pytest.raises(ComputedAgainError):
+        RunDirectory(path).begin("", force=True)
+    monkeypatch.undo()
+    directory = RunDirectory(path)
+    assert directory.to_resume_from(force=True) is None
+    directory.begin("", force=True)
+    assert not (path / "checkpoints").exists()
 
 
 # ---- runs of the version before, whose files do not carry their hash

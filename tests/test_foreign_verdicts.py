@@ -14,6 +14,7 @@ from foreign_models import (
     LinenMLP,
     LinenRecurrent,
     LinenScanned,
+    LinenStackOfOwn,
     NnxLowRank,
     NnxMLP,
     NnxRecurrent,
@@ -57,6 +58,7 @@ VERDICTS = {
     "its gates are layers": (PLAIN, STEPS, {"variables": saturated(PLAIN)}, "WARN", ["cell/hf, ", "cell/io"], False),
     "lstm of nnx": (NnxRecurrent(nnx.Rngs(0)), STEPS, {}, "WARN", ["rnn/cell/hf, "], False),
     "stacked by a scan": (LinenScanned(width=12), X, {}, "WARN", ["blocks/Dense_0"], False),
+    "a scan of one's own": (LinenStackOfOwn(), X, {}, "WARN", ["what they do: w"], False),
     "two matrices in a module": (LinenHandwritten(), X, {}, "WARN", ["first, second"], False),
     "a matrix around layers": (LinenAround(), X, {}, "WARN", ["what they do: own", "measured: shift"], False),
     "a shift around layers": (LinenAround(shift_only=True), X, {}, "OK", ["measured: shift"], True),
@@ -164,7 +166,8 @@ def test_a_remedy_is_never_the_scheme_in_use(depth, width, n):
 
 def rows(*sizes_and_products):
     """Rows of square kernels of these widths, with exactly these n_in E W^2."""
-    kernels = {f"{l}/kernel": np.full((n, n), math.sqrt(v / n)) for l, (n, v) in enumerate(sizes_and_products)}
+    signs = lambda n: RNG.choice([-1, 1], (n, n))
+    kernels = {f"{l}/kernel": signs(n) * math.sqrt(v / n) for l, (n, v) in enumerate(sizes_and_products)}
     return parameter_table(kernels, kernels, layout.of_tree(kernels))
 
 

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from xinit import interrupts, record
+from experiments import study
+from xinit import interrupts, record, train
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = [path for package in ("xinit", "experiments") for path in sorted((ROOT / package).rglob("*.py"))]
@@ -56,7 +57,7 @@ def test_a_run_that_ctrl_c_stops_while_it_compiles_says_so(tmp_path):
         "interrupts.end_at_once()\n"
         "from xinit import population, train\n"
         "population.Ahead.compile = lambda *_: os.kill(os.getpid(), signal.SIGINT)\n"
-        "raise SystemExit(interrupts.exit_code(train.main))\n"
+        "raise SystemExit(train.main())\n"
     )
     small = ["data=synthetic", "width=8", "depth=2", "steps=20", "data.test=50", "data.valid=50", "probe.examples=50"]
     done = subprocess.run([sys.executable, "-c", code, *small], cwd=tmp_path, capture_output=True, text=True)
@@ -75,8 +76,11 @@ def test_libraries_with_processes_of_their_own_get_the_exception(monkeypatch, ca
     finally:
         signal.signal(signal.SIGINT, before)
 
-    def stopped():
+    def stopped(*_):
         raise KeyboardInterrupt
 
-    assert interrupts.exit_code(stopped) == interrupts.INTERRUPTED
-    assert capfd.readouterr().err == "xinit: interrupted.\n"
+    monkeypatch.setattr("xinit.runner.execute", stopped)
+    monkeypatch.setattr(sys, "argv", ["xinit.train"])
+    assert train.main() == interrupts.INTERRUPTED
+    assert study.run_command("", ["tier=init"], stopped) == interrupts.INTERRUPTED
+    assert capfd.readouterr().err == "xinit: interrupted.\n" * 2

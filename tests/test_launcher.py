@@ -8,10 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+import typing
 
 import jax.monitoring
 import numpy as np
 import pytest
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 
 import xinit
 from xinit import cli, record, train
@@ -126,6 +129,52 @@ def test_groups_handed_to_another_launcher_give_the_same_aggregate(whole, tmp_pa
     assert_same_aggregate(whole, tmp_path)
     output = capsys.readouterr().out
     assert output.count("6 runs at once") == 2
+
+
+class Listener(Callback):
+    """A callback of a user's, which keeps what it hears."""
+
+    heard: typing.ClassVar[list] = []
+
+    def on_job_start(self, config, *, task_function, **kwargs):
+        self.heard.append(
+            ("start", config.hydra.job.num, config.seed, HydraConfig.get().job.num, callable(task_function))
+        )
+
+    def on_job_end(self, config, job_return, **kwargs):
+        values = job_return.status, job_return.return_value, job_return.overrides, job_return.task_name
+        configs = job_return.cfg, job_return.hydra_cfg.hydra.job.num, config.hydra.runtime.output_dir
+        self.heard.append(("end", config.seed, values, configs))
+
+
+def test_callbacks_hear_each_job_of_a_population_as_of_any_other_launcher(tmp_path, monkeypatch):
+    """Alone, and where the groups are handed to a launcher that has callbacks of its own."""
+    heard = {}
+    for launcher in ("hydra/launcher=basic", "depth=2", "+hydra/launcher@hydra.launcher.inner=basic"):
+        monkeypatch.setattr(Listener, "heard", [])
+        callback = "+hydra.callbacks.mine._target_=test_launcher.Listener"
+        assert main(monkeypatch, tmp_path, "seed=3,4", "scheme=xavier", launcher, callback) == cli.DONE
+        heard[launcher] = sorted(Listener.heard, key=lambda event: event[:2])  # one by one, or all starts first
+    basic, population, handed_over = heard.values()
+    assert [event[:2] for event in basic] == [("end", 3), ("end", 4), ("start", 0), ("start", 1)]
+    assert without_overrides(population) == without_overrides(handed_over) == without_overrides(basic)
+
+
+def without_overrides(heard):
+    """The events but for their overrides, which name the launcher."""
+    return [event if event[0] == "start" else (event[:2], event[2][:2], event[2][3:], *event[3]) for event in heard]
+
+
+def test_another_launcher_alone_ends_with_the_sweeps_table(tmp_path, monkeypatch, capsys):
+    """From the folders of the runs: its jobs may run in other processes. A mistake is found before the first."""
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="needs hydra-joblib-launcher, which is absent")
+    joblib = ["scheme=standard,xavier", "hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]
+    assert main(monkeypatch, tmp_path, *joblib, "depth=2,x") == cli.BAD_INPUT
+    assert "depth is 'x'; it must be a whole number, at least 1. (2 of 4 jobs)" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    assert main(monkeypatch, tmp_path, *joblib) == cli.DONE
+    assert "side by side" in capsys.readouterr().out
+    assert aggregate(tmp_path)[0].sizes["replica"] == 2
 
 
 def test_hydras_own_launcher_still_runs_the_jobs_one_by_one(whole, tmp_path, monkeypatch):

@@ -154,6 +154,27 @@ def test_the_kernel_of_a_convolution():
     assert xinit.verify_initializer is verify_initializer
 
 
+@pytest.mark.parametrize(
+    ("initializer", "shape"),
+    [
+        (initializers.he(), (3, 3, 8, 20)),
+        (initializers.sparse(), (3, 8, 60)),
+        (initializers.orthogonal(), (3, 3, 8, 20)),
+        (initializers.orthogonal(groups=2), (3, 3, 8, 20)),
+        (initializers.xavier(in_axis=-1, out_axis=-2), (3, 8, 60)),
+        (initializers.orthogonal(in_axis=-1, out_axis=-2), (3, 8, 60)),
+        (initializers.xavier(in_axis=(0, 1), out_axis=2, batch_axis=3), (6, 4, 20, 5)),
+        (initializers.orthogonal(batch_axis=0), (5, 24, 20)),
+        (initializers.zero_hadamard(), (3, 8, 60)),
+        (initializers.identity(), (3, 3, 8, 20)),
+    ],
+)
+def test_kernels_of_any_rank_keep_the_law_of_their_own_axes(initializer, shape):
+    found = verify_initializer(initializer, shapes=[shape], dtypes=FLOAT)
+    assert found.ok, str(found)
+    assert "variance" in {check.name for check in found.checks}
+
+
 def test_a_sound_initialiser_raises_no_alarm_and_errors_have_their_stated_size():
     """Over 60 seeds, the variance is off by 1 standard error in the root mean square, as its error bar says."""
     off = []
@@ -176,6 +197,7 @@ def test_a_sound_initialiser_raises_no_alarm_and_errors_have_their_stated_size()
         ((XAVIER,), {"shapes": [(3, 5)]}, "it must have inputs, outputs and at least 1,000 weights"),
         ((XAVIER,), {"shapes": [(5000,)]}, "it must have inputs, outputs"),
         ((XAVIER,), {"shapes": []}, "each must have at least one entry"),
+        ((XAVIER,), {"dtypes": [jnp.complex64]}, "A precision is complex64; the tests are of real numbers"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(arguments, options, words):

@@ -10,7 +10,7 @@ import yaml
 from browser import PHONE, Visit, visit
 
 from experiments.glorot2010 import __main__ as glorot2010
-from xinit import cli, launcher, runner, sweeps
+from xinit import cli, launcher, netcdf, record, runner, sweeps
 from xinit.console import SweepReporter, cell_rows
 from xinit.errors import InputError
 
@@ -297,7 +297,9 @@ def hostile_sweep(folder, run, path):
     (path / "sweep.json").write_text(json.dumps(raw))
     config = yaml.safe_load((run / "config.yaml").read_text())
     config["scheme"]["fn"] = config["precision"] = config[HOSTILE] = HOSTILE
-    config["activations"] = [{"fn": HOSTILE, "options": {HOSTILE: HOSTILE}}] * 2
+    config["activations"] = [{"fn": HOSTILE, "options": {HOSTILE: HOSTILE}} for _ in range(2)]
+    measured = {n: a for n, a in record.read_readings(run / "readings.nc").items() if n in record.DESCRIBED}
+    (path / "run/readings.nc").write_bytes(netcdf.encode(measured, record.DESCRIBED, {}))  # which carries no config
     (path / "run/config.yaml").write_text(yaml.safe_dump(config))
     summary = json.loads((run / "summary.json").read_text())
     summary |= {"verdict": f"{HOSTILE}: {HOSTILE}", "device": HOSTILE, "versions": {HOSTILE: HOSTILE}}
@@ -450,8 +452,8 @@ def test_hostile_texts_in_a_study_are_inert(reproduction, chromium, tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("sweep.json", "{", "is no file of a sweep"),
-        ("sweep.json", "[]", "is no file of a sweep"),
+        ("sweep.json", "{", "cannot be read: it is cut short"),
+        ("sweep.json", "[]", "cannot be read: it holds"),
         ("sweep.json", '{"runs": [{"path": "x", "verdict": "OK", "test_error": "low"}], "cells": []}', "no file of a"),
         ("readings.nc", "cut", "cannot be read"),
         ("readings.nc", None, "cannot be read"),
@@ -471,7 +473,7 @@ def test_a_damaged_sweep_is_said_in_a_sentence(folder, tmp_path, name, content, 
 
 @pytest.mark.parametrize(
     ("name", "content", "words"),
-    [("claims.json", "{", "no file of claims"), ("claims.json", '[{"id": "a"}]', "no file of claims"),
+    [("claims.json", "{", "cannot be read: it is cut short"), ("claims.json", '[{"id": "a"}]', "no file of claims"),
      ("page.md", None, "page.md cannot be read")],
 )  # fmt: skip
 def test_a_damaged_study_is_said_in_a_sentence(reproduction, tmp_path, name, content, words):

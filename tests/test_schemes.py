@@ -216,6 +216,12 @@ def test_mup_has_the_factors_of_table_3(optimizer, base, factors):
     np.testing.assert_allclose([law.variance for law in laws], [1 / 96, 1 / 96, base / 96**2])
 
 
+def test_mup_says_for_which_optimizers_its_learning_rates_are_made():
+    assert schemes.optimizers_of(schemes.mup(optimizer="sgd")) == ("sgd", "momentum")
+    assert schemes.optimizers_of(schemes.mup(optimizer="adam")) == ("adam",)
+    assert schemes.optimizers_of(schemes.lsuv()) is schemes.optimizers_of(build_scheme(SchemeConfig("he"))) is None
+
+
 def sizes_after_steps(width, variants, steps=3):
     """Mean absolute pre-activations and logits of a tanh network after steps of SGD at rate 0.5, for each scheme."""
     widths, functions = (16, width, width, 4), (activations.tanh(),) * 2
@@ -273,6 +279,21 @@ def test_layers_and_seeds_are_independent(name):
     assert np.abs(correlations).max() < 5 / math.sqrt(kernels[0].size)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_double_precision_elsewhere_changes_no_scheme(name):
+    """Under jax_enable_x64 every array of a scheme is float32, with the numbers that it has otherwise."""
+    functions = (activations.relu(),) * 2
+    x = jax.random.normal(jax.random.key(9), (10, 24))
+    network = jax.random.key(0), (24, 32, 32, 8), functions, HYPER
+    draw = lambda precision: build_scheme(SchemeConfig(name))(*network, (x.astype(precision), jnp.zeros(10, int)))
+    plain = draw(jnp.float32)
+    with jax.enable_x64(True):
+        wide = draw(jnp.float64)
+    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(wide), strict=True):
+        assert other.dtype == jnp.float32
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_layer_is_the_same_at_every_depth():
     shallow, _ = drawn(SchemeConfig("xavier"), (96,) * 4)
     deep, _ = drawn(SchemeConfig("xavier"), (96,) * 6)
@@ -285,7 +306,7 @@ def test_users_functions():
         return jnp.full(shape, 2.0, dtype)
 
     def shape_only(key, shape):
-        return jnp.full(shape, 2.0)
+        return np.full(shape, 2.0)  # in float64
 
     def scheme(key, widths, activations, hyper, batch):
         return "params", "lr_scale"
@@ -293,6 +314,7 @@ def test_users_functions():
     for function in (initialiser, shape_only):
         params, _ = schemes.from_function(function)(jax.random.key(0), (3, 2), (), HYPER, None)
         np.testing.assert_array_equal(params["layers"][0]["kernel"], np.full((3, 2), 2.0))
+        assert params["layers"][0]["kernel"].dtype == jnp.float32
     assert schemes.from_function(scheme) is scheme
     assert schemes.from_function(jax.nn.initializers.he_normal()) is not None
     with pytest.raises(InputError, match=r"takes \(scale, column_axis, dtype\); an initialiser takes \(key, shape"):

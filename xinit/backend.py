@@ -3,9 +3,12 @@
 import contextlib
 import os
 import pathlib
+from collections.abc import Mapping
 from importlib import metadata
 
 import jax
+
+from xinit.errors import InputError
 
 
 def use_compilation_cache() -> None:
@@ -47,6 +50,24 @@ def device_memory(device: jax.Device) -> int:
         with contextlib.suppress(OSError, ValueError):  # absent, or the word "max"
             limits.append(int(pathlib.Path(file).read_text()))
     return min(limits)
+
+
+def check_memory(needs: Mapping[str, int]) -> None:
+    """Refuse what the memory of the device cannot hold, before anything of it is made.
+
+    Args:
+      needs: bytes that are needed at the least, by what they are for.
+
+    Raises:
+      InputError: they are more than there are; what most of them are for is named.
+    """
+    total, memory = sum(needs.values()), device_memory(jax.local_devices()[0])
+    if total > memory:
+        largest = max(needs, key=lambda name: needs[name])
+        raise InputError(
+            f"This needs {total / 1e9:,.0f} GB of memory or more and there are {memory / 1e9:,.0f} GB; most of it is "
+            f"for {largest}."
+        )
 
 
 def device_words() -> str:

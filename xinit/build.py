@@ -68,7 +68,7 @@ def plan(configs: Sequence[Config]) -> Plan:
       InputError: the parts do not go together, a function of the user's fails, data is missing, no run fits the memory.
     """
     problem = build_problem(configs[0])
-    check_memory(problem, configs[0])
+    backend.check_memory(needed_bytes(problem, configs[0]))
     jitted = {}
     for config in configs:
         name = repr((config.scheme.fn, config.scheme.options))
@@ -80,22 +80,6 @@ def plan(configs: Sequence[Config]) -> Plan:
     return Plan(tuple(configs), problem, schemes, tuple(map(build_hyper, configs)))
 
 
-def check_memory(problem: Problem, config: Config) -> None:
-    """Refuse a run that the memory cannot hold, before anything of it is made.
-
-    Raises:
-      InputError: it needs more than there is; what most of it is for is named.
-    """
-    needs, memory = needed_bytes(problem, config), backend.device_memory(jax.local_devices()[0])
-    total = sum(needs.values())
-    if total > memory:
-        largest = max(needs, key=lambda name: needs[name])
-        raise InputError(
-            f"A run of this configuration needs {total / 1e9:,.0f} GB of memory or more and there are "
-            f"{memory / 1e9:,.0f} GB; most of it is for {largest}."
-        )
-
-
 def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
     """The memory that a run needs at the least, by what it is for and the settings that decide it."""
     layers, values, n_inputs = len(config.widths), sum(problem.widths), problem.widths[0]
@@ -103,12 +87,14 @@ def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
     # A set on disk was loaded to make the problem: it has its memory already.
     generated = 0 if isinstance(config.data, TfdsConfig) else config.data.valid + config.data.test
     probed = config.probe.examples if problem.probe else 0
+    jacobians = min(config.probe.jacobian_examples, probed) if config.probe.tier == "full" else 0
     weights = sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
     return {
         "the weights and their update (width, depth)": 2 * float32 * weights,
         "the fixed examples (data.valid, data.test)": stored_input * n_inputs * generated,
         "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
         "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
+        "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
         "the histograms (probe.points, depth)": 3 * float32 * BINS * layers * len(problem.points) if probed else 0,
     }
 

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from xinit import interrupts
 from xinit.errors import InputError
 from xinit.mistakes import BAD_INPUT, complain, in_our_words, refuse, said_in_our_words
 
@@ -206,6 +207,8 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         else:
             sys.argv[1:] = normalise(in_order(sys.argv[1:]))
         hydra.main(str(conf_dir()), config_name, version_base="1.3")(attempt)()
+    except KeyboardInterrupt:  # of a run that has left a checkpoint, or a launcher that has stopped its workers
+        return interrupts.say()
     except InputError as error:  # of the order of arguments, or a launcher, which checks all jobs before the first
         return complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:

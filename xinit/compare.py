@@ -191,4 +191,4 @@ def _show(found: Any, folder: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

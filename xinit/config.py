@@ -46,6 +46,7 @@ IN_FLOAT32 = Rule(
 )
 INDEX = at_most(2**31 - 1, "no array of jax is longer")
 DEPTH = at_most(1000, "each layer is a part of the program, and so many compile for minutes")
+JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
 POINTS = at_most(10_000, "each keeps its readings of every layer")
 NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
 WAIT = at_most(10**9, "that is 32 years")
@@ -55,7 +56,11 @@ Seed = Annotated[int, Rule(lambda v: 0 <= v < 2**32, "a whole number from 0 to 4
 Number = Annotated[float, Rule(math.isfinite, "a finite number"), IN_FLOAT32]
 Positive = Annotated[float, Rule(lambda v: 0 < v < math.inf, "a finite number above 0"), IN_FLOAT32]
 Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of seconds, at least 0"), WAIT]
-Range = Annotated[tuple[float, float], Rule(lambda v: v[0] < v[1], "two numbers, the lower one first")]
+Range = Annotated[
+    tuple[float, float],
+    Rule(lambda v: v[0] < v[1], "two numbers, the lower one first"),
+    Rule(lambda v: all(map(IN_FLOAT32.holds, v)), f"two numbers, each 0 or {IN_FLOAT32.words}"),
+]
 Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
 Text = Annotated[str, Rule(bool, "a text")]
 PART = "a whole number, at least 1, or a slice as TFDS writes it, such as train[:80%]"
@@ -171,7 +176,7 @@ class ProbeConfig:
     schedule: one_of("log", "linear")
     points: Annotated[int, at_least(2), POINTS]
     examples: Annotated[int, at_least(2), INDEX]
-    jacobian_examples: Count
+    jacobian_examples: Annotated[int, at_least(1), JACOBIANS]
 
 
 @dataclass(frozen=True)
@@ -403,7 +408,7 @@ def _convert(value: Any, base: Any) -> Any:
     if base in (int, float) and isinstance(value, int | float) and not isinstance(value, bool):
         if base is int:
             return int(value) if isinstance(value, int) or value.is_integer() else None
-        return float(value) if abs(value) <= sys.float_info.max else math.copysign(math.inf, value)
+        return float(value) if abs(value) <= sys.float_info.max else math.inf
     return value if base in (bool, str) and isinstance(value, base) else None
 
 
@@ -446,10 +451,16 @@ def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]
 def _scheme(raw: Any) -> SchemeConfig:
     """The choice; what the options of a user's own function may be, that function knows."""
     scheme = _with_rest(SchemeConfig, {"fn": "standard"} if raw is None else raw, "scheme", "options")
-    for key, value in scheme.options.items():
-        if type(value) in (int, float) and ":" not in scheme.fn:
-            _typed(value, Number, f"scheme.{key}")
+    if ":" not in scheme.fn:
+        _check_numbers(scheme.options, "scheme")
     return scheme
+
+
+def _check_numbers(options: Mapping[str, Any], path: str) -> None:
+    """InputError where a number among the options of a factory of ours is none that programs can hold."""
+    for key, value in options.items():
+        if type(value) in (int, float):
+            _typed(value, Number, f"{path}.{key}")
 
 
 def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
@@ -457,7 +468,9 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
     raw = _mapping(raw, "activation")
     names = raw.get("fn")
     if not isinstance(names, list | tuple):
-        return (_with_rest(ActivationConfig, raw, "activation", "options"),) * depth
+        activation = _with_rest(ActivationConfig, raw, "activation", "options")
+        _check_numbers(activation.options, "activation")
+        return (activation,) * depth
     if more := set(raw) - {"fn"}:
         settings = ", ".join(f"activation.{key}" for key in sorted(more))
         raise InputError(f"activation is a list of functions and {settings} is given; a list takes no settings.")

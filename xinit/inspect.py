@@ -57,4 +57,4 @@ def inspect(raw: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

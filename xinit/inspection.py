@@ -4,7 +4,8 @@ The measured side is the probe that training uses, on the initial networks of se
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -12,18 +13,19 @@ import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Plan, Problem, build_scheme, load, plan
-from xinit.config import Config, SchemeConfig
+from xinit.config import ActivationConfig, Config, SchemeConfig
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.intervals import Interval, mean_interval
 from xinit.schemes import law_of
-from xinit.theory.advice import expected_dead, remedy
+from xinit.theory.advice import Candidate, expected_dead, remedy
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 
 RANGES = ("act_low", "act_high")
 HORIZON = 300  # layers up to which a trainable depth is looked for
+NARROW = 16  # units: wider layers of rectifiers are not dead in one network of ten thousand
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
 
@@ -42,8 +44,9 @@ class Reach(NamedTuple):
 class Inspection(NamedTuple):
     """What was predicted and measured, by the names of `Prediction.values`.
 
-    `measured`: (seed, layer). `scores`: (layer), the distance of the measured mean from what theory allows in standard
-    errors of the mean. `source`: where the variances of the weights that theory began with are from.
+    `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
+    networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
+    are from.
     """
 
     config: Config
@@ -57,9 +60,12 @@ class Inspection(NamedTuple):
     source: str
 
     def interval(self, name: str) -> Interval:
-        """The measured mean over the seeds, with its 95 % interval."""
-        with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
-            return mean_interval(self.measured[name])
+        """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
+        with np.errstate(all="ignore"):  # a signal may have left the range of floats
+            if not name.endswith("_second"):
+                return mean_interval(self.measured[name])
+            logs = mean_interval(np.log(self.measured[name]))
+            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
 
 
 @jax.enable_x64(False)  # as a run computes, whatever else the session does
@@ -80,6 +86,9 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     measured = _measured(networks, problem.widths)
     findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
+    others = range(config.init_seed + n_seeds, config.init_seed + 2 * n_seeds)
+    fault = functools.partial(fault_of, config, data, others)
+    sentence = remedy_for(config, problem, data, laws, fault) if verdict.calls_for_remedy(findings) else None
     return Inspection(
         config,
         problem.widths,
@@ -87,7 +96,7 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
         measured,
         {name: _score(prediction, name, values) for name, values in measured.items()},
         findings,
-        remedy_for(problem, gram, limits) if verdict.calls_for_remedy(findings) else None,
+        sentence,
         _reach(planned, laws, prediction, limits),
         source,
     )
@@ -119,8 +128,7 @@ def predict_config(config: Config) -> Prediction:
     planned, data = prepare(config)
     problem = planned.problem
     gram, labels = examples(problem, data)
-    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
-    networks = {} if stated else ensemble.measure(planned, data, [config.init_seed])
+    networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
 
 
@@ -131,16 +139,15 @@ def predicted_readings(
 
     Nothing where the scheme states no law, or theory cannot follow the signal.
     """
-    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
-    if not stated:
+    laws = stated_laws(scheme, problem)
+    if not laws:
         return {}
     try:
-        laws = [law.scaled(scheme.gain) for law in stated]
         prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
         return {}
     found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
-    for name in prediction.spread:
+    for name in prediction.networks:
         rms = f"{name.removesuffix('_second')}_rms_predicted"
         ends = prediction.interval(name)
         found |= {rms: prediction.values[name], f"{rms}_low": ends[0], f"{rms}_high": ends[1]}
@@ -148,12 +155,17 @@ def predicted_readings(
     return {name: values for name, values in known.items() if values.size and not np.all(np.isnan(values))}
 
 
+def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
+    """The laws of all weights, gain included, as the scheme states them; none where it states none."""
+    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
+    return [law.scaled(scheme.gain) for law in stated or ()]
+
+
 def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:
     """The laws of all weights, gain included: what the scheme states, else the mean squares in networks it drew."""
     config, problem = planned.configs[0], planned.problem
-    stated = law_of(build_scheme(config.scheme), problem.widths, problem.activations)
-    if stated:
-        return [law.scaled(config.scheme.gain) for law in stated], "as the scheme states them"
+    if stated := stated_laws(config.scheme, problem):
+        return stated, "as the scheme states them"
     means = np.mean(networks["weight_second"], axis=0), np.mean(networks["bias_second"], axis=0)
     drawn = [Law(float(weight), bias_variance=float(bias)) for weight, bias in zip(*means, strict=True)]
     return drawn, "as drawn: the scheme states none"
@@ -178,10 +190,40 @@ def expectations(problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
     return {"act_dead_expected": expected_dead(problem.activations, gram)}
 
 
-def remedy_for(problem: Problem, gram: np.ndarray, limits: Mapping[str, float]) -> str:
-    """The sentence of `theory.advice.remedy` for a network on its probe examples."""
+def remedy_for(
+    config: Config, problem: Problem, data: Arrays, laws: Sequence[Law], fault: Callable[[Candidate], str]
+) -> str:
+    """The sentence of `theory.advice.remedy` for networks of a config, on its probe examples.
+
+    Args:
+      config: of the networks that failed.
+      problem: its problem.
+      data: its data.
+      laws: of its weights, or none where they are not known.
+      fault: as `fault_of` says.
+    """
+    gram, labels = examples(problem, data)
+    limits, narrow = (
+        config.verdict,
+        min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations),
+    )
+    dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
-    return remedy(problem.widths, problem.activations, q, limits["signal_warn"], limits["signal_fail"])
+    bounds = limits.signal_warn, limits.signal_fail
+    return remedy(problem.widths, problem.activations, q, *bounds, laws, fault, dead)
+
+
+def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:
+    """What the verdict finds wrong with networks of other weights that another initialisation may mend, or ""."""
+    scheme = SchemeConfig(candidate.fn, candidate.gain, dict(candidate.options))
+    changed = dataclasses.replace(config, scheme=scheme)
+    if candidate.activation:
+        other = (ActivationConfig(candidate.activation),) * len(config.widths)
+        changed = dataclasses.replace(changed, activations=other)
+    planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
+    networks = ensemble.measure(planned, data, seeds)
+    findings = verdict.judge_start(networks | bounds(planned.problem), dataclasses.asdict(config.verdict))
+    return verdict.words_of(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""
 
 
 def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:
@@ -193,13 +235,17 @@ def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict
 
 
 def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarray:
-    """nan where nothing is predicted, or the networks do not differ."""
-    low = prediction.values[name]
-    high = low * (1 + prediction.excess.get(name, np.zeros_like(low)))
-    with np.errstate(invalid="ignore", over="ignore"):  # a signal may have left the range of floats
-        mean, error = np.mean(measured, axis=0), np.std(measured, axis=0, ddof=1) / np.sqrt(len(measured))
-        distance = mean - np.clip(mean, low, high)
-    return np.divide(distance, error, out=np.full_like(distance, np.nan), where=error > 0)
+    """nan without a band, or where a network's value is zero or not finite, or the networks do not differ.
+
+    Logarithms, since sizes of deep networks have tails that the mean of a few networks misses.
+    """
+    networks = prediction.networks.get(name, np.full((1, measured.shape[1]), np.nan))
+    with np.errstate(all="ignore"):  # a signal may have left the range of floats
+        logs, predicted = np.log(measured), np.log(networks)
+        distance = np.mean(logs, axis=0) - np.mean(predicted, axis=0)
+        error = np.sqrt(np.var(logs, axis=0, ddof=1) / len(logs) + np.var(predicted, axis=0) / len(predicted))
+        scores = distance / error
+    return np.where(np.isfinite(scores) & (error > 0), scores, np.nan)
 
 
 def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: Mapping[str, float]) -> Reach | None:

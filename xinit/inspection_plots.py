@@ -26,7 +26,7 @@ PANELS = (  # name, title, logarithmic; second moments are shown as their roots
     ("act_cosine", "cosine between examples", False),
     ("act_slope", "mean slope, share of its maximum", False),
 )
-SCORED = (("act_second", "activations", "o"), ("grad_pre_second", "dL/dz", "s"), ("act_cosine", "cosine", "^"))
+SCORED = (("act_second", "activations", "o"), ("grad_pre_second", "dL/dz", "s"), ("grad_w_second", "dL/dW", "^"))
 TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 AXES = {"grad_w_second": "weight", "jacobian_sv_mean": "jacobian"}  # of the others: layer
 
@@ -37,8 +37,8 @@ def rows(found: "Inspection") -> list[dict[str, str]]:
     for l in range(len(found.widths) - 2):
         row = {"layer": str(l + 1), "width": str(found.widths[l + 1])}
         for heading, name, form in TABLED:
-            row[f"{heading} pred."] = _with_percent(*(values[l] for values in _predicted(found, name)), form)
-            row[f"{heading} meas."] = _with_percent(*(values[l] for values in _measured(found, name)), form)
+            row[f"{heading} pred."] = _with_band(*(values[l] for values in _predicted(found, name)), form)
+            row[f"{heading} meas."] = _with_band(*(values[l] for values in _measured(found, name)), form)
             row[f"{heading} z"] = _number(found.scores[name][l], "{:+.1f}")
         row["cosine"] = _number(found.prediction.values["act_cosine"][l], "{:.3f}")
         row["measured"] = _number(_measured(found, "act_cosine")[0][l], "{:.3f}")
@@ -50,12 +50,15 @@ def notes(found: "Inspection") -> list[str]:
     """What the table means, and how deep such a network could be."""
     n = len(next(iter(found.measured.values())))
     lines = [
-        f"rms over units and examples. predicted +- where 95 % of networks lie; measured: mean of {n} networks, +- its "
-        "95 % interval; z: their difference in standard errors of that mean.",
+        "rms over units and examples, geometric mean over networks. predicted: 95 % of networks lie within ±, or x÷ a "
+        f"factor; measured: {n} networks, the 95 % interval of their mean; z: the difference of the logarithms in "
+        "standard errors.",
         f"variances of the weights {found.source}.",
     ]
     if found.prediction.void:
         lines.append(f"where nothing is predicted, theory does not hold: {found.prediction.void}.")
+    if found.prediction.unbounded:
+        lines.append(f"no band and no z: {found.prediction.unbounded}.")
     if found.reach:
         lines.append(f"{_reach(found)}; asked: {len(found.widths) - 2}.")
     return lines
@@ -101,10 +104,12 @@ def write(folder: pathlib.Path, found: "Inspection", title: str, draw: bool) -> 
 
 
 def _predicted(found: "Inspection", name: str) -> Sequence[np.ndarray]:
-    """Value, low and high; roots of second moments."""
-    values = found.prediction.values[name]
-    bounds = found.prediction.interval(name) if name in found.prediction.spread else (values, values)
-    return [_shown(name, a) for a in (values, *bounds)]
+    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band."""
+    prediction = found.prediction
+    values = prediction.values[name]
+    if name not in prediction.networks or np.isnan(prediction.networks[name]).all():
+        return [_shown(name, a) for a in (values, *[np.full_like(values, np.nan)] * 2)]
+    return [_shown(name, a) for a in (prediction.typical(name), *prediction.interval(name))]
 
 
 def _measured(found: "Inspection", name: str) -> Sequence[np.ndarray]:
@@ -116,9 +121,14 @@ def _shown(name: str, a: np.ndarray) -> np.ndarray:
     return np.sqrt(np.maximum(a, 0)) if name.endswith("_second") else a
 
 
-def _with_percent(value: float, low: float, high: float, form: str) -> str:
-    percent = f" ±{(high - low) / 2 / value:.0%}" if value > 0 and np.isfinite(high - low) else ""
-    return _number(value, form) + percent
+def _with_band(value: float, low: float, high: float, form: str) -> str:
+    """With the half-width of the band in percent, or as a factor where it is none of a few percent."""
+    if not (value > 0 and np.isfinite(high - low)):
+        return _number(value, form)
+    share = (high - low) / 2 / value
+    return form.format(value) + (
+        f" ±{share:.0%}" if share < 1 else f" x÷{math.sqrt(high / low):.2g}" if low > 0 else ""
+    )
 
 
 def _number(value: float, form: str) -> str:
@@ -175,7 +185,7 @@ def _netcdf(found: "Inspection") -> bytes:
 
     for name, values in found.prediction.values.items():
         add(f"{name}_predicted", (axis(name),), "predicted mean over networks", values)
-    for name in found.prediction.spread:
+    for name in found.prediction.networks:
         low, high = found.prediction.interval(name)
         add(f"{name}_low", (axis(name),), "2.5 % of networks lie below", low)
         add(f"{name}_high", (axis(name),), "2.5 % of networks lie above", high)
@@ -193,5 +203,7 @@ def _summary(found: "Inspection") -> dict[str, object]:
         "trainable_depth": found.reach.products if found.reach else None,
         "trainable_depth_correlation": found.reach.correlation if found.reach else None,
         "void": found.prediction.void,
+        "unbounded": found.prediction.unbounded,
+        "dead_networks": found.prediction.dead,
         "widths": found.widths,
     }

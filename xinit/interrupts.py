@@ -43,22 +43,15 @@ def raised() -> Iterator[None]:
             signal.signal(signal.SIGINT, _end)
 
 
-def exit_code(main: Callable[[], int]) -> int:
-    """What `main` returns, or the code of a command that was interrupted, once that is said."""
-    try:
-        return main()
-    except KeyboardInterrupt:
-        return _say()
-
-
 def _end(number: int, frame: Any) -> None:
     with contextlib.suppress(Exception):  # a full disk, or nobody who reads what is printed
         for action in reversed(_before_the_end):
             action()
         sys.stdout.flush()
-    os._exit(_say())
+    os._exit(say())
 
 
-def _say() -> int:
+def say() -> int:
+    """Say on stderr that the command was interrupted; the exit code for it."""
     os.write(2, b"xinit: interrupted.\n")  # not through sys.stderr, which may be in the midst of a line
     return INTERRUPTED

@@ -40,11 +40,12 @@ class JobCallbacks:
 def _numbered(config: Any, number: int) -> Any:
     from omegaconf import open_dict, read_write
 
-    with read_write(config), open_dict(config):
+    with open_dict(config):
         config.hydra.job.id = config.hydra.job.num = number
-        with _current(config):
-            folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
-        config.hydra.runtime.output_dir = os.path.abspath(folder)
+    with _current(config):
+        folder = os.path.abspath(os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir)))
+    with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+        config.hydra.runtime.output_dir = folder
     return config
 
 

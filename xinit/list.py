@@ -226,4 +226,4 @@ def _numbers(law: "Law", n_in: int, n_out: int) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

@@ -181,7 +181,7 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     path = pathlib.Path(run)
     stored = load(path)
     if stored.content is None:
-        state = stored.status.get("state")
+        state = files.printable(str(stored.status.get("state", "")))
         found = f"a run that is {state} and has no readings yet" if state else "no run directory"
         raise InputError(f"{path} is {found}; a run directory is <out>/<name>/<hash>, as printed at the end of a run.")
     attributes = netcdf.attributes(stored.content, path / "readings.nc")

@@ -50,9 +50,9 @@ class RunDirectory:
             except BlockingIOError:
                 self.release()
                 status = self.status()
-                holder = f"process {status.get('pid', 'unknown')} on {status.get('host', 'this host')}"
+                pid, host = (files.printable(str(status.get(name, "unknown"))) for name in ("pid", "host"))
                 raise InputError(
-                    f"The run {self.path} is being computed by {holder}; wait for it or stop it."
+                    f"The run {self.path} is being computed by process {pid} on {host}; wait for it or stop it."
                 ) from None
 
     def begin(self, config_yaml: str, force: bool = False) -> None:
@@ -60,13 +60,14 @@ class RunDirectory:
         checkpoint = self.to_resume_from(force)
         anew = force and not self._forced_run_was_cut()
         self._checkpoint = os.path.relpath(checkpoint, self.path) if checkpoint else None
-        self._forced = force
         with record.writing(self.path):
             self._remove_half_written()
             self.write_text("config.yaml", config_yaml)
-            self.write_status("running")
             if anew:
+                self.write_status("running")  # needs no checkpoint any more; killed now, it will be forced once more
                 self._remove_results()
+            self._forced = force
+            self.write_status("running")
 
     def _forced_run_was_cut(self) -> bool:
         """Whether a run that was forced did not come to its end: then the same command goes on with it."""

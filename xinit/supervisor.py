@@ -10,7 +10,7 @@ import hashlib
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -26,10 +26,12 @@ from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
 from xinit.run_directory import RunDirectory, drop_unless_needed
+from xinit.theory.advice import Candidate
 from xinit.trackers import TrackedRun
 from xinit.trackers.following import Followers
 
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
+MEASURED_ANEW = 8  # networks of the weights that a remedy would name
 PREDICTING = ("standard", "full")  # tiers that are worth the second or so of a prediction
 PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
 
@@ -292,8 +294,15 @@ class Supervisor:
         return self.predictions[key]
 
     @functools.cached_property
-    def _remedy(self) -> str:
-        return inspection.remedy_for(self.problem, self._gram, dataclasses.asdict(self.config.verdict))
+    def _fault(self) -> Callable[[Candidate], str]:
+        """What is wrong with networks of other weights; every one is measured once."""
+        seeds = range(self.config.init_seed + 1, self.config.init_seed + 1 + MEASURED_ANEW)
+        return functools.cache(functools.partial(inspection.fault_of, self.config, self.population.data, seeds))
+
+    def _remedy(self, r: int) -> str:
+        config = self.members[r].config
+        laws = inspection.stated_laws(config.scheme, self.problem)
+        return inspection.remedy_for(config, self.problem, self.population.data, laws, self._fault)
 
     def _save(self) -> None:
         """A checkpoint, and for those who look at a run that goes on, the readings so far."""
@@ -334,7 +343,7 @@ class Supervisor:
         path, readings = directory.path, self._readings(r)
         self._write_readings(r)
         findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
-        summary["remedy"] = self._remedy if verdict.calls_for_remedy(findings) else None
+        summary["remedy"] = self._remedy(r) if verdict.calls_for_remedy(findings) else None
         summary["verdict"] = verdict.sentence(findings, summary["remedy"])
         if config.keep_params:
             params = jax.tree.map(lambda a: np.asarray(a[r]), self.state.params)

@@ -49,4 +49,4 @@ def exit_code(outcome: Any) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

@@ -75,8 +75,13 @@ def _at_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
 def sentence(findings: list[Finding], remedy: str | None = None) -> str:
     """The verdict in one sentence: its level, and what was found at that level; the remedy, if any, in another."""
     level = findings[0].level
-    words = f"{level}: {'; '.join(finding.sentence for finding in findings if finding.level == level)}."
+    words = f"{level}: {words_of(findings, level)}."
     return f"{words} {remedy}" if remedy and calls_for_remedy(findings) else words
+
+
+def words_of(findings: list[Finding], level: str) -> str:
+    """What was found at a level, without a full stop."""
+    return "; ".join(finding.sentence for finding in findings if finding.level == level)
 
 
 def calls_for_remedy(findings: list[Finding]) -> bool:

@@ -106,4 +106,4 @@ def publish(out: pathlib.Path, results: Mapping[str, Any]) -> list[claims.Checke
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

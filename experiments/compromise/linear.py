@@ -5,6 +5,7 @@ down by g^(l-1) = W^l g^l. Second moments are per unit, those of the signal rela
 gradient relative to the output's; all arrays have L + 1 entries, from the input to the output.
 """
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xinit import activations, profiles
+from xinit import activations, backend, profiles
 from xinit.build import build_scheme
 from xinit.config import SchemeConfig
 from xinit.errors import InputError
@@ -42,7 +43,8 @@ def check(tier: Mapping[str, Any]) -> None:
     for name in tier["schemes"].values():
         scheme_named(name)
     for name in tier["profiles"].values():
-        widths_of(name, tier["ratio"], tier["depth"], tier["width"])
+        widths = widths_of(name, tier["ratio"], tier["depth"], tier["width"])
+        backend.check_memory({"the weights (width, depth)": 8 * sum(map(operator.mul, widths, widths[1:]))})
 
 
 def widths_of(profile: str, ratio: float, n_layers: int, width: int) -> tuple[int, ...]:

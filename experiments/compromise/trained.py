@@ -109,7 +109,8 @@ def _compare(cell: Cell, search_seeds: int, score_seeds: int) -> dict[str, Any]:
 def _trials(cell: Cell, asked: Iterable[tuple[str, float, int]], error: str) -> tuple[list[Trial], Any]:
     """Train the runs asked for: their errors, a diverged one's being chance, and the first outcome."""
     asked = list(asked)
-    outcomes = launcher.run_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
+    configs = launcher.parse_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
+    outcomes = launcher.run_all(configs)
     if unfinished := [outcome for outcome in outcomes if not outcome.summary]:
         raise InputError(f"{len(unfinished)} runs are {unfinished[0].state}; the same command goes on with them.")
     trials = []

@@ -232,4 +232,4 @@ def _tables(part: str, tier: str, found: Mapping[str, Any]) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

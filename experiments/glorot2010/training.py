@@ -108,7 +108,8 @@ def _raws(name: str, own: Mapping[str, Any], label: str, model: Mapping[str, Any
 
 def run(campaign: Campaign) -> dict[str, Any]:
     """Train what is not trained yet; of every model its choice of rate and depth, its errors, and its readings."""
-    outcomes = dict(zip(campaign.raws, launcher.run_all(list(campaign.raws.values())), strict=True))
+    configs = launcher.parse_all(list(campaign.raws.values()))
+    outcomes = dict(zip(campaign.raws, launcher.run_all(configs), strict=True))
     if failed := [outcome for outcome in outcomes.values() if outcome.state == "failed"]:
         raise InputError(f"{len(failed)} runs of {campaign.name} failed, such as {failed[0].path}; see above.")
     cells = {cell: _result(outcome) for cell, outcome in outcomes.items()}

@@ -68,9 +68,10 @@ def kernel_of_module(rows: Sequence[Parameter]) -> dict[str, Parameter]:
 def uncovered(rows: Sequence[Parameter], owners: Collection[str]) -> tuple[str, ...]:
     """The paths of parameters of which what these modules give says nothing, or not all.
 
-    Of a module that owns several kernels, and is no layer of Flax's own, what comes between them is not seen.
+    Where a module is no layer of Flax's own and has several kernels, or one that may be several layers', what comes
+    between them is not seen.
     """
     owner = lambda row: row.path.rpartition("/")[0]
     kernels = Counter(owner(row) for row in rows if not row.is_vector)
-    own = lambda row: row.is_vector or row.path.rpartition("/")[2] in KERNELS or kernels[owner(row)] == 1
-    return tuple(row.path for row in rows if owner(row) not in owners or not own(row))
+    is_one = lambda row: row.fan_in and (row.path.rpartition("/")[2] in KERNELS or kernels[owner(row)] == 1)
+    return tuple(row.path for row in rows if owner(row) not in owners or not (row.is_vector or is_one(row)))

@@ -36,7 +36,8 @@ def probe(
         print(xinit.probe(model, (x, y), variables=variables, train=True)) # flax.linen, train is the model's own
 
     Nothing of the model, its batch statistics or its keys is changed. Arrays are seen around whole submodules, so what
-    an activation function or a product of attention does in between shows in what the next layer reads.
+    an activation function or a product of attention does in between shows in what the next layer reads. Parameters of
+    which that shows nothing, as those of a recurrent cell, are named, and no verdict speaks of them.
 
     Args:
       model: a flax.nnx or flax.linen module, or a function `f(x)`, or `f(variables, x)` if variables are given, that
@@ -48,7 +49,8 @@ def probe(
       loss: `loss(output, batch)`, one number. Else cross-entropy for whole y, squared error for others, and without y
         a fixed random linear functional of the output (see `measure.default_loss`).
       rngs: a key, or keys by name, as {"dropout": key}.
-      layers: patterns of paths, as "**/Dense_*". Else every submodule with parameters that has none with any below it.
+      layers: patterns of paths, as "**/Dense_*". Else every submodule that has a kernel of its own, or other parameters
+        and none below it that has.
       call_kwargs: what else the model is called with.
 
     Raises:
@@ -96,8 +98,10 @@ def _arrays(batch: Any) -> tuple[Any, Any]:
 
 
 def lowest_layers(net: Network) -> measure.Wanted:
-    """Submodules that have a kernel of their own, as a LoRA layer has beside those of its parts, and those that have
-    other parameters and none below them that has; all that a function names."""
+    """Submodules that have parameters of their own and none below them that has; all that a function names.
+
+    Those with a kernel count whatever is below them, as a LoRA layer with the low-rank part beside its kernel.
+    """
     if not net.has_modules:
         return lambda path: True
     parameters = [path.rpartition("/") for path in by_path(net.params)]

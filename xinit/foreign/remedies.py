@@ -23,7 +23,8 @@ SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a 
 def remedy(report: Report, net: Network, look: Callable[[Params], Report], call: Callable[[str], str]) -> str | None:
     """Of a plain network that another scheme may help: the line with one under which nothing was seen to fail.
 
-    It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the network has already is none. `look` measures parameters, `call` words the line.
+    It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the
+    network has already is none. `look` measures parameters, `call` words the line.
     """
     failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
     kernels = [row for row in report.parameters if matches(drawing.KERNELS, row.path)]

@@ -38,19 +38,8 @@ def limits() -> Mapping[str, float]:
 def judge(report: Report) -> tuple[Finding, ...]:
     """What every rule found, worst first; a rule that cannot look at this model says nothing."""
     rules = (
-        _finite,
-        _inputs,
-        _labels,
-        _confident,
-        _reach,
-        _symmetric,
-        _signal,
-        _gradient,
-        _dead,
-        _alike,
-        _scope,
-        _unseen,
-    )
+        _finite, _inputs, _labels, _confident, _reach, _copies, _signal, _gradient, _dead, _alike, _scope, _unseen,
+    )  # fmt: skip
     findings = [finding for rule in rules for finding in rule(report)]
     if all(finding.level == "OK" for finding in findings):
         findings.append(Finding("OK", "elsewhere", _elsewhere(report)))
@@ -112,14 +101,12 @@ def _reach(report: Report) -> Iterable[Finding]:
     yield Finding("WARN" if moving else "FAIL", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
 
 
-def _symmetric(report: Report) -> Iterable[Finding]:
-    """Layers all of whose units are one, as under a constant initialisation."""
+def _copies(report: Report) -> Iterable[Finding]:
+    """Layers all of whose units have the same weights and gradients, as under a constant initialisation."""
     copies = [row.path for row in report.parameters if row.copies]
     if copies:
-        words = (
-            f"the units of a layer are copies of each other, in weights and gradients, and stay so: {', '.join(copies)}"
-        )
-        yield Finding("FAIL", "symmetric", words)
+        words = f"all units of a layer are copies of each other and stay so: {', '.join(copies)}"
+        yield Finding("FAIL", "copies", words)
 
 
 def _signal(report: Report) -> Iterable[Finding]:

@@ -99,8 +99,8 @@ class Kernel(NamedTuple):
 
     def assembled(self, matrices: Array) -> Array:
         """The kernel of its matrices (batch, groups, fan-in, units), whose rows are window x inputs."""
-        matrices = matrices.reshape(self.size(self.batch), self.groups, self.fan_in, self.units)
         order = self._matrix_order()
+        matrices = matrices.reshape(self.size(self.batch), self.groups, self.fan_in, self.units)
         sorted_axes = jnp.moveaxis(matrices, 1, 2).reshape([self.shape[axis] for axis in order])
         return sorted_axes.transpose(np.argsort(order))
 

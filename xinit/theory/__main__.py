@@ -132,4 +132,4 @@ def _list(reporter: Any, sentences: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(interrupts.exit_code(main))
+    sys.exit(main())

@@ -2,8 +2,8 @@
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,18 +11,29 @@ from xinit import activations as functions
 from xinit.activations import Activation
 from xinit.initializers import Law, variance_scaling
 from xinit.theory.moments import in_range, kernels, moments
-from xinit.theory.prediction import dead_share, on_one_core
+from xinit.theory.prediction import LEFT_OUT, dead_share, on_one_core
 
-SCALES = np.geomspace(1 / 8, 8, 241)  # of the weights' variance times a fan: steps of 1.8 %; 8 is far into saturation
+SCALES = np.geomspace(1e-3, 1e4, 113)  # of the weights' variance times a fan, in steps of 15 %: a sigmoid needs 40
+FINER = np.geomspace(1 / 1.15, 1.15, 31)  # around the best of them
 
 
 class Candidate(NamedTuple):
-    """Weights of variance scale / fan: how xinit spells them, and how Flax does."""
+    """Weights of variance scale / fan: how xinit and Flax spell them. `activation`: another one to take, or ""."""
 
-    scheme: str
+    fn: str
+    options: tuple[tuple[str, Any], ...]
+    gain: float
     scale: float
     fan: str
     distribution: str
+    activation: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """The words for xinit's command line."""
+        gain = () if self.gain == 1 else (("gain", self.gain),)
+        settings = [f"scheme.{name}={_short(value)}" for name, value in (*self.options, *gain)]
+        return " ".join([f"scheme={self.fn}", *settings])
 
     @property
     def flax(self) -> str:
@@ -76,24 +87,68 @@ def change_over_depth(
 
 
 def remedy(
-    widths: Sequence[int], activations: Sequence[Activation], input_second: float, good: float, within: float
+    widths: Sequence[int],
+    activations: Sequence[Activation],
+    input_second: float,
+    good: float,
+    within: float,
+    in_use: Sequence[Law] = (),
+    fault: Callable[[Candidate], str] = lambda candidate: "",
+    dead: float = 0.0,
 ) -> str:
-    """One sentence: weights under which both products stay within a factor, or why there are none and what to do.
+    """In a sentence or two: weights under which both products stay within a factor, or what to do where there are none.
 
     The plain weights for the activation if they change signal and gradient by at most `good`; else, of all means of the
-    fans and all scales, the best, if it is `within`.
+    fans and all scales, the best, if it is `within`; else the same for tanh. Never those in use.
+
+    Args:
+      widths: from inputs to classes.
+      activations: one a hidden layer.
+      input_second: mean square of an input.
+      good: a factor that needs no better.
+      within: a factor that is bearable.
+      in_use: the laws of the weights that failed.
+      fault: what is wrong with networks drawn so, or ""; asked of no more weights than needed.
+      dead: the share of networks that are dead, whatever the size of their weights.
     """
-    best, change = _best(widths, activations, input_second, good)
     depth, name = len(activations), activations[0].name
-    kept = f"the signal changes by x {change.signal:.2g} and the gradient by x {change.gradient:.2g}"
-    if change.most <= within:
-        return f"Try {best.flax} ({best.scheme}): {kept} over these {depth} layers."
-    words = f"No scaling of the weights keeps signal and gradient within x {within:g} over {depth} {name} layers"
-    words += f" (at best x {change.most:.2g})"
-    other, other_change = _best(widths, (functions.tanh(),) * depth, input_second, good)
-    if other_change.most <= within and name != "tanh":
-        return f"{words}. Try activation=tanh with {other.flax} ({other.scheme})."
-    return f"{words}. Use fewer layers, or residual connections, or normalise."
+    if dead > LEFT_OUT:
+        words = "all units of some layer are off on every example, whatever the size of the weights"
+        return f"{dead:.0%} of such networks are born dead: {words}. Widen the layers, or use a leaky slope."
+    own, change = _best(widths, activations, input_second, good)
+    why_not = _why_not(own, change, widths, within, name, in_use, fault)
+    if not why_not:
+        kept = f"the signal changes by x {change.signal:.2g} and the gradient by x {change.gradient:.2g}"
+        return f"Try {own.flax} ({own.scheme}): {kept} over these {depth} layers."
+    if name != "tanh":
+        other, change = _best(widths, (functions.tanh(),) * depth, input_second, good)
+        other = other._replace(activation="tanh")
+        if not _why_not(other, change, widths, within, "tanh", (), fault):
+            return f"{why_not}. Try activation=tanh with {other.flax} ({other.scheme})."
+    return f"{why_not}. Widen the layers, use fewer of them, add residual connections, or normalise."
+
+
+def _why_not(
+    weights: Candidate, change: Change, widths: Sequence[int], within: float, name: str, in_use: Sequence[Law],
+    fault: Callable[[Candidate], str],
+) -> str:  # fmt: skip
+    """Why these weights, the best that there are, are no remedy, or ""."""
+    over = f"over {len(widths) - 2} {name} layers"
+    kept = f"signal and gradient within x {change.most:.2g} {over} where these are wide"
+    if change.most > within:
+        words = f"No scaling of the weights keeps signal and gradient within x {within:g} {over}"
+        return f"{words} (at best x {change.most:.2g})"
+    if _same(weights.laws(widths), in_use):
+        return f"The weights in use keep {kept}: networks of these widths scatter too far about that"
+    found = fault(weights)
+    return f"The best scaling ({weights.scheme}) keeps {kept}, but networks drawn so fail: {found}" if found else ""
+
+
+def _same(laws: Sequence[Law], others: Sequence[Law]) -> bool:
+    """Whether both draw weights of the same variances, to a percent, and no biases."""
+    if not others or any(law.bias_variance for law in others):
+        return False
+    return bool(np.allclose([law.variance for law in laws], [law.variance for law in others], rtol=0.01))
 
 
 def _best(
@@ -111,20 +166,22 @@ def _plain(activation: Activation) -> list[Candidate]:
     """He's for a rectifier, Xavier's and fan-in for others."""
     if activation.negative_slope is not None:
         slope = activation.negative_slope
-        options = f" scheme.negative_slope={slope:g}" if slope else ""
-        return [Candidate(f"scheme=he{options}", 2 / (1 + slope**2), "in", "normal")]
-    fan_in = Candidate("scheme=fan_in scheme.distribution=normal", 1.0, "in", "normal")
-    return [Candidate("scheme=xavier", 1.0, "avg", "uniform"), fan_in]
+        return [Candidate("he", (("negative_slope", slope),) if slope else (), 1, 2 / (1 + slope**2), "in", "normal")]
+    fan_in = Candidate("fan_in", (("distribution", "normal"),), 1, 1.0, "in", "normal")
+    return [Candidate("xavier", (), 1, 1.0, "avg", "uniform"), fan_in]
 
 
 def _scaled(widths: Sequence[int], activations: Sequence[Activation], input_second: float, fan: str) -> Candidate:
     """The weights of the best scale over this mean of the fans."""
-    unit = Candidate("", 1.0, fan, "normal").laws(widths)
-    scale = float(SCALES[np.argmin(change_over_depth(widths, activations, unit, input_second, SCALES).most)])
+    unit = Candidate("", (), 1, 1.0, fan, "normal").laws(widths)
+    best = lambda scales: scales[np.argmin(change_over_depth(widths, activations, unit, input_second, scales).most)]
+    scale = float(best(best(SCALES) * FINER))
     name = {"in": "fan_in", "avg": "xavier", "out": "fan_out"}[fan]
-    return Candidate(
-        f"scheme={name} scheme.distribution=normal scheme.gain={math.sqrt(scale):.4g}", scale, fan, "normal"
-    )
+    return Candidate(name, (("distribution", "normal"),), float(f"{math.sqrt(scale):.4g}"), scale, fan, "normal")
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.4g}"
 
 
 @on_one_core

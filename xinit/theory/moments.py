@@ -51,7 +51,7 @@ def moments(activation: Activation, q: float | np.ndarray) -> Moments:
     if not np.all(np.isfinite(q) & (q >= 0)):
         raise InputError(f"The variance of the pre-activations is {q}; it must be finite and at least 0.")
     z, weights = _nodes(activation, q.ravel())
-    f, slope = _values(activation, np.sqrt(q.ravel())[:, None] * z)
+    f, slope = values_and_slopes(activation, np.sqrt(q.ravel())[:, None] * z)
     growing = (z**2 - 1) / 2
     with np.errstate(all="ignore"):
         integrands = f, f**2, f**4, np.abs(slope), slope**2, slope**4, f**2 * growing, slope**2 * growing
@@ -69,7 +69,7 @@ def moments(activation: Activation, q: float | np.ndarray) -> Moments:
 def hermite_coefficients(activation: Activation, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(len(q), HERMITE_ORDERS) coefficients a_k = E f(sqrt(q) z) h_k(z) of f, and those of f'; h_k orthonormal."""
     z, weights = _nodes(activation, q)
-    f, slope = _values(activation, np.sqrt(q)[:, None] * z)
+    f, slope = values_and_slopes(activation, np.sqrt(q)[:, None] * z)
     coefficients = np.empty((2, len(q), HERMITE_ORDERS))
     previous, h = np.zeros_like(z), np.ones_like(z)
     for k in range(HERMITE_ORDERS):
@@ -86,7 +86,7 @@ def in_range(q: np.ndarray) -> np.ndarray:
 def slope_distribution(activation: Activation, q: float) -> tuple[np.ndarray, np.ndarray]:
     """Values of f'(sqrt(q) z) and their probabilities, at the nodes of the integrals."""
     z, weights = _nodes(activation, np.array([q]))
-    return _values(activation, np.sqrt(q) * z)[1][0], weights[0]
+    return values_and_slopes(activation, np.sqrt(q) * z)[1][0], weights[0]
 
 
 def kernels(activation: Activation, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -153,7 +153,7 @@ def _integral(values: np.ndarray, z: np.ndarray, weights: np.ndarray) -> tuple[n
     return whole, sizes.sum(axis=1), np.abs(whole - 2 * halves.sum(axis=(1, 2))) + tails
 
 
-def _values(activation: Activation, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def values_and_slopes(activation: Activation, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """f and f' at x in double precision."""
     return _in_double(activation.function)(x), _in_double(activation.slope)(x)
 

@@ -2,13 +2,14 @@
 
 The recursion behind Glorot & Bengio 2010, eqs. 5-7, with the activation's own moments in place of the linear regime. It
 carries the second moments between all pairs of probe examples, so that each example is propagated from its own size,
-and the gradient of a mean over examples comes out with the correlations between them.
+and the gradient of a mean over examples comes out with the correlations between them. Networks drawn on a few examples
+(`finite_width`) say how single networks scatter, and lead the recursion where their mean departs from it.
 """
 
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,38 +18,55 @@ from threadpoolctl import threadpool_limits
 
 from xinit.activations import FLAT, Activation
 from xinit.initializers import Law
-from xinit.theory.moments import in_range, kernels, moments
+from xinit.theory import finite_width
+from xinit.theory.finite_width import TINY, Networks
+from xinit.theory.moments import RANGE, moments
+from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
 
-DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
+RESAMPLES = 1000  # of means over several networks
+LEFT_OUT = 0.025  # share of networks beyond each end of a 95 % band
 DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
 BETWEEN_EXAMPLES = ("act_cosine", "grad_w_second", "act_dead")  # what needs more than each example's own moments
 
 
 class Prediction(NamedTuple):
-    """Predicted means over networks, how far one network scatters about them, and where theory says nothing.
+    """Predicted means over networks, single networks that scatter about them, and where theory says nothing.
 
     `values`: the second moments pre_second, act_second, grad_pre_second (layer) and grad_w_second (weight); act_cosine
     (layer), the mean cosine between examples; act_slope (layer), the mean of |f'| / max |f'|; act_dead (layer), the
     share of a rectifier's units that are off on every example; jacobian_sv_mean (jacobian). dL/dz is per example and
     dL/dW that of the mean loss, as `probes` measures them.
-    `spread`: of the second moments, the standard deviation between networks over the mean, to first order in 1/width.
-    It is that of one example; an average over examples scatters no more.
-    `excess`: by how much, relative, a second moment may exceed its prediction at finite width; see `_excess`.
+    `networks`, (network, layer): the second moments of single networks of these widths, see `finite_width`.
+    `dead`: the share of networks in which all units of some layer are off on all examples.
     `void`: why the values that are nan are not predicted, or "".
+    `unbounded`: why there are no `networks`, which are then nan, so that no interval can be given, or "".
     """
 
     values: dict[str, np.ndarray]
-    spread: dict[str, np.ndarray]
-    excess: dict[str, np.ndarray]
+    networks: dict[str, np.ndarray]
+    dead: float = 0.0
     void: str = ""
+    unbounded: str = ""
+
+    def typical(self, name: str) -> np.ndarray:
+        """The geometric mean over networks: that of a few networks comes close to it, however long the tails."""
+        return np.exp(np.mean(np.log(self.networks[name]), axis=0))
 
     def interval(self, name: str, networks: int = 1, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Where this share of the means over so many networks lies; log-normal, as products of many factors are."""
-        log_variance = np.log1p(self.spread[name] ** 2 / networks)
-        middle, reach = -log_variance / 2, ndtri((1 + level) / 2) * np.sqrt(log_variance)
-        low, high = np.exp(middle - reach), (1 + self.excess[name]) * np.exp(middle + reach)
-        return self.values[name] * low, self.values[name] * high
+        """Where this share of the means over so many networks lies: log-normal, each side with a std of its own."""
+        logs = np.log(_means(self.networks[name], networks))
+        middle, reach = np.median(logs, axis=0), ndtri((1 + level) / 2)
+        below, above = [np.sqrt(2 * np.mean(np.maximum(sign * (logs - middle), 0) ** 2, axis=0)) for sign in (-1, 1)]
+        return np.exp(middle - reach * below), np.exp(middle + reach * above)
+
+
+def _means(sample: np.ndarray, networks: int) -> np.ndarray:
+    """Means over so many networks, drawn from the sample with replacement."""
+    if networks == 1:
+        return sample
+    chosen = np.random.default_rng(0).integers(len(sample), size=(RESAMPLES, networks))
+    return np.mean(sample[chosen], axis=1)
 
 
 _LIMITED = threading.RLock()
@@ -90,78 +108,89 @@ def predict(
     Raises:
       InputError: an activation has no finite moments where the signal goes.
     """
-    post, pre, slopes = [np.asarray(gram, float)], [], []
-    for n, law, f in zip(widths, laws, activations, strict=False):
-        pre.append(_in_range(n * law.variance * post[-1] + law.bias_variance))
-        h, slope = kernels(f, pre[-1])
-        post.append(h)
-        slopes.append(slope)
-    logits = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
-    errors = _errors(logits, labels, widths[-1])
-    grads = [np.einsum("skb,skc->bc", errors, errors, optimize=True) / (errors.shape[0] * widths[-1])]
-    passed = [np.ones_like(logits)]  # the slopes on the way from the logits
-    for n, law, slope in zip(widths[:1:-1], laws[::-1], slopes[::-1], strict=False):
-        grads.insert(0, n * law.variance * grads[0] * slope)
-        passed.insert(0, passed[0] * slope)
-    q = np.array([np.mean(np.diag(z)) for z in pre])
-    values = {
-        "pre_second": q,
-        "act_second": np.array([np.mean(np.diag(h)) for h in post[1:]]),
-        "grad_pre_second": np.array([np.mean(np.diag(d)) for d in grads[:-1]]),
-        "grad_w_second": np.array([np.mean(h * d) for h, d in zip(post, grads, strict=True)]),
-        "act_cosine": np.array([_mean_cosine(h) for h in post[1:]]),
-        "act_slope": np.array([_mean_slope(f, z) for f, z in zip(activations, pre, strict=True)]),
-        "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, pre, strict=True)]),
-        "jacobian_sv_mean": _jacobians(widths, activations, laws, q),
+    gram, targets = np.asarray(gram, float), (np.arange(widths[-1])[:, None] == np.asarray(labels)).astype(float)
+    few = finite_width.representatives(gram)
+    drawn = finite_width.draw(widths, activations, laws, gram[np.ix_(few, few)], targets[:, few], targets.mean(axis=1))
+    wide = follow(widths, activations, laws, gram, targets, few, drawn)
+    sizes = lambda grams: np.array([np.diag(one)[: len(gram)] for one in grams])
+    followed = {
+        "pre_second": (sizes(wide.pre), drawn.pre),
+        "act_second": (sizes(wide.post[1:]), drawn.post),
+        "grad_pre_second": (sizes(wide.grads[:-1]), drawn.grad_pre[:-1]),
     }
-    own = [np.diag(np.diag(p)) for p in passed[:-1]]
-    between = [h * p for h, p in zip(post, passed, strict=True)]
-    tops = _top(errors, own), _top(errors, between)
-    noise = _noise(widths, activations, laws, q)
-    spread, excess = _spread(noise, *[top.variance for top in tops]), _excess(noise, *[top.moved for top in tops])
-    return _without_void(Prediction(values, spread, excess), laws)
+    of_weights = _of_weights(wide, few, drawn)
+    values = {name: path.mean(axis=1) for name, (path, _) in followed.items()} | {
+        "grad_w_second": of_weights[0],
+        "act_cosine": np.array([_mean_cosine(h) for h in wide.post[1:]]),
+        "act_slope": np.array([_mean_slope(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
+        "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
+    }
+    values["jacobian_sv_mean"] = _jacobians(widths, activations, laws, values["pre_second"])
+    top = {"grad_pre_second": drawn.grad_pre[-1].mean(axis=1)}
+    networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
+    networks["grad_w_second"] = of_weights[1]
+    prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
+    repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
+    return _without_void(_without_band(prediction, drawn.narrowing < 1 and repels), laws)
 
 
-def _errors(gram: np.ndarray, labels: np.ndarray, classes: int) -> np.ndarray:
-    """(networks, classes, B) softmax minus one-hot of many networks' logits, Gaussian with covariance `gram`."""
-    shape = max(100, DRAWS // classes), classes, len(gram)
-    drawn = _normals(*shape) @ _root(gram).T
-    shares = np.exp(drawn - drawn.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return shares - (np.arange(classes)[:, None] == np.asarray(labels))
+def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.ndarray, np.ndarray]:
+    """(weight,) the mean of (dL/dW)^2 over networks, and (S, weight) that of single ones.
 
-
-class Top(NamedTuple):
-    """How sum_k e_k^T M e_k scatters between networks, e the errors at the logits, M (B, B), for each of some M.
-
-    `variance` is relative, `moved` the share that is due to the logits: what is left at logits of 0 is due to labels.
+    B^-2 sum_{b b'} <h h'> <d d'> has what the examples share, which scatters as under their mean target; the rest is
+    each example's own, and scatters as a mean over the few.
     """
-
-    variance: np.ndarray
-    moved: np.ndarray
-
-
-def _top(errors: np.ndarray, matrices: Sequence[np.ndarray]) -> Top:
-    some, still = errors[::4], np.mean(errors, axis=0)
-    sums = np.array([np.einsum("skb,skb->s", some @ matrix, some) for matrix in matrices])
-    unmoved = np.array([np.sum(still @ matrix * still) for matrix in matrices])
-    means = np.mean(sums, axis=1)
-    return Top(np.var(sums, axis=1) / means**2, np.clip(1 - unmoved / means, 0, 1))
-
-
-def _in_range(gram: np.ndarray) -> np.ndarray:
-    size = np.mean(np.diag(gram))
-    return gram * (in_range(size) / size) if size > 0 else in_range(size) * np.eye(len(gram))
-
-
-@functools.cache
-def _normals(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal(shape)
+    n, among = len(wide.post[0]), np.ix_(few, few)
+    every = list(zip(wide.post, wide.grads, strict=True))
+    # Where weights above are zero, so is every gradient.
+    above_zero = lambda parts: np.maximum(np.array(parts), TINY)
+    whole = np.array([np.mean(h * d[:n, :n]) for h, d in every])
+    own = above_zero([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
+    pairs = np.array([h[among] * d[n:, n:] for h, d in every])
+    shared = above_zero(pairs.mean(axis=(1, 2)))
+    selves = np.einsum("lee->l", pairs) / len(few)
+    between = shared - (selves - shared) / max(len(few) - 1, 1)  # the mean over pairs of different examples
+    share = np.clip((between + (selves - between) / n) / above_zero(whole), 0, 1)[:, None]
+    relative = (1 - share) * drawn.grad_w_own / own[:, None] + share * drawn.grad_w_shared / shared[:, None]
+    lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, own, strict=True)]
+    errors = [each / max(np.mean(each), TINY) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
+    top = (1 - share) * errors[0] + share * errors[1]
+    return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
 
 
-def _root(gram: np.ndarray) -> np.ndarray:
-    """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs."""
-    return np.linalg.cholesky(gram + 1e-9 * np.mean(np.diag(gram)) * np.eye(len(gram)))
+def _among_networks(prediction: Prediction) -> Prediction:
+    """The networks' own mean where the recursion's lies outside their band: there the largest of them make the mean."""
+    values = dict(prediction.values)
+    for name, networks in prediction.networks.items():
+        low, high = prediction.interval(name)
+        outside = (values[name] < low) | (values[name] > high)
+        values[name] = np.where(outside, np.mean(networks, axis=0), values[name])
+    return prediction._replace(values=values)
+
+
+def _repels(activation: Activation, gram: np.ndarray) -> bool:
+    """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
+    m = moments(activation, np.mean(np.diag(gram)))
+    return bool(m.second_growth > 1.001 * m.second)
+
+
+def _without_band(prediction: Prediction, narrowed: bool) -> Prediction:
+    """nan in place of networks where a band would say little, or cannot be given."""
+    q = prediction.values["pre_second"]
+    if prediction.dead > LEFT_OUT:
+        words = f"{prediction.dead:.0%} of such networks are dead: all units of some layer are off on every example"
+    elif np.any((q <= RANGE[0] * 1.01) | (q >= RANGE[1] / 1.01)):
+        words = "the signal leaves the range of numbers"
+    elif narrowed:
+        words = "differences of size grow from layer to layer, and there are too many units to follow them"
+    else:
+        return prediction
+    return prediction._replace(networks=_nothing(prediction.networks), unbounded=words)
+
+
+def _nothing(arrays: dict[str, np.ndarray], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+    """The arrays, those of these names, or all, as nan."""
+    return {name: np.full_like(a, np.nan) if names is None or name in names else a for name, a in arrays.items()}
 
 
 def _mean_cosine(gram: np.ndarray) -> float:
@@ -181,7 +210,7 @@ def dead_share(activation: Activation, gram: np.ndarray) -> float:
         return np.nan
     if activation.negative_slope >= FLAT:
         return 0.0
-    drawn = _normals(DRAWS_OF_A_UNIT, len(gram)) @ _root(gram).T
+    drawn = normals(DRAWS_OF_A_UNIT, len(gram)) @ root(gram).T
     return float(np.mean(np.all(drawn <= 0, axis=1)))
 
 
@@ -192,90 +221,16 @@ def _jacobians(widths: Sequence[int], activations: Sequence[Activation], laws: S
     return np.array([mean_singular_value(f, float(variance), law, *shape) for f, variance, law, shape in layers])
 
 
-class Noise(NamedTuple):
-    """Each layer's sampling of its n_l units as a source of noise, to first order in 1/width.
-
-    `variances` (d): of the sources, relative. `pre`, `post`, `slopes` (d, d): how the logarithms of the second moments
-    of z_l and h_l, and of all slopes from layer l up, answer to each source. `backward` (d): the relative variance that
-    a gradient gathers from the logits down to layer l. `shared` (d): the same for n_classes + 1, see `_excess`.
-    """
-
-    variances: np.ndarray
-    pre: np.ndarray
-    post: np.ndarray
-    slopes: np.ndarray
-    backward: np.ndarray
-    shared: np.ndarray
-    units: np.ndarray
-
-
-def _noise(widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], q: np.ndarray) -> Noise:
-    """Given the layer below, mean h^2 scatters by (E f^4 / (E f^2)^2 - 1) / n_l about its mean, relative variance.
-
-    And the square of a gradient by (3 E f'^4 / (E f'^2)^2 - 1) / n_l: 5 / n_l for ReLU (Hanin & Nica 2018). The noise
-    of a layer moves all that follow, d log E f^2 / d log q at a time.
-    """
-    n, depth = np.array(widths[1:-1], float), len(activations)
-    m = [moments(f, variance) for f, variance in zip(activations, q, strict=True)]
-    growth = np.array([one.second_growth / one.second for one in m])
-    slope_growth = np.array([one.slope_second_growth / one.slope_second for one in m])
-    peaked = np.array([one.slope_fourth / one.slope_second**2 for one in m])
-    kept = np.array([1 - law.bias_variance / variance for law, variance in zip(laws, q, strict=False)])
-    pre, post = np.zeros((depth, depth)), np.zeros((depth, depth))
-    for l in range(depth):
-        pre[l] = kept[l] * post[l - 1] if l else 0.0
-        post[l] = growth[l] * pre[l] + np.eye(depth)[l]
-    from_above = lambda each: np.cumsum(each[::-1], axis=0)[::-1]
-    return Noise(
-        variances=np.array([one.fourth / one.second**2 - 1 for one in m]) / n,
-        pre=pre,
-        post=post,
-        slopes=from_above(slope_growth[:, None] * pre),
-        backward=from_above((3 * peaked - 1) / n),
-        shared=from_above((widths[-1] + 1) * peaked / n),
-        units=n,
-    )
-
-
-def _spread(noise: Noise, top_pre: np.ndarray, top_w: np.ndarray) -> dict[str, np.ndarray]:
-    """Relative standard deviations between networks; `top_*` are the variances that the logits bring into gradients."""
-    of = lambda answers: answers**2 @ noise.variances
-    depth = len(noise.variances)
-    grad_w = np.vstack([np.zeros(depth), noise.post]) + np.vstack([noise.slopes, np.zeros(depth)])
-    return {
-        "pre_second": np.sqrt(of(noise.pre) + 2 / noise.units),
-        "act_second": np.sqrt(of(noise.post)),
-        "grad_pre_second": np.sqrt(np.expm1(of(noise.slopes) + noise.backward + np.log1p(top_pre))),
-        "grad_w_second": np.sqrt(np.expm1(of(grad_w) + np.append(noise.backward, 0) + np.log1p(top_w))),
-    }
-
-
-def _excess(noise: Noise, moved_pre: np.ndarray, moved_w: np.ndarray) -> dict[str, np.ndarray]:
-    """What a gradient gains from passing the very weights that made the logits, relative, as a bound.
-
-    The share of it that answers to the logits z = J h is J^T J h, whose square exceeds that of independent J's by a
-    factor exp sum (n_classes + 1) / n over the layers between, each term times E f'^4 / (E f'^2)^2 where f' varies. In
-    dL/dW it also meets the noise of h. A bound: linear networks come within a few percent of it, to first order.
-    """
-    meets = np.append(0.0, 2 * (noise.post * noise.variances) @ noise.post[-1])
-    depth = len(noise.variances)
-    return {
-        "pre_second": np.zeros(depth),
-        "act_second": np.zeros(depth),
-        "grad_pre_second": moved_pre * np.expm1(noise.shared),
-        "grad_w_second": moved_w * np.expm1(np.append(noise.shared, 0.0) + meets),
-    }
-
-
 def _without_void(prediction: Prediction, laws: Sequence[Law]) -> Prediction:
     """nan where the weights' structure voids the theory: all of it, or what lies between examples."""
     structures = {law.structure for law in laws}
     if "fixed" in structures:
-        nothing = {name: np.full_like(value, np.nan) for name, value in prediction.values.items()}
-        return prediction._replace(values=nothing, void="the weights are not random")
+        return _void(prediction, None, "the weights are not random")._replace(dead=0.0)
     if "mirrored" in structures:
-        kept = {
-            name: np.full_like(v, np.nan) if name in BETWEEN_EXAMPLES else v for name, v in prediction.values.items()
-        }
-        return prediction._replace(values=kept, void="mirrored weights keep what lies between examples")
+        return _void(prediction, BETWEEN_EXAMPLES, "mirrored weights keep what lies between examples")
     return prediction
+
+
+def _void(prediction: Prediction, names: Collection[str] | None, words: str) -> Prediction:
+    values, networks = _nothing(prediction.values, names), _nothing(prediction.networks, names)
+    return prediction._replace(values=values, networks=networks, void=words)

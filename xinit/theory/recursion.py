@@ -1,0 +1,83 @@
+"""Second moments between all pairs of examples, from layer to layer: Glorot & Bengio 2010, eqs. 5-7.
+
+For any activation, in wide networks; where the means of networks of finite width depart from it, they lead it.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from xinit.activations import Activation
+from xinit.initializers import Law
+from xinit.theory.finite_width import Networks
+from xinit.theory.moments import in_range, kernels
+
+DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
+
+
+class Recursion(NamedTuple):
+    """<z z'> and E f f' of all layers, the latter with the inputs in front, and <d d'> of all layers and the logits.
+
+    (B, B) each; `grads` (B + E, B + E) has the few examples again at its end, with the mean target.
+    """
+
+    pre: list[np.ndarray]
+    post: list[np.ndarray]
+    grads: list[np.ndarray]
+
+
+def follow(
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray,
+    targets: np.ndarray, few: np.ndarray, drawn: Networks,
+) -> Recursion:  # fmt: skip
+    """The recursion of `prediction.predict`.
+
+    Args:
+      gram: (B, B) of the inputs.
+      targets: (K, B), one-hot.
+      few: (E,) which examples `drawn` has.
+      drawn: networks of these widths.
+    """
+    pre, post, slopes = [], [gram], []
+    for n, law, f, growth in zip(widths, laws, activations, drawn.growth, strict=False):
+        pre.append(_in_range(n * law.variance * post[-1] + law.bias_variance))
+        h, slope = kernels(f, pre[-1])
+        passed_on = np.mean(growth * np.diag(pre[-1])[few])  # at the networks' sizes, not at the recursion's
+        post.append(h * (passed_on / np.mean(np.diag(h)[few])) ** drawn.narrowing)
+        slopes.append(slope)
+    logits = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
+    again = np.append(np.arange(len(gram)), few)
+    led = lambda grad, sample: grad * drawn.lead(sample, np.mean(np.diag(grad)[few]))
+    grads = [led(_errors(logits, targets, again), drawn.grad_pre[-1])]
+    for n, law, slope, sample in zip(widths[:1:-1], laws[::-1], slopes[::-1], drawn.grad_pre[-2::-1], strict=False):
+        grads.insert(0, led(n * law.variance * grads[0] * slope[np.ix_(again, again)], sample))
+    return Recursion(pre, post, grads)
+
+
+def _errors(logits: np.ndarray, targets: np.ndarray, again: np.ndarray) -> np.ndarray:
+    """Second moments of softmax minus target, over classes and many networks' logits, Gaussian of this covariance."""
+    classes, n = targets.shape
+    drawn = normals(max(100, DRAWS // classes), classes, n) @ root(logits).T
+    shares = np.exp(drawn - drawn.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    mean = np.repeat(targets.mean(axis=1)[:, None], len(again) - n, axis=1)
+    errors = shares[:, :, again] - np.append(targets, mean, axis=1)
+    return np.einsum("skb,skc->bc", errors, errors, optimize=True) / (errors.shape[0] * classes)
+
+
+def _in_range(gram: np.ndarray) -> np.ndarray:
+    size = np.mean(np.diag(gram))
+    return gram * (in_range(size) / size) if size > 0 else in_range(size) * np.eye(len(gram))
+
+
+@functools.cache
+def normals(*shape: int) -> np.ndarray:
+    """Standard normal numbers, the same at every call."""
+    return np.random.default_rng(0).standard_normal(shape)
+
+
+def root(gram: np.ndarray) -> np.ndarray:
+    """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs."""
+    return np.linalg.cholesky(gram + 1e-9 * np.mean(np.diag(gram)) * np.eye(len(gram)))
