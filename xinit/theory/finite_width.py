@@ -86,7 +86,8 @@ class Networks(NamedTuple):
         kept *= np.clip(1 - averaged_out / np.maximum(variance, TINY), 0, 1)
         middle = self.narrowing * middle + averaged_out / 2  # a mean over more examples has the same mean
         scattered = middle[:, None] + np.sqrt(kept)[:, None] * (logs - np.mean(logs, axis=1, keepdims=True))
-        return (np.mean(path, axis=1)[:, None] * np.exp(scattered)).T
+        mean = np.mean(path, axis=1)[:, None]
+        return np.where(mean > 0, mean, np.nan).T * np.exp(scattered).T
 
 
 def _own(sample: np.ndarray) -> np.ndarray:

@@ -40,7 +40,7 @@ class Prediction(NamedTuple):
     `networks`, (network, layer): the second moments of single networks of these widths, see `finite_width`.
     `dead`: the share of networks in which all units of some layer are off on all examples.
     `void`: why the values that are nan are not predicted, or "".
-    `unbounded`: why there are no `networks`, which are then nan, so that no interval can be given, or "".
+    `unbounded`: why `networks` are nan, all or some, so that no interval can be given, or "".
     """
 
     values: dict[str, np.ndarray]
@@ -183,6 +183,8 @@ def _without_band(prediction: Prediction, narrowed: bool) -> Prediction:
         words = "the signal leaves the range of numbers"
     elif narrowed:
         words = "differences of size grow from layer to layer, and there are too many units to follow them"
+    elif any(np.isnan(sample).any() for sample in prediction.networks.values()):
+        return prediction._replace(unbounded="where gradients are zero they do not scatter")
     else:
         return prediction
     return prediction._replace(networks=_nothing(prediction.networks), unbounded=words)
