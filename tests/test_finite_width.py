@@ -8,7 +8,7 @@ import pytest
 from scipy.special import erf, expit
 
 from xinit import activations, initializers
-from xinit.theory import predict
+from xinit.theory.prediction import predict
 
 SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772  # of selu
 RNG = np.random.default_rng(5)

@@ -209,7 +209,7 @@ STACKS = [
 ]
 
 
-@pytest.mark.parametrize(("shape", "axes", "matrices"), STACKS, ids=str)
+@pytest.mark.parametrize(("shape", "axes", "matrices"), STACKS, ids=lambda part: None if callable(part) else str(part))
 def test_each_layer_and_each_group_has_its_own_orthogonal_matrix_and_sparse_units(shape, axes, matrices):
     drawn = matrices(np.asarray(initializers.orthogonal(**axes)(KEY, shape)))
     drawn = drawn.reshape(-1, *drawn.shape[-2:])
