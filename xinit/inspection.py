@@ -203,14 +203,11 @@ def remedy_for(
       fault: as `fault_of` says.
     """
     gram, labels = examples(problem, data)
-    limits, narrow = (
-        config.verdict,
-        min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations),
-    )
+    narrow = min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations)
     dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
-    bounds = limits.signal_warn, limits.signal_fail
-    return remedy(problem.widths, problem.activations, q, *bounds, laws, fault, dead)
+    within = config.verdict.signal_warn, config.verdict.signal_fail
+    return remedy(problem.widths, problem.activations, q, *within, laws, fault, dead)
 
 
 def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:
