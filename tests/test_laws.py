@@ -51,9 +51,22 @@ def test_a_scheme_that_looks_at_data_states_no_law():
     assert schemes.law_of(schemes.lsuv(), WIDTHS, FUNCTIONS) is None
 
 
+@functools.cache
+def compiles(dtype):
+    """Whether XLA compiles a type for this processor: under SSE alone it has no float16."""
+    try:
+        jax.jit(lambda x: x.astype(dtype))(np.ones(1, np.float32)).block_until_ready()
+    except jax.errors.JaxRuntimeError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
 @pytest.mark.parametrize("name", ["xavier", "he", "orthogonal", "sparse"])
-def test_ours_keep_their_law_in_half_precision(name):
-    found = verify_initializer(getattr(initializers, name)(), shapes=SOME, dtypes=(jnp.bfloat16, jnp.float16))
+def test_ours_keep_their_law_in_half_precision(name, dtype):
+    if not compiles(dtype):
+        pytest.skip(f"needs a processor for which XLA compiles {dtype.__name__}")
+    found = verify_initializer(getattr(initializers, name)(), shapes=SOME, dtypes=(dtype,))
     assert found.ok, str(found)
 
 
