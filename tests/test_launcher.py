@@ -13,6 +13,7 @@ import typing
 import jax.monitoring
 import numpy as np
 import pytest
+import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 
@@ -201,7 +202,7 @@ def test_schemes_of_ones_own_from_a_config_dir(tmp_path, monkeypatch):
 
 
 def test_from_python(tmp_path, whole):
-    fixed = dict(argument.split("=") for argument in SMALL)
+    fixed = {key: yaml.safe_load(value) for key, value in (argument.split("=") for argument in SMALL)}
     over = {"scheme": ["standard", "xavier"], "seed": range(3), "activation": ["tanh", "softsign"]}
     dataset = xinit.sweep(over, progress=False, out=str(tmp_path / "runs"), **fixed)
     errors = aggregate(whole)[0].set_index(replica=["scheme", "seed", "activation"]).test_error.unstack()
