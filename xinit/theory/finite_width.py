@@ -24,7 +24,8 @@ from xinit.activations import Activation
 from xinit.initializers import Law
 from xinit.theory.moments import in_range, moments, values_and_slopes
 
-EXAMPLES = 12  # that stand for all
+EXAMPLES, MORE = 12, 48  # that stand for all; more of them where sizes part
+PARTED = 2.0  # variance between the examples of a network, relative: from here on the largest few make their mean
 MOST, LEAST = 1000, 48  # networks: a standard deviation is good to 2 % and to 10 %
 WORK = 300_000  # units of all networks together: half a second
 LIMIT = 1_250_000  # beyond so many, hidden layers are drawn narrower: half a gigabyte, some seconds
@@ -52,6 +53,12 @@ class Networks(NamedTuple):
     errors_shared: np.ndarray
     dead: np.ndarray
     narrowing: float
+
+    @property
+    def parted(self) -> bool:
+        """Whether the examples of a network differ so much in size that a few do not stand for all."""
+        living = self.post[:, ~self.dead]
+        return living.size > 0 and bool(np.max(_own(living)) > PARTED)
 
     def lead(self, sample: np.ndarray, path: float) -> float:
         """The mean of a sample (S, E) over `path`, brought towards 1 as far as its own error leaves it in doubt.
@@ -115,10 +122,10 @@ class Layer(NamedTuple):
     growth: np.ndarray
 
 
-def representatives(gram: np.ndarray) -> np.ndarray:
-    """Indices of EXAMPLES examples, or of all if they are fewer, from the smallest to the largest at even steps."""
+def representatives(gram: np.ndarray, count: int) -> np.ndarray:
+    """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps."""
     order = np.argsort(np.diag(gram), kind="stable")
-    return order[np.linspace(0, len(order) - 1, min(EXAMPLES, len(order))).round().astype(int)]
+    return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
 
 
 def draw(

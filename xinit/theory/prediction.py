@@ -109,8 +109,7 @@ def predict(
       InputError: an activation has no finite moments where the signal goes.
     """
     gram, targets = np.asarray(gram, float), (np.arange(widths[-1])[:, None] == np.asarray(labels)).astype(float)
-    few = finite_width.representatives(gram)
-    drawn = finite_width.draw(widths, activations, laws, gram[np.ix_(few, few)], targets[:, few], targets.mean(axis=1))
+    few, drawn = _on_a_few(widths, activations, laws, gram, targets)
     wide = follow(widths, activations, laws, gram, targets, few, drawn)
     sizes = lambda grams: np.array([np.diag(one)[: len(gram)] for one in grams])
     followed = {
@@ -132,6 +131,19 @@ def predict(
     prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
     repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
     return _without_void(_without_band(prediction, drawn.narrowing < 1 and repels), laws)
+
+
+def _on_a_few(
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray, targets: np.ndarray
+) -> tuple[np.ndarray, Networks]:
+    """Which examples stand for all, and networks drawn on them; more of them where their sizes part."""
+    for count in (finite_width.EXAMPLES, finite_width.MORE):
+        few = finite_width.representatives(gram, count)
+        among = gram[np.ix_(few, few)], targets[:, few]
+        drawn = finite_width.draw(widths, activations, laws, *among, targets.mean(axis=1))
+        if not drawn.parted:
+            break
+    return few, drawn
 
 
 def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.ndarray, np.ndarray]:
