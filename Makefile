@@ -10,7 +10,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --ed
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-test: $(VENV)/installed-dev lint  ## the suite, a worker on each core: ten minutes on two
+test: $(VENV)/installed-dev lint  ## the suite, a worker on each core: a quarter of an hour on two
 	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
 
 test-all: $(VENV)/installed-dev lint  ## also what takes minutes
