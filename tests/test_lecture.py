@@ -62,7 +62,8 @@ def lesson(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))  # a home may be read-only
+        for folder in ("IPYTHONDIR", "MPLCONFIGDIR"):  # a home may be read-only, of which both would complain
+            patch.setenv(folder, str(tmp_path_factory.mktemp(folder)))
         client = nbclient.NotebookClient(notebook, timeout=120, resources=where)
         with client.setup_kernel():
             yield Lesson(client)
