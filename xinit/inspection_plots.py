@@ -144,7 +144,8 @@ def _panel(axes: "Axes", found: "Inspection", name: str, logarithmic: bool) -> N
         axes.plot(value, layers, color=PREDICTED, lw=1.4, label="predicted")
     reach = np.maximum(np.stack([mean - low, high - mean]), 0)
     axes.errorbar(mean, layers, xerr=reach, fmt="o", ms=3, lw=1, color=MEASURED, label="measured, mean of the seeds")
-    if logarithmic and np.all(mean > 0) and np.max(mean) > 10 * np.min(mean):
+    shown = np.concatenate([mean, *[ends[np.isfinite(ends)] for ends in (least, most)]])
+    if logarithmic and np.all(shown > 0) and np.max(shown) > 30 * np.min(shown):
         axes.set_xscale("log")
     elif logarithmic:  # there is no decade to label
         axes.set_xlim(left=0)
