@@ -256,9 +256,9 @@ def bench_shapeset(width: int, rounds: int) -> dict:
 
 def bench_probes(rounds: int) -> dict:
     """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, compilation apart."""
-    from xinit.config import parse
     from xinit.console import Reporter
     from xinit.runner import execute
+    from xinit.settings.parse import parse
 
     def run(tier: str, out: str) -> float:
         settings = {"scheme": "xavier", "probe": tier, "figure": False, "out": out, "force": True}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from xinit import activations, cli, initializers, inspection
-from xinit.config import parse
+from xinit.settings.parse import parse
 from xinit.theory.advice import change_over_depth, expected_dead, remedy
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")

@@ -5,8 +5,9 @@ import types
 import pytest
 
 from xinit import build, cli
-from xinit.config import DATA, parse
 from xinit.errors import InputError
+from xinit.settings.config import DATA
+from xinit.settings.parse import parse
 
 
 def parsed(*overrides):

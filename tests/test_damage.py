@@ -16,10 +16,10 @@ import pytest
 
 import xinit
 from xinit import checkpoints, cli, files, manifests, netcdf, record, report, runner, sweeps
-from xinit.config import parse
 from xinit.console import Reporter, SweepReporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xavier", "probe.points": 4,

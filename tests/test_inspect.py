@@ -8,8 +8,8 @@ import pytest
 
 import xinit
 from xinit import cli, inspect, inspection, inspection_plots
-from xinit.config import parse
 from xinit.errors import InputError
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]

@@ -14,15 +14,17 @@ LAYERS = [
     {"files"},
     {"netcdf", "manifests"},
     {"backend", "factories", "folders", "prng"},
-    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"core"},
+    {"profiles", "data"},
+    {"settings"},
+    {"custom", "activations", "stats", "record", "intervals", "hosts", "trackers"},
     {"run_directory"},
     {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
-    {"schemes", "probes", "optimizers", "data", "laws"},
-    {"config"},
+    {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
     {"inspection"},
@@ -66,9 +68,9 @@ def test_imports_go_one_way(path):
 
 NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
-    "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
+    "record", "readings", "verdict", "plots", "cli", "console", "sweeps", "intervals", "comparison",
     "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng",
+    "report.run", "prng", "core.rules", "settings.config", "settings.parse",
 ]  # fmt: skip
 
 
@@ -79,10 +81,12 @@ def test_the_numpy_side_imports_no_jax(name):
 
 
 def test_only_config_and_build_know_the_config():
-    knowing = {"config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "__init__"}
+    knowing = {"settings", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "__init__"}
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
-            assert not any(name.startswith("xinit.config") for name in imports(path)), path
+            assert not any(
+                name.startswith(("xinit.settings.config", "xinit.settings.parse")) for name in imports(path)
+            ), path
 
 
 def test_import_xinit_is_quick_and_loads_nothing_heavy():

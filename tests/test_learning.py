@@ -8,10 +8,10 @@ from conftest import shared
 import xinit
 from xinit import cli
 from xinit.build import build
-from xinit.config import parse
 from xinit.data.dataset import Examples
 from xinit.loop import make_program, make_train
 from xinit.probes import no_edges
+from xinit.settings.parse import parse
 
 
 @pytest.mark.slow

@@ -8,9 +8,9 @@ import pytest
 
 from xinit import cli
 from xinit.build import build
-from xinit.config import parse
 from xinit.loop import make_program, make_segment, make_train
 from xinit.probes import no_edges
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "economy", "scheme": "xavier",

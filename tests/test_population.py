@@ -7,9 +7,9 @@ import pytest
 
 from xinit import checkpoints, cli, launcher, population, record, runner
 from xinit.build import build, plan
-from xinit.config import parse
 from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
+from xinit.settings.parse import parse
 from xinit.supervisor import Supervisor
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")

@@ -16,10 +16,10 @@ import pytest
 
 import xinit
 from xinit import checkpoints, cli, record, runner, train
-from xinit.config import parse
 from xinit.console import Reporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,

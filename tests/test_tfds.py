@@ -17,9 +17,9 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from xinit import build, cli
-from xinit.config import parse
 from xinit.data import tfds
 from xinit.errors import InputError
+from xinit.settings.parse import parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARDS = {"train": [40, 20], "test": [15]}  # examples in each file of a small set

@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from xinit import cli, record, runner, trackers
-from xinit.config import parse
 from xinit.console import SweepReporter
 from xinit.errors import InputError
 from xinit.readings import EDGES, QUANTILES, READINGS
+from xinit.settings.parse import parse
 from xinit.trackers import wandb_run
 from xinit.trackers.contract import Point, TrackedRun, Tracker, require
 from xinit.trackers.following import Followers

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from xinit import activations, cli, verdict
-from xinit.config import parse
 from xinit.model import make_apply, make_params
 from xinit.probes import edges_at_start, make_probe, no_edges
+from xinit.settings.parse import parse
 
 LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,

@@ -51,9 +51,10 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
     """
-    from xinit import cli, config, console, runner
+    from xinit import cli, console, runner
+    from xinit.settings.parse import parse
 
-    parsed = config.parse(cli.compose("train", cli.overrides_from(settings)))
+    parsed = parse(cli.compose("train", cli.overrides_from(settings)))
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
@@ -103,9 +104,10 @@ def predict(**settings: Any) -> "Prediction":
     Raises:
       InputError: as `run`, and where the activation has no finite moments.
     """
-    from xinit import cli, config, inspection
+    from xinit import cli, inspection
+    from xinit.settings.parse import parse
 
-    return inspection.predict_config(config.parse(cli.compose("train", cli.overrides_from(settings))))
+    return inspection.predict_config(parse(cli.compose("train", cli.overrides_from(settings))))
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":

@@ -13,7 +13,6 @@ from jax import Array
 
 from xinit import activations, backend, custom, initializers, optimizers, schemes
 from xinit.activations import Activation
-from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, SyntheticConfig, TfdsConfig
 from xinit.data import shapeset, synthetic, tfds
 from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, stored
 from xinit.errors import InputError
@@ -21,6 +20,7 @@ from xinit.factories import call_factory, call_with_options
 from xinit.model import Apply, Params, make_apply
 from xinit.probes import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
+from xinit.settings.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, SyntheticConfig, TfdsConfig
 
 Optimizer = Callable[[Hyper], optax.GradientTransformation]
 

@@ -36,7 +36,7 @@ def conf_dir() -> pathlib.Path:
 def normalise(arguments: Sequence[str]) -> list[str]:
     """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
 
-    Single settings get `++`, so that a misspelt one reaches `config.parse`, which knows what is allowed. Slices such as
+    Single settings get `++`, so that a misspelt one reaches `parse`, which knows what is allowed. Slices such as
     `data.train=train[:80%]` get the quotes without which Hydra cannot read them.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}

@@ -13,12 +13,12 @@ import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Plan, Problem, build_scheme, load, plan
-from xinit.config import ActivationConfig, Config, SchemeConfig
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.intervals import Interval, mean_interval
 from xinit.schemes import law_of
+from xinit.settings.config import ActivationConfig, Config, SchemeConfig
 from xinit.theory.advice import Candidate, expected_dead, remedy
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict

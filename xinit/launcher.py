@@ -204,7 +204,7 @@ def parse_all(raws: Sequence[Mapping[str, Any]]) -> list[Any]:
     Raises:
       InputError: some are wrong; the first few mistakes are named.
     """
-    from xinit.config import parse
+    from xinit.settings.parse import parse
 
     configs, mistakes = [], {}
     for raw in raws:

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xinit import hosts, interrupts, record, verdict
-from xinit.config import Config, as_yaml
 from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory, drop_unless_needed
+from xinit.settings.config import Config, as_yaml
 from xinit.trackers.following import Followers
 
 

@@ -20,12 +20,12 @@ import numpy as np
 from xinit import checkpoints, inspection, plots, record, verdict
 from xinit.backend import device_words, versions
 from xinit.build import Run, chance_error
-from xinit.config import Config, as_yaml
 from xinit.console import RateMeter, Reporter
 from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
 from xinit.run_directory import RunDirectory, drop_unless_needed
+from xinit.settings.config import Config, as_yaml
 from xinit.theory.advice import Candidate
 from xinit.trackers import TrackedRun
 from xinit.trackers.following import Followers

@@ -24,10 +24,10 @@ def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | Non
     from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it
     from hydra.types import RunMode
 
-    from xinit.config import parse
     from xinit.console import Reporter
     from xinit.launcher import returned, run_members
     from xinit.runner import execute
+    from xinit.settings.parse import parse
 
     if "members" in raw:
         return run_members(raw, raw.pop("members"))

@@ -13,9 +13,9 @@ import numpy as np
 from experiments.claims import Measured, Metrics
 from xinit import cli
 from xinit.build import load, plan
-from xinit.config import parse
 from xinit.ensemble import measure
 from xinit.intervals import bootstrap_interval
+from xinit.settings.parse import parse
 
 
 def run(tier: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
       InputError: a setting is wrong.
     """
     from xinit.build import plan
-    from xinit.config import parse
+    from xinit.settings.parse import parse
 
     if settings["examples"] < settings["batches"] * settings["batch_size"]:
         raise InputError(
