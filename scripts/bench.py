@@ -38,6 +38,7 @@ from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
 from xinit.model import make_apply
 from xinit.population import Population, choose_strategy
+from xinit.settings.compose import compose, overrides_from
 
 STEPS = {1000: 50, 256: 400}  # timed steps for each width, in rounds of the 50 batches: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
@@ -262,7 +263,7 @@ def bench_probes(rounds: int) -> dict:
 
     def run(tier: str, out: str) -> float:
         settings = {"scheme": "xavier", "probe": tier, "figure": False, "out": out, "force": True}
-        summary = execute(parse(cli.compose("train", cli.overrides_from(settings))), Reporter(quiet=True)).summary
+        summary = execute(parse(compose("train", overrides_from(settings))), Reporter(quiet=True)).summary
         return summary["wall_s"] - summary["compile_s"]
 
     what = "run of 20,000 steps at 5x256, probes standard over off"

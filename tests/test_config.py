@@ -4,14 +4,15 @@ import types
 
 import pytest
 
-from xinit import build, cli
+from xinit import build
 from xinit.errors import InputError
+from xinit.settings.compose import compose
 from xinit.settings.config import DATA
 from xinit.settings.parse import parse
 
 
 def parsed(*overrides):
-    return parse(cli.compose("train", overrides))
+    return parse(compose("train", overrides))
 
 
 def test_defaults():

@@ -19,7 +19,7 @@ LAYERS = [
     {"settings"},
     {"custom", "activations", "stats", "record", "intervals", "hosts", "trackers"},
     {"run_directory"},
-    {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},
+    {"initializers", "verdict", "plots", "sweeps", "comparison"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
@@ -70,7 +70,7 @@ NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
     "record", "readings", "verdict", "plots", "cli", "console", "sweeps", "intervals", "comparison",
     "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng", "core.rules", "settings.config", "settings.parse",
+    "report.run", "prng", "core.rules", "settings.config", "settings.parse", "settings.compose",
 ]  # fmt: skip
 
 

@@ -51,10 +51,11 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
     """
-    from xinit import cli, console, runner
+    from xinit import console, runner
+    from xinit.settings.compose import compose, overrides_from
     from xinit.settings.parse import parse
 
-    parsed = parse(cli.compose("train", cli.overrides_from(settings)))
+    parsed = parse(compose("train", overrides_from(settings)))
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
@@ -77,11 +78,12 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import cli, console, launcher, runner, sweeps
+    from xinit import console, launcher, runner, sweeps
+    from xinit.settings.compose import compose_many, overrides_from
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
+    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
     outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
@@ -104,10 +106,11 @@ def predict(**settings: Any) -> "Prediction":
     Raises:
       InputError: as `run`, and where the activation has no finite moments.
     """
-    from xinit import cli, inspection
+    from xinit import inspection
+    from xinit.settings.compose import compose, overrides_from
     from xinit.settings.parse import parse
 
-    return inspection.predict_config(parse(cli.compose("train", cli.overrides_from(settings))))
+    return inspection.predict_config(parse(compose("train", overrides_from(settings))))
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":

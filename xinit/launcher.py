@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 
-from xinit import cli, handover, interrupts, record
+from xinit import handover, interrupts, record
 from xinit.errors import InputError
 from xinit.job_callbacks import JobCallbacks
-from xinit.mistakes import said_in_our_words
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose_all, normalise, overrides_from
+from xinit.settings.hydra_errors import said_in_our_words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +66,7 @@ class PopulationLauncher(Launcher):
           InputError: a job is wrong, and all are checked before the first begins; a worker refused one.
           RuntimeError: a worker crashed; the results of the others are kept and shown before.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         raws = compose_jobs(self.hydra_context, self.config, overrides)
         configs = parse_all(raws)
         folder = pathlib.Path(self.config.hydra.sweep.dir)
@@ -108,7 +109,7 @@ class PopulationLauncher(Launcher):
 
     def _inner_job(self, job: handover.Job, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping]) -> list[str]:
         """The overrides of a job for the inner launcher; Hydra's folder is absolute since a worker may be elsewhere."""
-        folder = cli.overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
+        folder = overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
         return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
@@ -175,7 +176,7 @@ class OthersLauncher:
         Raises:
           InputError: a job is wrong, and all are checked before the first begins.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         self.configs += parse_all(compose_jobs(self.hydra_context, self.config, overrides))
         return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 
@@ -238,7 +239,7 @@ def compose_jobs(context: Any, config: Any, jobs: Sequence[Sequence[str]]) -> li
       InputError: Hydra refuses an override.
     """
     with said_in_our_words():
-        return cli.compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
+        return compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
 
 
 def run_all(configs: Sequence[Any], console: "Console | None" = None) -> "list[Outcome]":
