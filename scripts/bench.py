@@ -33,7 +33,7 @@ from jax.sharding import PartitionSpec as P
 
 from xinit import activations, backend, cli, optimizers, schemes
 from xinit.build import Problem
-from xinit.data import shapeset
+from xinit.data import scenes
 from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
 from xinit.model import make_apply
@@ -83,7 +83,7 @@ def rows_beside(what: str, times: Mapping[str, np.ndarray], steps: int) -> Itera
 
 def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     """The default network on a ring of fixed Shapeset batches, and those batches."""
-    x, y = jax.jit(shapeset.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
+    x, y = jax.jit(scenes.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
     decode = pixels_to((-1, 1))
     data = {"x": decode(x).reshape(50, BATCH, INPUTS), "y": y.reshape(50, BATCH)}
     nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
@@ -241,7 +241,7 @@ def bench_population(rounds: int) -> Iterator[dict]:
 def bench_shapeset(width: int, rounds: int) -> dict:
     """Generating a step's ten images against the training step they are for."""
     steps = STEPS[width]
-    draw = jax.jit(lambda key: lax.map(lambda key: shapeset.draw(key, 50 * BATCH), jax.random.split(key, steps // 50)))
+    draw = jax.jit(lambda key: lax.map(lambda key: scenes.draw(key, 50 * BATCH), jax.random.split(key, steps // 50)))
     train = fixed_population(width, 1)
     times = alternated(
         {"draw": lambda: draw(jax.random.key(3))[0].block_until_ready(), "train": lambda: train(steps)}, rounds

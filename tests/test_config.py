@@ -1,13 +1,9 @@
 """What the config accepts, what it becomes, and the sentence for everything else."""
 
-import types
-
 import pytest
 
-from xinit import build
 from xinit.errors import InputError
 from xinit.settings.compose import compose
-from xinit.settings.config import DATA
 from xinit.settings.parse import parse
 
 
@@ -80,12 +76,6 @@ def test_mup_is_told_the_optimizer(optimizer, told):
     chosen = ["scheme=mup", f"optimizer={optimizer}"]
     assert parsed(*chosen).scheme.options["optimizer"] == told
     assert parsed(*chosen, f"scheme.optimizer={told}").identity() == parsed(*chosen).identity()
-
-
-def test_each_kind_of_data_has_a_loader_and_no_other_is_taken():
-    assert set(DATA.values()) <= set(build._dataset.registry)
-    with pytest.raises(InputError, match=r"data\.kind is 'new', which xinit\.build cannot load yet"):
-        build._dataset(types.SimpleNamespace(kind="new"), 10)
 
 
 def test_an_activation_for_each_layer():

@@ -70,7 +70,8 @@ NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
     "record", "readings", "verdict", "plots", "cli", "console", "sweeps", "intervals", "comparison",
     "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng", "core.rules", "settings.config", "settings.parse", "settings.compose",
+    "report.run", "prng", "core.rules", "data.contract", "data.shapeset", "data.synthetic", "data.tfds",
+    "settings.config", "settings.parse", "settings.compose",
 ]  # fmt: skip
 
 

@@ -17,7 +17,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
 from xinit import build
-from xinit.data import tfds
+from xinit.data import records, tfds
 from xinit.errors import InputError
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
@@ -322,9 +322,9 @@ def test_no_network(data_dir, monkeypatch):
 
 def next_process(monkeypatch):
     """Forgets what this process has decoded, and returns a list of the splits decoded from now on."""
-    tfds._arrays.cache_clear()
-    decoded, decode = [], tfds._decode
-    monkeypatch.setattr(tfds, "_decode", lambda *args: decoded.append(args[1]) or decode(*args))
+    records.arrays.cache_clear()
+    decoded, decode = [], records._decode
+    monkeypatch.setattr(records, "_decode", lambda *args: decoded.append(args[1]) or decode(*args))
     return decoded
 
 

@@ -33,7 +33,6 @@ from xinit.trackers.following import Followers
 TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
 MEASURED_ANEW = 8  # networks of the weights that a remedy would name
 PREDICTING = ("standard", "full")  # tiers that are worth the second or so of a prediction
-PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
 
 
 @dataclass(frozen=True)
@@ -373,7 +372,7 @@ class Supervisor:
             "verdict": "",
             "steps": steps,
             "examples": examples,
-            "paper_share": examples / PAPER_EXAMPLES if config.data.kind == "shapeset" else None,
+            "paper_share": examples / published if (published := config.data.published_examples) else None,
             "learning_rate": config.optimizer.learning_rate,
             "diverged_at": diverged_at,
             "run": self.members[r].hash,

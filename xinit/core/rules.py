@@ -82,7 +82,8 @@ def build(cls: type[Checked], raw: Any, path: str, made: Collection[str] = ()) -
       InputError: an unknown key, a missing one, or a value that its field's rules do not allow.
     """
     raw = mapping(raw, path)
-    hints = typing.get_type_hints(cls, include_extras=True)
+    all_hints = typing.get_type_hints(cls, include_extras=True)  # also those of a protocol that it implements
+    hints = {field.name: all_hints[field.name] for field in dataclasses.fields(cls)}
     prefix = f"{path}." if path else ""
     for key in raw:
         if key not in hints:

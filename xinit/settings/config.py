@@ -14,7 +14,6 @@ from xinit.core.rules import (
     Flag,
     Folder,
     Positive,
-    Range,
     Rule,
     Seconds,
     Seed,
@@ -23,13 +22,12 @@ from xinit.core.rules import (
     at_most,
     one_of,
 )
+from xinit.data.contract import DataSettings
 
 DEPTH = at_most(1000, "each layer is a part of the program, and so many compile for minutes")
 JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
 POINTS = at_most(10_000, "each keeps its readings of every layer")
 NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
-PART = "a whole number, at least 1, or a slice as TFDS writes it, such as train[:80%]"
-Part = Annotated[int | str, Rule(lambda v: v if isinstance(v, str) else v >= 1, PART)]
 TAKEN = ("comparisons", "hydra", "inspections", "sweeps", "theory")  # folders below `out` that hold other things
 PathName = Annotated[
     str,
@@ -70,61 +68,6 @@ class OptimizerConfig:
     fn: Text
     learning_rate: Positive
     numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class ShapesetConfig:
-    """Shapeset-3x2, generated."""
-
-    kind: Text
-    size: Annotated[int, Rule(lambda v: 10 <= v <= 256, "a whole number of pixels from 10 to 256")]
-    pixel_range: Range
-    valid: Count
-    test: Count
-    epoch: Count
-
-    @property
-    def label(self) -> str:
-        """A short name for tables and folders."""
-        return self.kind
-
-
-@dataclass(frozen=True)
-class SyntheticConfig:
-    """Gaussian inputs with a linear teacher, generated."""
-
-    kind: Text
-    inputs: Count
-    classes: Annotated[int, at_least(2), INDEX]
-    valid: Count
-    test: Count
-    epoch: Count
-
-    @property
-    def label(self) -> str:
-        """A short name for tables and folders."""
-        return self.kind
-
-
-@dataclass(frozen=True)
-class TfdsConfig:
-    """An image classification set of TFDS."""
-
-    kind: Text
-    name: Text
-    dir: Folder | None
-    pixel_range: Range
-    train: Part | None
-    valid: Part
-    test: Part | None
-
-    @property
-    def label(self) -> str:
-        """A short name for tables and folders."""
-        return self.name.replace("/", "-")
-
-
-DATA = {"shapeset": ShapesetConfig, "synthetic": SyntheticConfig, "tfds": TfdsConfig}
 
 
 @dataclass(frozen=True)
@@ -183,7 +126,7 @@ class Config:
     scheme: SchemeConfig
     activations: tuple[ActivationConfig, ...]
     widths: tuple[int, ...]
-    data: ShapesetConfig | SyntheticConfig | TfdsConfig
+    data: DataSettings
     optimizer: OptimizerConfig
     probe: ProbeConfig
     batch_size: Count

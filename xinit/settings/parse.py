@@ -12,11 +12,10 @@ from typing import Annotated, Any
 
 from xinit import prng, profiles
 from xinit.core.rules import MOST_BELOW_1, Count, Number, Rule, Seed, at_least, build, build_with_rest, mapping, typed
-from xinit.data import tfds
+from xinit.data.contract import DataSettings, settings_class
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
 from xinit.settings.config import (
-    DATA,
     DEPTH,
     ActivationConfig,
     Config,
@@ -24,9 +23,6 @@ from xinit.settings.config import (
     PopulationConfig,
     ProbeConfig,
     SchemeConfig,
-    ShapesetConfig,
-    SyntheticConfig,
-    TfdsConfig,
     TrackerConfig,
     VerdictConfig,
 )
@@ -57,12 +53,9 @@ def parse(raw: Mapping[str, Any]) -> Config:
             raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
     if "experiment" in raw:
         raise InputError("The experiment is a study's tier; it has a command, as in python -m experiments.glorot2010.")
-    data, sizes = _data(_take(raw, "data"))
     batch_size = typed(_take(raw, "batch_size"), Count, "batch_size")
-    if isinstance(data, TfdsConfig) and batch_size > sizes.train:
-        raise InputError(
-            f"batch_size is {batch_size}; {data.name} has {sizes.train} training examples, so at most that."
-        )
+    data = _data(_take(raw, "data"), batch_size)
+    sizes = data.sizes
     probe = build(ProbeConfig, _take(raw, "probe"), "probe")
     if probe.examples > sizes.test:
         raise InputError(
@@ -192,18 +185,7 @@ def _optimizer(raw: Any) -> OptimizerConfig:
     return dataclasses.replace(optimizer, numbers=numbers)
 
 
-def _data(raw: Any) -> tuple[ShapesetConfig | SyntheticConfig | TfdsConfig, tfds.Sizes]:
-    """The data, and the number of examples in each part; of generated data those of an epoch are for training."""
+def _data(raw: Any, batch_size: int) -> DataSettings:
+    """The choice, as the data set that its kind names checks and completes it."""
     raw = mapping(raw, "data")
-    kind = raw.get("kind")
-    if kind not in DATA:
-        raise InputError(f"data.kind is {kind!r}; it must be one of {', '.join(DATA)}.")
-    data = build(DATA[kind], raw, "data")
-    if not isinstance(data, TfdsConfig):
-        return data, tfds.Sizes(data.epoch, data.valid, data.test)
-    parts = {"train": data.train, "valid": data.valid, "test": data.test}
-    if all(isinstance(part, int) for part in parts.values()):
-        return data, tfds.Sizes(**parts)  # the set need not be at hand yet
-    sizes = tfds.sizes(data.name, data.dir, **parts)
-    counted = {name: getattr(sizes, name) for name, part in parts.items() if part is None}
-    return dataclasses.replace(data, **counted), sizes
+    return build(settings_class(raw.get("kind")), raw, "data").resolved(batch_size)
