@@ -1,9 +1,14 @@
 """What the config accepts, what it becomes, and the sentence for everything else."""
 
+import dataclasses
+
 import pytest
 
+from xinit import record
+from xinit.core.identity import names_outside_identity
 from xinit.errors import InputError
 from xinit.settings.compose import compose
+from xinit.settings.config import Config
 from xinit.settings.parse import parse
 
 
@@ -91,6 +96,20 @@ def test_identity_leaves_out_what_changes_no_result():
         assert parsed(other).identity() != parsed().identity()
     mnist = [parsed("data=mnist", f"data.dir={folder}").identity() for folder in ("a", "b")]
     assert mnist[0] == mnist[1]
+
+
+def test_what_is_outside_a_runs_identity():
+    outside = {"verdict", "tracker", "population", "name", "out", "force", "stop_after", "checkpoint_every"}
+    assert names_outside_identity(Config) == outside | {"keep_params", "figure", "strict"}
+    config = parsed("data=mnist")
+    assert names_outside_identity(type(config.data)) == {"dir"}
+    assert config.identity().keys() == {field.name for field in dataclasses.fields(Config)} - outside - {
+        "keep_params", "figure", "strict", "prng"}  # fmt: skip
+
+
+def test_the_hashes_of_runs_stay():
+    hashes = {scheme: record.run_hash(parsed(f"scheme={scheme}").identity(), "") for scheme in ("standard", "xavier")}
+    assert hashes == {"standard": "3d58854dd439", "xavier": "2acb3c099700"}
 
 
 BAD = {  # overrides -> words of the message: what was wrong, what came, what is allowed

@@ -198,7 +198,7 @@ class ComputedAgainError(Exception):
     """Instead of the computation itself, which test_runner follows to its end."""
 
 
-def again(*arguments):
+def again(*arguments, **options):
     raise ComputedAgainError
 
 

@@ -85,8 +85,8 @@ def test_the_numpy_side_imports_no_jax(name):
 
 def test_only_config_and_build_know_the_config():
     knowing = {
-        "settings", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "console", "__init__",
+        "settings", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes",
+        "grouping", "record", "reporting", "sweeps", "console", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":

@@ -18,9 +18,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from xinit import files, netcdf
+from xinit.core.identity import names_outside_identity
+from xinit.data.contract import settings_class
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.readings import EDGES, READINGS
+from xinit.settings.config import Config
 
 if TYPE_CHECKING:
     import xarray
@@ -147,13 +150,21 @@ def _check_config(path: pathlib.Path, own: str, of_readings: str) -> None:
         raise DamagedError(f"{path / 'readings.nc'} and {path / 'config.yaml'} are not of one run.")
 
 
-def _identity(text: str, path: pathlib.Path) -> dict[str, Any]:
-    """Of a config as YAML the settings that a run's hash covers, flat: those before the verdict's."""
+def _identity(text: str, path: pathlib.Path) -> dict[tuple[str, str], Any]:
+    """Of a config as YAML the settings that a run's hash covers, flat."""
     config = files.parse_yaml(text, path)
-    names = list(config)
-    kept = names[: names.index("verdict")] if "verdict" in config else names
-    pairs = {(name, key): value for name in kept for key, value in _items(config[name])}
-    return {key: value for key, value in pairs.items() if key != ("data", "dir")}
+    names = config.keys() - names_outside_identity(Config)
+    pairs = {(name, key): value for name in names for key, value in _items(config[name])}
+    outside = _outside_identity_of_data(pairs.get(("data", "kind")))
+    return {(name, key): value for (name, key), value in pairs.items() if name != "data" or key not in outside}
+
+
+def _outside_identity_of_data(kind: Any) -> set[str]:
+    """The settings of a kind of data set that change no result; none are known of one that is not there any more."""
+    try:
+        return names_outside_identity(settings_class(kind))
+    except InputError:
+        return set()
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:

@@ -12,12 +12,13 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 
+from xinit.core.identity import OUTSIDE_IDENTITY
 from xinit.core.rules import Folder, Range, Rule, Text
 from xinit.data.contract import DataSettings, Sizes
 from xinit.data.parts import Asked, Parts, Span, cut
@@ -38,7 +39,7 @@ class Settings(DataSettings):
 
     kind: Text
     name: Text
-    dir: Folder | None
+    dir: Folder | None = field(metadata=OUTSIDE_IDENTITY)
     pixel_range: Range
     train: Part | None
     valid: Part

@@ -4,10 +4,11 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from xinit import prng
+from xinit.core.identity import OUTSIDE_IDENTITY, identity_of
 from xinit.core.rules import (
     INDEX,
     Count,
@@ -45,7 +46,7 @@ class SchemeConfig:
 
     fn: Text = "standard"
     gain: Positive = 1.0
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -58,7 +59,7 @@ class ActivationConfig:
     """`fn` names a factory in xinit.activations; one for all hidden layers."""
 
     fn: Text
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class OptimizerConfig:
 
     fn: Text
     learning_rate: Positive
-    numbers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class TrackerConfig:
 
     fn: Text
     patience: Seconds
-    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class PopulationConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """One training run. The fields after `verdict` do not change its results."""
+    """One training run."""
 
     scheme: SchemeConfig
     activations: tuple[ActivationConfig, ...]
@@ -135,24 +136,21 @@ class Config:
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
     prng: Text  # jax's generator of random numbers, which the process has, not a setting
-    verdict: VerdictConfig
-    tracker: TrackerConfig
-    population: PopulationConfig
-    name: PathName
-    out: Folder
-    force: Flag
-    stop_after: Count | None
-    checkpoint_every: Seconds
-    keep_params: Flag
-    figure: Flag | None
-    strict: Flag
+    verdict: VerdictConfig = field(metadata=OUTSIDE_IDENTITY)
+    tracker: TrackerConfig = field(metadata=OUTSIDE_IDENTITY)
+    population: PopulationConfig = field(metadata=OUTSIDE_IDENTITY)
+    name: PathName = field(metadata=OUTSIDE_IDENTITY)
+    out: Folder = field(metadata=OUTSIDE_IDENTITY)
+    force: Flag = field(metadata=OUTSIDE_IDENTITY)
+    stop_after: Count | None = field(metadata=OUTSIDE_IDENTITY)
+    checkpoint_every: Seconds = field(metadata=OUTSIDE_IDENTITY)
+    keep_params: Flag = field(metadata=OUTSIDE_IDENTITY)
+    figure: Flag | None = field(metadata=OUTSIDE_IDENTITY)
+    strict: Flag = field(metadata=OUTSIDE_IDENTITY)
 
     def identity(self) -> dict[str, Any]:
         """What decides the results: the part of the config that a run's hash covers."""
-        fields = [field.name for field in dataclasses.fields(self)]
-        kept = fields[: fields.index("verdict")]
-        identity = {name: value for name, value in dataclasses.asdict(self).items() if name in kept}
-        identity["data"].pop("dir", None)
+        identity = identity_of(self)
         if self.prng == prng.DEFAULT:
             del identity["prng"]
         for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
