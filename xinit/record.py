@@ -35,6 +35,10 @@ DESCRIBED = {
     **EDGES,
 }
 
+# The format of a run's files, which its status.json names; a run that names none is of format 0. Raise it when an older
+# xinit would misread what is written now, or when older runs have to be translated; tests/data keeps a run of each.
+FORMAT = 1
+
 OVER = ("done", "diverged")
 FILES = ("config.yaml", "status.json", "summary.json", "readings.nc")
 HASH = re.compile(r"[0-9a-f]{12}")  # as `run_hash` gives
@@ -66,6 +70,25 @@ def writing(path: pathlib.Path) -> Iterator[None]:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The mapping in a JSON file; empty where there is none. Raises as `files.read_json`."""
     return files.read_json(path.parent, path.name)
+
+
+def read_status(path: pathlib.Path) -> dict[str, Any]:
+    """The status.json of a run's folder; empty where there is none.
+
+    Raises:
+      DamagedError: it is cut short or holds something else.
+      InputError: a newer xinit wrote it, or it cannot be read.
+    """
+    status = read_json(path / "status.json")
+    found = status.get("format", 0)
+    if type(found) is not int:
+        raise DamagedError(f"{path / 'status.json'} is none of a run's: its format is not a number.")
+    if found > FORMAT:
+        raise InputError(
+            f"The run {path} is of format {found}, made by a newer xinit; this one knows formats up to {FORMAT}. "
+            "Take the newer xinit, or compute elsewhere with out=DIR."
+        )
+    return status
 
 
 def is_finished(path: pathlib.Path) -> bool:
@@ -118,9 +141,9 @@ def load(path: pathlib.Path) -> Stored:
 
     Raises:
       DamagedError: a file is cut short, holds something else, or is of another run.
-      InputError: a file is a link, or the system cannot read it.
+      InputError: a file is a link, or the system cannot read it, or a newer xinit wrote it.
     """
-    status, summary = read_json(path / "status.json"), read_json(path / "summary.json")
+    status, summary = read_status(path), read_json(path / "summary.json")
     config = files.read(path, "config.yaml", files.LARGEST_YAML) or b""
     content = files.read(path, "readings.nc", netcdf.LARGEST)
     attributes = netcdf.attributes(content, path / "readings.nc") if content is not None else {}
