@@ -8,14 +8,14 @@ import pytest
 
 import xinit
 from xinit import record, runner
-from xinit.console import Reporter
+from xinit.console import Reporter, SweepReporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 
 KEPT = pathlib.Path(__file__).parent / "data"
-# What the kept runs were made with; figure=false.
+# What the kept runs were made with.
 SETTINGS = {
     "scheme": "xavier", "depth": 2, "width": 8, "steps": 60, "batch_size": 10, "figure": False,
     "data": "synthetic", "data.inputs": 8, "data.classes": 3, "data.valid": 200, "data.test": 200,
@@ -61,8 +61,6 @@ def test_a_run_of_format_0_is_done(out, monkeypatch, many):
     monkeypatch.setattr(runner, "_compute", compute_nothing)
     before = contents(out)
     if many:
-        from xinit.console import SweepReporter
-
         outcome = runner.execute_all([config(out)], SweepReporter(quiet=True))[0]
     else:
         outcome = runner.execute(config(out), Reporter(quiet=True))

@@ -17,10 +17,10 @@ LAYERS = [
     {"core"},
     {"profiles", "data"},
     {"settings"},
-    {"custom", "activations", "stats", "record", "intervals", "hosts", "trackers"},
+    {"custom", "activations", "stats", "record", "intervals", "hosts"},
     {"run_directory"},
     {"initializers", "verdict", "plots"},
-    {"outcomes", "grouping"},
+    {"outcomes", "grouping", "trackers"},
     {"sweeps", "comparison", "reporting"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
@@ -29,11 +29,15 @@ LAYERS = [
     {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
+    {"expectations"},
     {"inspection"},
     {"inspection_plots"},
     {"population"},
-    {"checkpoints", "console", "cli"},
+    {"trainer", "history"},
+    {"checkpoints", "console", "cli", "finished"},
+    {"results"},
     {"supervisor", "foreign"},
+    {"chunks"},
     {"runner"},
     {"handover", "job_callbacks"},
     {"launcher"},
@@ -86,7 +90,8 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "settings", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes",
-        "grouping", "record", "reporting", "sweeps", "console", "__init__",
+        "grouping", "record", "reporting", "sweeps", "console", "expectations", "results", "finished", "chunks",
+        "trackers", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
