@@ -52,8 +52,7 @@ def inspect(raw: dict[str, Any]) -> int:
     title = f"{config.name}: {found.findings[0].level}"
     inspection_plots.write(folder, found, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
-    level = found.findings[0].level
-    return cli.FAILED if level == "FAIL" else cli.WARNED if level == "WARN" and config.strict else cli.DONE
+    return cli.exit_code_of(found.findings[0].level, config.strict)
 
 
 if __name__ == "__main__":

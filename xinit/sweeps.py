@@ -21,6 +21,7 @@ from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
 from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
+from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:
     import xarray
@@ -124,7 +125,7 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
     errors = [member.summary["test_error"] for member in members if member.summary]
     interval = mean_interval([error for error in errors if error is not None])
     levels = [member.findings[0].level for member in members if member.findings]
-    counts = {level: levels.count(level) for level in ("OK", "WARN", "FAIL") if level in levels}
+    counts = {level: levels.count(level) for level in LEVELS if level in levels}
     unfinished = {"unfinished": len(members) - len(errors)} if len(errors) < len(members) else {}
     return {
         "test_error": interval,

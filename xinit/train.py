@@ -43,9 +43,7 @@ def exit_code(outcome: Any) -> int:
         return cli.DONE
     if outcome.state == "diverged":
         return cli.DIVERGED
-    level = outcome.findings[0].level
-    strict = outcome.config.strict
-    return cli.FAILED if level == "FAIL" else cli.WARNED if level == "WARN" and strict else cli.DONE
+    return cli.exit_code_of(outcome.findings[0].level, outcome.config.strict)
 
 
 if __name__ == "__main__":
