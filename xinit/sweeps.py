@@ -3,8 +3,6 @@
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 """
 
-import csv
-import io
 import itertools
 import json
 import os
@@ -179,12 +177,8 @@ def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    writer = csv.DictWriter(text, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return files.as_csv(headings, [[row.get(heading) for heading in headings] for row in rows]).encode()
 
 
 def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
