@@ -16,7 +16,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.utils import instantiate
 
-from xinit import launcher
+from xinit import launcher, sweeping
 from xinit.errors import InputError
 
 # Of other people's packages the launchers and sweepers that conf/hydra builds on.
@@ -43,7 +43,7 @@ class BoundedSweeper(BasicSweeper):
         """
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
-        launcher.check_number(math.prod(map(_count, overrides)))
+        sweeping.check_number(math.prod(map(_count, overrides)))
         if self.max_batch_size is not None and self.max_batch_size < 1:
             raise InputError(f"hydra.sweeper.max_batch_size is {self.max_batch_size}; it must be at least 1, or null.")
         n = 0
@@ -92,7 +92,7 @@ class TuningSweeper(Sweeper):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar was new in 2.8
             self.optuna = OptunaSweeper(instantiate(self.sampler), **self.settings)
-        launcher.check_number(self.settings["n_trials"])
+        sweeping.check_number(self.settings["n_trials"])
         self.optuna.setup(hydra_context=hydra_context, task_function=task_function, config=config)
         self.optuna.sweeper.launcher = _checking(self.optuna.sweeper.launcher, hydra_context, config)
 
@@ -121,7 +121,7 @@ def _count(override: Override) -> int:
         return 1
     value = override.value()
     values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
-    return sum(1 for _ in itertools.islice(values, launcher.MOST_RUNS + 1))
+    return sum(1 for _ in itertools.islice(values, sweeping.MOST_RUNS + 1))
 
 
 class Absent(Launcher, Sweeper):

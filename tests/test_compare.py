@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from xinit import cli, compare, comparison, launcher, record
+from xinit import cli, compare, comparison, record, sweeping
 from xinit.build import begin, load, plan
 from xinit.comparison import Comparison, Trial
 from xinit.errors import InputError
@@ -78,7 +78,7 @@ def errors():
     """Test errors of 1,600 real runs of one scheme that differ in their seeds alone."""
     n = 1600
     raw = cli.compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
-    configs = launcher.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
+    configs = sweeping.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
     planned = plan(configs)
     data = load(planned)
     runs = [begin(planned, i, data) for i in range(n)]

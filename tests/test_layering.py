@@ -33,6 +33,7 @@ LAYERS = [
     {"checkpoints", "console", "cli"},
     {"supervisor", "foreign"},
     {"runner"},
+    {"sweeping"},
     {"handover", "job_callbacks"},
     {"launcher"},
     {"train", "compare", "inspect", "list", "__main__"},
@@ -69,8 +70,8 @@ def test_imports_go_one_way(path):
 NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
     "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
-    "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng",
+    "comparison_plots", "launcher", "sweeping", "handover", "runner", "frames", "sweep_lines", "sweep_plots",
+    "trackers", "report.run", "prng",
 ]  # fmt: skip
 
 
@@ -83,7 +84,7 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "console", "__init__",
+        "reporting", "sweeps", "sweeping", "console", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit import checkpoints, cli, launcher, population, record, runner
+from xinit import checkpoints, cli, population, record, runner, sweeping
 from xinit.build import build, plan
 from xinit.config import parse
 from xinit.console import Reporter, SweepReporter
@@ -48,7 +48,7 @@ def users_module(tmp_path, monkeypatch):
 
 def configs(out, members=MIXED, **settings):
     jobs = [cli.overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
-    return launcher.parse_all(cli.compose_many("train", jobs))
+    return sweeping.parse_all(cli.compose_many("train", jobs))
 
 
 def execute_all(out, members=MIXED, reporter=None, **settings):

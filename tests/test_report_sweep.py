@@ -10,7 +10,7 @@ import yaml
 from browser import PHONE, Visit, visit
 
 from experiments.glorot2010 import __main__ as glorot2010
-from xinit import cli, launcher, netcdf, record, runner, sweeps
+from xinit import cli, netcdf, record, runner, sweeping, sweeps
 from xinit.console import SweepReporter, cell_rows
 from xinit.errors import InputError
 
@@ -24,7 +24,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7}
 
 def run_all(out, *jobs):
     overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return runner.execute_all(launcher.parse_all(cli.compose_many("train", overrides)), SweepReporter(quiet=True))
+    return runner.execute_all(sweeping.parse_all(cli.compose_many("train", overrides)), SweepReporter(quiet=True))
 
 
 @pytest.fixture(scope="module")

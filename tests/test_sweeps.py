@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, launcher, runner, sweeps
+from xinit import cli, runner, sweeping, sweeps
 from xinit.console import SweepReporter, cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -14,7 +14,7 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.point
 
 def configs(*jobs, out="runs"):
     overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return launcher.parse_all(cli.compose_many("train", overrides))
+    return sweeping.parse_all(cli.compose_many("train", overrides))
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def compare(raw: dict[str, Any]) -> None:
 
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
     """The protocol, checked, and the settings that are left for the runs."""
-    from xinit import launcher
+    from xinit import sweeping
 
     raw = dict(raw)
     if missing := [key for key in SETTINGS if key not in raw]:
@@ -106,7 +106,7 @@ def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
     if type(raw["seed"]) is not int or raw["init_seed"] != raw["seed"] or raw["data_seed"] != raw["seed"]:
         raise InputError("init_seed or data_seed is given; a comparison counts its seeds from seed, a whole number.")
     protocol = Protocol(tuple(names), tuple(map(float, sorted(rates))), **counts, first_seed=raw["seed"])
-    launcher.check_number(len(names) * (len(rates) * protocol.search_seeds + protocol.score_seeds))
+    sweeping.check_number(len(names) * (len(rates) * protocol.search_seeds + protocol.score_seeds))
     if protocol.seeds_of_score.stop > 2**32:
         raise InputError(f"The last seed would be {protocol.seeds_of_score.stop - 1}; it must be at most {2**32 - 1}.")
     return protocol, raw
@@ -125,14 +125,14 @@ def _scheme(name: str) -> dict[str, Any]:
 
 def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Outcome]:
     """The outcomes of the runs asked for: scheme, learning rate, seed."""
-    from xinit import launcher
+    from xinit import sweeping
 
     def one(name: str, rate: float, seed: int) -> dict[str, Any]:
         raw = raws[name]
         optimizer = {**raw.get("optimizer", {}), "learning_rate": rate}
         return {**raw, "optimizer": optimizer, "seed": seed, "init_seed": seed, "data_seed": seed}
 
-    outcomes = launcher.run_all(launcher.parse_all([one(*run) for run in asked]))
+    outcomes = sweeping.run_all(sweeping.parse_all([one(*run) for run in asked]))
     if missing := [outcome for outcome in outcomes if not outcome.summary]:
         words = f"{len(missing)} of {len(outcomes)} runs are {missing[0].state}"
         raise InputError(f"The comparison is not complete: {words}; the same command goes on (without stop_after).")
