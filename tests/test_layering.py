@@ -36,6 +36,7 @@ LAYERS = [
     {"sweeping"},
     {"handover", "job_callbacks"},
     {"launcher"},
+    {"sweepers"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 USAGE = "python -m xinit.list GROUP, or python -m xinit.list schemes fans=784,100 activation=relu"
 MEANS = ("fan_in", "fan_out", "xavier", "geometric", "mean_of_variances")  # of the fans or of what they ask for: first
-UNSAID = ("fn", "kind", "gain", "defaults")  # settings that say nothing of a choice
+UNSAID = ("fn", "kind", "gain", "defaults", "_target_", "_recursive_")  # settings that say nothing of a choice
 MOST = 16  # settings of a choice that are listed; a study's tier has a hundred, each with its comment in the file
 
 
