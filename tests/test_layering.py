@@ -24,13 +24,15 @@ LAYERS = [
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
+    {"inspected"},
+    {"inspection_plots", "inspection_table"},
     {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
     {"inspection"},
-    {"inspection_plots"},
     {"population"},
-    {"checkpoints", "console", "cli"},
+    {"checkpoints", "tables", "cli"},
+    {"console"},
     {"supervisor", "foreign"},
     {"runner"},
     {"sweeping"},
@@ -85,7 +87,7 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "sweeping", "console", "__init__",
+        "reporting", "sweeps", "sweeping", "console", "inspected", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":

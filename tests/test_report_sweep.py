@@ -11,8 +11,9 @@ from browser import PHONE, Visit, visit
 
 from experiments.glorot2010 import __main__ as glorot2010
 from xinit import cli, netcdf, record, runner, sweeping, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit.console import SweepReporter
 from xinit.errors import InputError
+from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 

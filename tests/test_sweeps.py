@@ -5,7 +5,8 @@ import pytest
 
 import xinit
 from xinit import cli, runner, sweeping, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit.console import SweepReporter
+from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.points": 4, "data.test": 1000,
