@@ -38,7 +38,7 @@ LAYERS = [
     {"sweeping"},
     {"handover", "job_callbacks"},
     {"launcher"},
-    {"sweepers"},
+    {"sweepers", "comparing", "listing"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -87,7 +87,8 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "sweeping", "console", "inspected", "__init__",
+        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing",
+        "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
