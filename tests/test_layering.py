@@ -14,11 +14,11 @@ LAYERS = [
     {"files"},
     {"netcdf", "manifests"},
     {"backend", "factories", "folders", "prng"},
-    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts"},
     {"run_directory"},
     {"initializers", "mistakes", "verdict", "plots", "data"},
     {"config"},
-    {"outcomes", "grouping"},
+    {"outcomes", "grouping", "trackers"},
     {"sweeps", "comparison", "reporting"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
@@ -29,11 +29,14 @@ LAYERS = [
     {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
+    {"expectations"},
     {"inspection"},
     {"population"},
-    {"checkpoints", "tables", "cli"},
-    {"console"},
+    {"trainer", "history"},
+    {"checkpoints", "tables", "cli", "finished"},
+    {"console", "results"},
     {"supervisor", "foreign"},
+    {"chunks"},
     {"runner"},
     {"sweeping"},
     {"handover", "job_callbacks"},
@@ -87,8 +90,8 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing",
-        "__init__",
+        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
+        "chunks", "trackers", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
