@@ -78,13 +78,12 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import console, launcher, runner, sweeps
-    from xinit.settings.compose import compose_many, overrides_from
+    from xinit import cli, console, runner, sweeping, sweeps
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
-    outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
+    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
+    outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
 
