@@ -78,7 +78,7 @@ def test_no_seed_serves_both_the_search_and_the_score():
 def errors():
     """Test errors of 1,600 real runs of one scheme that differ in their seeds alone."""
     n = 1600
-    raw = cli.compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
+    raw = compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
     configs = sweeping.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
     planned = plan(configs)
     data = load(planned)

@@ -8,7 +8,6 @@ import pytest
 
 import xinit
 from xinit import cli, inspect, inspection, inspection_plots, inspection_table
-from xinit.config import parse
 from xinit.errors import InputError
 from xinit.settings.compose import compose
 from xinit.settings.parse import parse

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit import checkpoints, chunks, cli, population, record, runner, sweeping
+from xinit import checkpoints, chunks, population, record, runner, sweeping
 from xinit.build import build, plan
 from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
@@ -48,8 +48,8 @@ def users_module(tmp_path, monkeypatch):
 
 
 def configs(out, members=MIXED, **settings):
-    jobs = [cli.overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
-    return sweeping.parse_all(cli.compose_many("train", jobs))
+    jobs = [overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
+    return sweeping.parse_all(compose_many("train", jobs))
 
 
 def execute_all(out, members=MIXED, reporter=None, **settings):

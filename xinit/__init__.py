@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many, overrides_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,11 +79,11 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import cli, console, runner, sweeping, sweeps
+    from xinit import console, runner, sweeping, sweeps
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
+    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
     outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 

@@ -17,6 +17,7 @@ from xinit.errors import InputError
 from xinit.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
 from xinit.initializers import Law
 from xinit.inspected import HORIZON, Inspection, Reach
+from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 

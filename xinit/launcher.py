@@ -19,14 +19,13 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from xinit import cli, handover, interrupts, record, sweeping
-from xinit.config import Config
+from xinit import handover, interrupts, record, sweeping
 from xinit.errors import InputError
 from xinit.job_callbacks import JobCallbacks
-from xinit.mistakes import said_in_our_words
 from xinit.outcomes import Outcome
 from xinit.run_directory import RunDirectory
 from xinit.settings.compose import compose_all, normalise, overrides_from
+from xinit.settings.config import Config
 from xinit.settings.hydra_errors import said_in_our_words
 
 RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
@@ -172,7 +171,7 @@ class OthersLauncher:
         Raises:
           InputError: a job is wrong, and all are checked before the first begins.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         self.configs += sweeping.parse_all(compose_jobs(self.hydra_context, self.config, overrides))
         return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 

@@ -18,6 +18,7 @@ from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
 from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
+from xinit.settings.config import Config
 from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from xinit import cli
+from xinit.settings.parse import parse
 
 if TYPE_CHECKING:
     from xinit.outcomes import Outcome

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from xinit import cli, sweeping
+from xinit import sweeping
 from xinit.comparison import Choice, Trial, choose_rates
 from xinit.errors import InputError
 from xinit.intervals import mean_interval

@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.claims import NotRun
 from experiments.glorot2010 import schemes
-from xinit import cli, sweeping
+from xinit import sweeping
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from xinit.errors import InputError
 from xinit.factories import allowed_words
 
-BAD_INPUT = 2  # the exit code
-
 # The packages that bring the launchers and sweepers of other people which conf/hydra builds on.
 PACKAGES = {
     "hydra/launcher/joblib": "hydra-joblib-launcher",
@@ -19,24 +17,9 @@ PACKAGES = {
 }
 
 
-def complain(message: str) -> int:
-    """Print a mistake on stderr; the exit code for it."""
-    print(f"xinit: {message}", file=sys.stderr)
-    return BAD_INPUT
-
-
 def absence(package: str) -> str:
     """What is said where a choice needs a package that is not installed."""
     return f"{package} is not installed; pip install 'xinit[launchers]' brings it."
-
-
-def refuse(message: str) -> NoReturn:
-    """What an argument parser calls instead of printing its usage.
-
-    Raises:
-      InputError: always.
-    """
-    raise InputError(f"This command line cannot be read: {message}; --help shows how it is written.")
 
 
 @contextlib.contextmanager
