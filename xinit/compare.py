@@ -10,7 +10,6 @@ from xinit import interrupts
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
 
-import hashlib
 import itertools
 import pathlib
 import sys
@@ -18,8 +17,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xinit import cli
+from xinit import cli, folders
 from xinit.errors import InputError
+from xinit.outcomes import Outcome
 
 SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
 
@@ -123,7 +123,7 @@ def _scheme(name: str) -> dict[str, Any]:
         return cli.container(config.scheme)
 
 
-def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Any]:
+def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Outcome]:
     """The outcomes of the runs asked for: scheme, learning rate, seed."""
     from xinit import launcher
 
@@ -139,7 +139,7 @@ def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, flo
     return outcomes
 
 
-def _trials(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Any], error: str) -> tuple[Any, ...]:
+def _trials(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Outcome], error: str) -> tuple[Any, ...]:
     """A trial for each run; one that diverged has the chance error."""
     from xinit.comparison import Trial
 
@@ -150,7 +150,7 @@ def _trials(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Any], er
     return tuple(one(run, outcome.summary) for run, outcome in zip(asked, outcomes, strict=True))
 
 
-def _curves(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Any]) -> dict[str, tuple[Any, Any]]:
+def _curves(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Outcome]) -> dict[str, tuple[Any, Any]]:
     """For each scheme the examples seen and the validation error of its runs, nan from where one diverged."""
     import numpy as np
 
@@ -173,10 +173,10 @@ def _title(config: Any) -> str:
     return f"{config.data.label}, {', '.join(functions)}, hidden layers {shape}"
 
 
-def _folder(outcomes: Sequence[Any]) -> pathlib.Path:
+def _folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """Where a comparison lies: it depends on its runs alone."""
-    names = " ".join(sorted({outcome.path.name for outcome in outcomes}))
-    return pathlib.Path(outcomes[0].config.out, "comparisons", hashlib.sha256(names.encode()).hexdigest()[:12])
+    name = folders.name_of_members(outcome.path.name for outcome in outcomes)
+    return pathlib.Path(outcomes[0].config.out, "comparisons", name)
 
 
 def _show(found: Any, folder: pathlib.Path) -> None:

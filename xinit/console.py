@@ -14,7 +14,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from xinit.config import Config
 from xinit.files import append_line, printable
+from xinit.outcomes import Outcome
 from xinit.sweeps import as_text, cells, label, swept
 
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
@@ -57,7 +59,10 @@ class Reporter:
     def expect(self, work: float) -> None:
         """What there is to do in all; a run on its own counts its steps instead."""
 
-    def start(self, config: Any, step: int, device: str) -> None:
+    def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
+        """A run on its own has no layout worth telling."""
+
+    def start(self, config: Config, step: int, device: str) -> None:
         """Begin to show the training of a run that is at `step`."""
         self.note(f"{config.name}: {config.steps:,} steps of {config.batch_size} on {device}")
         self._show_bar(step, config.steps)
@@ -116,7 +121,7 @@ class Reporter:
         self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]: ", end="")
         self.note(words)
 
-    def contrast(self, outcomes: Sequence[Any]) -> None:
+    def contrast(self, outcomes: Sequence[Outcome]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
         rows = cell_rows(outcomes)
         if len(rows) < len(outcomes):
@@ -157,7 +162,7 @@ class SweepReporter(Reporter):
         self._best: tuple[float, str] | None = None
         self._all = self._before = self._size = self._unit = self._rate = 0.0  # work: of the sweep, of what is done
 
-    def begin(self, configs: Mapping[str, Any], n_done: int, n_groups: int) -> None:
+    def begin(self, configs: Mapping[str, Config], n_done: int, n_groups: int) -> None:
         """Begin a sweep of `configs`, by the names of their folders, of which `n_done` are done."""
         names = zip(configs, swept(list(configs.values())), strict=True)
         self._labels = {name: label(settings) for name, settings in names}
@@ -168,13 +173,13 @@ class SweepReporter(Reporter):
         """What there is to do, in bytes of weights times steps."""
         self._all = work
 
-    def enter(self, members: Sequence[str], words: str, weights: float) -> None:
-        """Begin a population of these members, laid out as `words` say, with so many bytes of weights each."""
+    def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
+        """Begin a population of these members, each with so many bytes of weights."""
         self._before += self._size  # whatever the one before left out
         self._members, self._unit, self._size = members, weights * len(members), 0.0
-        self.note(words)
+        self.note(layout)
 
-    def start(self, config: Any, step: int, device: str) -> None:
+    def start(self, config: Config, step: int, device: str) -> None:
         """Begin to show the training of a population that is at `step`."""
         self._size = config.steps * self._unit
         title = config.name.removesuffix(f"-{config.scheme.label}")
@@ -278,13 +283,13 @@ def _some(values: np.ndarray, most: int = 6) -> np.ndarray:
     return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
 
 
-def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
+def contrast_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """A line for each outcome: what its config has that others have not, and what came of it."""
     rows = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
     return [{name: as_text(value) for name, value in own.items()} | _outcome_cells(outcome) for outcome, own in rows]
 
 
-def _outcome_cells(outcome: Any) -> dict[str, str]:
+def _outcome_cells(outcome: Outcome) -> dict[str, str]:
     if not outcome.summary:
         return {"test error": outcome.state, "chance": "", "verdict": ""}
     error, readings = outcome.summary["test_error"], outcome.readings
@@ -302,7 +307,7 @@ def _outcome_cells(outcome: Any) -> dict[str, str]:
     return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
 
 
-def cell_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
+def cell_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """A line for each cell of a sweep: mean, standard deviation and interval of the test error over its seeds."""
     rows = []
     for cell in cells(outcomes):

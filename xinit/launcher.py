@@ -28,7 +28,7 @@ from xinit.run_directory import RunDirectory
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from xinit.runner import Outcome
+    from xinit.outcomes import Outcome
 
 SHOWN = 5  # mistakes of a sweep that are listed
 MOST_RUNS = 100_000  # of one command: each has a folder of its own, and a few milliseconds of checks before the first

@@ -7,28 +7,17 @@ import pathlib
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from xinit import hosts, interrupts, record, verdict
 from xinit.config import Config, as_yaml
-from xinit.console import Reporter, SweepReporter
 from xinit.custom import source_of
 from xinit.errors import InputError
+from xinit.grouping import by_program
+from xinit.outcomes import Outcome
+from xinit.reporting import Reporter, SweepReporter
 from xinit.run_directory import RunDirectory, drop_unless_needed
 from xinit.trackers.following import Followers
-
-
-class Outcome(NamedTuple):
-    """Where a run lies, its state, and what came of it; the last three are empty for one that is not over."""
-
-    config: Config
-    path: pathlib.Path
-    state: str
-    summary: dict[str, Any]
-    findings: list[verdict.Finding]
-    readings: dict[str, np.ndarray]
 
 
 def execute(config: Config, reporter: Reporter) -> Outcome:
@@ -40,7 +29,7 @@ def execute(config: Config, reporter: Reporter) -> Outcome:
     path = _path(config)
     if not config.force and record.is_finished(path):
         return _already(config, path, reporter)
-    return _compute([[path]], {path: config}, reporter)[path]
+    return _compute([[path]], {path: config}, reporter, raising=True)[path]
 
 
 def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outcome]:
@@ -55,7 +44,8 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
     paths = [_path(config) for config in configs]
     jobs = dict(zip(paths, configs, strict=True))  # equal jobs are one run
     token = hosts.agree_on_token()
-    mine = [hosts.share(group) for group in _groups(jobs)]
+    groups = by_program(list(jobs.values()))
+    mine = [hosts.share([list(jobs)[i] for i in group]) for group in groups]
     done = {path for group in mine for path in group if not jobs[path].force and record.is_finished(path)}
     for path in done:
         RunDirectory(path).drop_checkpoints()  # which a process may have left that was killed at its very end
@@ -64,7 +54,7 @@ def execute_all(configs: Sequence[Config], reporter: SweepReporter) -> list[Outc
     reporter.begin({path.name: config for path, config in jobs.items()}, n_done, len(todo))
     if n_done and configs[0].tracker.fn != "none":
         reporter.note("what is done already is not tracked again.")
-    outcomes = _compute(todo, jobs, reporter) if todo else {}
+    outcomes = _compute(todo, jobs, reporter, raising=False) if todo else {}
     hosts.wait_for_all(pathlib.Path(configs[0].out) / "sweeps", token)
     return [outcomes.get(path) or from_disk(jobs[path]) for path in paths]
 
@@ -74,16 +64,13 @@ def _path(config: Config) -> pathlib.Path:
     return pathlib.Path(config.out) / config.name / hashed
 
 
-def _groups(jobs: dict[pathlib.Path, Config]) -> list[list[pathlib.Path]]:
-    """The jobs of each program; those that share their batches are neighbours."""
-    groups: dict[str, list[pathlib.Path]] = {}
-    for path, config in jobs.items():
-        groups.setdefault(config.program(), []).append(path)
-    return [sorted(group, key=lambda path: jobs[path].data_seed) for group in groups.values()]
+def _compute(
+    todo: list[list[pathlib.Path]], jobs: dict[pathlib.Path, Config], reporter: Reporter, *, raising: bool
+) -> dict[pathlib.Path, Outcome]:
+    """The outcomes of the runs to do; all groups are planned, and so checked, before the first begins.
 
-
-def _compute(todo: list[list[pathlib.Path]], jobs: dict, reporter: Reporter) -> dict[pathlib.Path, Outcome]:
-    """The outcomes of the runs to do; all groups are planned, and so checked, before the first begins."""
+    A crash is raised where `raising` says so; otherwise its traceback is printed and the next group goes on.
+    """
     import jax  # it and what needs it take a second, which is not paid by what is done
 
     from xinit.backend import use_compilation_cache
@@ -98,18 +85,20 @@ def _compute(todo: list[list[pathlib.Path]], jobs: dict, reporter: Reporter) -> 
         reporter.expect(sum(work))
         with Followers(reporter.note) as followers:
             for group, plan_of_group in zip(todo, planned, strict=True):
-                outcomes |= Group(plan_of_group, group, reporter, followers).train()
+                outcomes |= Group(plan_of_group, group, reporter, followers, raising=raising).train()
     return outcomes
 
 
 class Group:
     """The runs that share a program, trained in chunks that fit the memory."""
 
-    def __init__(self, planned: Any, paths: Sequence[pathlib.Path], reporter: Reporter, followers: Followers) -> None:
+    def __init__(
+        self, planned: Any, paths: Sequence[pathlib.Path], reporter: Reporter, followers: Followers, *, raising: bool
+    ) -> None:
         from xinit.build import load
 
         self.planned, self.paths, self.reporter, self.followers = planned, paths, reporter, followers
-        self.alone = not isinstance(reporter, SweepReporter)
+        self.raising = raising
         self.data = load(planned)
         self.populations: dict[tuple, Any] = {}
         self.outcomes: dict[pathlib.Path, Outcome] = {}
@@ -185,7 +174,7 @@ class Group:
             if len(members) > 1 and _out_of_memory(error):
                 return False
             self._mark(members, "failed", f"{type(error).__name__}: {error}")
-            if self.alone:
+            if self.raising:
                 raise
             traceback.print_exc()
         finally:
@@ -205,8 +194,7 @@ class Group:
         started = time.perf_counter()
         self.reporter.log_to(*(member.directory.path / "log.txt" for member in members))
         population, words = self._population([member.config.data_seed for member in members])
-        if not self.alone:
-            self.reporter.enter([member.hash for member in members], words, weight_bytes(self.planned.problem))
+        self.reporter.enter([member.hash for member in members], words, weight_bytes(self.planned.problem))
         runs = (begin(self.planned, member.i, self.data) for member in members)
         results = Supervisor(members, runs, population, self.reporter, self.followers, started).supervise()
         for member, result in zip(members, results, strict=True):

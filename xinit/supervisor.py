@@ -6,7 +6,6 @@ A run on its own is a population of one.
 import contextlib
 import dataclasses
 import functools
-import hashlib
 import signal
 import threading
 import time
@@ -17,14 +16,15 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xinit import checkpoints, inspection, plots, record, verdict
+from xinit import checkpoints, folders, inspection, plots, record, verdict
 from xinit.backend import device_words, versions
 from xinit.build import Run, chance_error
 from xinit.config import Config, as_yaml
-from xinit.console import RateMeter, Reporter
+from xinit.console import RateMeter
 from xinit.population import Population
 from xinit.probes import edges_at_start, no_edges
 from xinit.readings import EDGES
+from xinit.reporting import Reporter
 from xinit.run_directory import RunDirectory, drop_unless_needed
 from xinit.theory.advice import Candidate
 from xinit.trackers import TrackedRun
@@ -100,7 +100,7 @@ class Supervisor:
         self.rows: list[dict[str, np.ndarray]] = []  # one a probe point; but for the step, with a replica axis
         self.edges: dict[str, np.ndarray] = {}
         self.predictions: dict[str, dict[str, np.ndarray]] = {}  # by scheme
-        name = hashlib.sha256(" ".join(member.hash for member in members).encode()).hexdigest()[:12]
+        name = folders.name_of_members(member.hash for member in members)
         self.checkpoints = members[0].directory.path / "checkpoints" / name
         self.step = 0
         self.resumed_from: int | None = None

@@ -4,7 +4,6 @@
 """
 
 import csv
-import hashlib
 import io
 import itertools
 import json
@@ -15,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, manifests, netcdf
+from xinit import files, folders, manifests, netcdf
+from xinit.config import Config
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
+from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ DESCRIBED = {
 }
 
 
-def swept(configs: Sequence[Any]) -> list[dict[str, Any]]:
+def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
     """For each config what it has that others have not, under the shortest names that tell the settings apart."""
     settings = [_settings(config) for config in configs]
     if all(one["init_seed"] == one["data_seed"] for one in settings):
@@ -83,7 +84,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: word if once(word) else key for key, word in words.items()}
 
 
-def _settings(config: Any) -> dict[str, Any]:
+def _settings(config: Config) -> dict[str, Any]:
     """What decides a run, flat, with what has a short name under it."""
     names = [activation.fn for activation in config.activations]
     short = {
@@ -107,19 +108,19 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
 
 
-def cells(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
+def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each combination of swept settings but the seeds: the test error over its seeds.
 
     A diverged run has no error; it is counted beside the others, whose number is n.
     """
-    grouped: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    grouped: dict[str, tuple[dict[str, Any], list[Outcome]]] = {}
     for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
         where = {name: value for name, value in settings.items() if name not in SEEDS}
         grouped.setdefault(repr(where), (where, []))[1].append(outcome)
     return [where | _scores(members) for where, members in grouped.values()]
 
 
-def _scores(members: Sequence[Any]) -> dict[str, Any]:
+def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
     errors = [member.summary["test_error"] for member in members if member.summary]
     interval = mean_interval([error for error in errors if error is not None])
     levels = [member.findings[0].level for member in members if member.findings]
@@ -133,15 +134,14 @@ def _scores(members: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def folder(outcomes: Sequence[Any]) -> pathlib.Path:
+def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """Where the aggregate of a sweep lies: it depends on its members alone."""
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
-    hashes = sorted({outcome.path.name for outcome in outcomes})
-    name = hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]
+    name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
-def write(outcomes: Sequence[Any]) -> pathlib.Path:
+def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
     path = folder(outcomes)
     rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
@@ -161,7 +161,7 @@ def write(outcomes: Sequence[Any]) -> pathlib.Path:
     return path
 
 
-def _run_scores(outcome: Any) -> dict[str, Any]:
+def _run_scores(outcome: Outcome) -> dict[str, Any]:
     scores = {name: outcome.summary[key] for name, (key, _) in SCORES.items()}
     return scores | {"verdict": outcome.findings[0].level}
 
@@ -186,7 +186,7 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def _netcdf(outcomes: Sequence[Any], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
+def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
     """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
     readings = _stacked([outcome.readings for outcome in outcomes])
     readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}
