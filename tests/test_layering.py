@@ -14,11 +14,11 @@ LAYERS = [
     {"files"},
     {"netcdf", "manifests"},
     {"backend", "factories", "folders", "prng"},
-    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts"},
     {"run_directory"},
     {"initializers", "mistakes", "verdict", "plots", "data"},
     {"config"},
-    {"outcomes", "grouping"},
+    {"outcomes", "grouping", "trackers"},
     {"sweeps", "comparison", "reporting"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
@@ -27,11 +27,15 @@ LAYERS = [
     {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
+    {"expectations"},
     {"inspection"},
     {"inspection_plots"},
     {"population"},
-    {"checkpoints", "console", "cli"},
+    {"trainer", "history"},
+    {"checkpoints", "console", "cli", "finished"},
+    {"results"},
     {"supervisor", "foreign"},
+    {"chunks"},
     {"runner"},
     {"handover", "job_callbacks"},
     {"launcher"},
@@ -83,7 +87,7 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "console", "__init__",
+        "reporting", "sweeps", "console", "expectations", "results", "finished", "chunks", "trackers", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":

@@ -10,8 +10,8 @@ from xinit import cli
 from xinit.build import build
 from xinit.config import parse
 from xinit.data.dataset import Examples
-from xinit.loop import make_program, make_train
-from xinit.probes import no_edges
+from xinit.loop import make_program
+from xinit.trainer import train
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():
     reference = np.load(shared("shapeset_reference.npz"))
     settings = {"scheme": "xavier", "probe": "off", "steps": 6000, "optimizer": "momentum"}
     run = build(parse(cli.compose("train", cli.overrides_from(settings))))
-    state, _ = make_train(run.problem)(run.params, run.data_key, run.hyper, run.data, no_edges(5))
+    state, _ = train(run)
     theirs = Examples(
         jax.numpy.asarray(reference["images"].reshape(-1, 1024)), jax.numpy.asarray(reference["labels"], "int32")
     )

@@ -171,7 +171,7 @@ def test_a_forced_run_that_is_cut_goes_on(plain, tmp_path):
 DRIVER = """
 import os, signal, sys
 from xinit import checkpoints, files, manifests, supervisor, train
-from xinit.supervisor import Supervisor
+from xinit.trainer import Trainer
 
 supervisor.TICK_SECONDS = 0.1
 where, nth, log = sys.argv.pop(1), int(sys.argv.pop(1)), open(sys.argv.pop(1), "a", buffering=1)
@@ -185,15 +185,14 @@ def die_at(module, name, applies=lambda *a: True, count=[0]):
         return original(*arguments)
     setattr(module, name, dying)
 
-advance, resume = Supervisor._advance, Supervisor._resume
-def logged_advance(self, stop, probed):
-    done = advance(self, stop, probed)
+advance, calls = Trainer.advance, []
+def logged_advance(self, stop, *, before_probe=False):
+    if not calls:
+        print("from", self.step, file=log)
+    calls.append(stop)
+    advance(self, stop, before_probe=before_probe)
     print("at", self.step, file=log)
-    return done
-def logged_resume(self):
-    resume(self)
-    print("from", self.step, file=log)
-Supervisor._advance, Supervisor._resume = logged_advance, logged_resume
+Trainer.advance = logged_advance
 if where == "checkpoint":  # orbax has written its files, they have no checksums yet
     die_at(manifests, "checksums", lambda path: path.name.startswith("."))
 if where == "readings":  # the temporary file is written, the name is the old one's

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
-from xinit import folders, prng, profiles, trackers
+from xinit import folders, prng, profiles
 from xinit.data import tfds
 from xinit.errors import InputError
 from xinit.factories import allowed_words, call_factory
@@ -331,7 +331,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "probe": probe,
         "prng": prng.generator(),
         "verdict": _build(VerdictConfig, _take(raw, "verdict"), "verdict"),
-        "tracker": _tracker(_take(raw, "tracker")),
+        "tracker": _with_rest(TrackerConfig, _take(raw, "tracker"), "tracker", "options"),
         "population": _build(PopulationConfig, _take(raw, "population"), "population"),
         "batch_size": batch_size,
         "steps": steps("steps"),
@@ -499,13 +499,6 @@ def _optimizer(raw: Any) -> OptimizerConfig:
         if not 0 <= numbers[key] <= MOST_BELOW_1:
             raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
     return dataclasses.replace(optimizer, numbers=numbers)
-
-
-def _tracker(raw: Any) -> TrackerConfig:
-    """The choice, checked by making it: whether its package is there is known before any work."""
-    tracker = _with_rest(TrackerConfig, raw, "tracker", "options")
-    call_factory(trackers, tracker.fn, tracker.options, "tracker", also=["patience"])
-    return tracker
 
 
 def _data(raw: Any) -> tuple[ShapesetConfig | SyntheticConfig | TfdsConfig, tfds.Sizes]:

@@ -1,10 +1,8 @@
 """What a person sees while a run goes on and at its end: a live table on a terminal, plain lines elsewhere."""
 
 import contextlib
-import math
 import pathlib
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -221,23 +219,6 @@ class SweepReporter(Reporter):
         with contextlib.suppress(OSError):
             append_line(path / "log.txt", error_line(summary))
             append_line(path / "log.txt", summary["verdict"])
-
-
-class RateMeter:
-    """Steps per second, from the time spent training alone."""
-
-    def __init__(self) -> None:
-        self.steps, self.seconds = 0, 0.0
-
-    def add(self, steps: int, started: float) -> None:
-        """Count `steps` done since the clock reading `started`."""
-        self.steps += steps
-        self.seconds += time.perf_counter() - started
-
-    @property
-    def rate(self) -> float:
-        """Steps per second so far; nan before the first."""
-        return self.steps / self.seconds if self.seconds else math.nan
 
 
 def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:

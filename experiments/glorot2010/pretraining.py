@@ -25,7 +25,7 @@ from xinit.data import shapeset
 from xinit.data.dataset import CHUNK_STEPS, pixels_to
 from xinit.errors import InputError
 from xinit.initializers import standard
-from xinit.loop import over_chunks
+from xinit.loop import for_each_chunk
 from xinit.model import make_params
 from xinit.schemes import Scheme, layer_keys
 from xinit.schemes.contract import unscaled
@@ -152,7 +152,7 @@ def pretrain(key: Array, layer: Autoencoder, activation: Activation, source: Sou
         noisy_KBI = corrupt(noise_key, clean_KBI, training.corruption)
         return lax.fori_loop(first, last, lambda i, layer: step(layer, noisy_KBI[i], clean_KBI[i]), layer)
 
-    return over_chunks(K, 0, training.steps, chunk, layer)
+    return for_each_chunk(K, 0, training.steps, chunk, layer)
 
 
 def encode(layer: Autoencoder, activation: Activation, x_BI: Array) -> Array:
