@@ -92,7 +92,8 @@ def test_the_numpy_side_imports_no_jax(name):
 
 def test_only_config_and_build_know_the_config():
     knowing = {
-        "settings", "record", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
+        "settings", "record", "build", "inspection", "inspect",
+        "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
         "reporting", "sweeps", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
         "chunks", "trackers", "__init__",
     }  # fmt: skip

@@ -19,7 +19,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from xinit import handover, interrupts, record, sweeping
+from xinit import files, handover, interrupts, sweeping
 from xinit.errors import InputError
 from xinit.job_callbacks import JobCallbacks
 from xinit.outcomes import Outcome
@@ -67,7 +67,7 @@ class PopulationLauncher(Launcher):
         raws = compose_jobs(self.hydra_context, self.config, overrides)
         configs = sweeping.parse_all(raws)
         folder = pathlib.Path(self.config.hydra.sweep.dir)
-        with record.writing(folder):
+        with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # sweepers expect it of a launcher
         callbacks = JobCallbacks(self.hydra_context, self.config, self.task_function, overrides, initial_job_idx)
         callbacks.start()
@@ -152,7 +152,7 @@ class PopulationLauncher(Launcher):
 
         every, reporter = list(self.outcomes.values()), SweepReporter()
         results = sweeps.folder(every) / RESULTS
-        with record.writing(results.parent):
+        with files.writing(results.parent):
             shutil.move(pathlib.Path(self.config.hydra.sweep.dir, RESULTS), results)
         reporter.note(f"Optuna's results: {results}")
         reporter.note(sweeping.best(every))
