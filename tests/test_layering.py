@@ -26,21 +26,24 @@ LAYERS = [
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
+    {"inspected"},
+    {"inspection_plots", "inspection_table"},
     {"schemes", "probes", "optimizers", "laws"},
     {"build"},
     {"loop", "ensemble"},
     {"expectations"},
     {"inspection"},
-    {"inspection_plots"},
     {"population"},
     {"trainer", "history"},
-    {"checkpoints", "console", "cli", "finished"},
-    {"results"},
+    {"checkpoints", "tables", "cli", "finished"},
+    {"console", "results"},
     {"supervisor", "foreign"},
     {"chunks"},
     {"runner"},
+    {"sweeping"},
     {"handover", "job_callbacks"},
     {"launcher"},
+    {"sweepers", "comparing", "listing"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -75,8 +78,8 @@ def test_imports_go_one_way(path):
 NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
     "record", "readings", "verdict", "plots", "cli", "console", "sweeps", "intervals", "comparison",
-    "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng", "core.rules", "data.contract", "data.shapeset", "data.synthetic", "data.tfds",
+    "comparison_plots", "launcher", "sweeping", "handover", "runner", "frames", "sweep_lines", "sweep_plots",
+    "trackers", "report.run", "prng", "core.rules", "data.contract", "data.shapeset", "data.synthetic", "data.tfds",
     "settings.config", "settings.parse", "settings.compose",
 ]  # fmt: skip
 
@@ -89,9 +92,10 @@ def test_the_numpy_side_imports_no_jax(name):
 
 def test_only_config_and_build_know_the_config():
     knowing = {
-        "settings", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes",
-        "grouping", "record", "reporting", "sweeps", "console", "expectations", "results", "finished", "chunks",
-        "trackers", "__init__",
+        "settings", "record", "build", "inspection", "inspect",
+        "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
+        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
+        "chunks", "trackers", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":

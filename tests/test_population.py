@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit import checkpoints, chunks, launcher, population, record, runner
+from xinit import checkpoints, chunks, population, record, runner, sweeping
 from xinit.build import build, plan
 from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
@@ -49,7 +49,7 @@ def users_module(tmp_path, monkeypatch):
 
 def configs(out, members=MIXED, **settings):
     jobs = [overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
-    return launcher.parse_all(compose_many("train", jobs))
+    return sweeping.parse_all(compose_many("train", jobs))
 
 
 def execute_all(out, members=MIXED, reporter=None, **settings):

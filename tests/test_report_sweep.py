@@ -10,10 +10,11 @@ import yaml
 from browser import PHONE, Visit, visit
 
 from experiments.glorot2010 import __main__ as glorot2010
-from xinit import cli, launcher, netcdf, record, runner, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit import cli, netcdf, record, runner, sweeping, sweeps
+from xinit.console import SweepReporter
 from xinit.errors import InputError
 from xinit.settings.compose import compose_many, overrides_from
+from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
@@ -25,7 +26,7 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7}
 
 def run_all(out, *jobs):
     overrides = [overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return runner.execute_all(launcher.parse_all(compose_many("train", overrides)), SweepReporter(quiet=True))
+    return runner.execute_all(sweeping.parse_all(compose_many("train", overrides)), SweepReporter(quiet=True))
 
 
 @pytest.fixture(scope="module")

@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many, overrides_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -78,13 +79,12 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import console, launcher, runner, sweeps
-    from xinit.settings.compose import compose_many, overrides_from
+    from xinit import console, runner, sweeping, sweeps
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
     raws = compose_many("train", [overrides_from(settings | one) for one in grid])
-    outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
+    outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
 

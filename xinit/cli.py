@@ -76,6 +76,11 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
     return BAD_INPUT if refused else DONE
 
 
+def exit_code_of(level: str, strict: bool = False) -> int:
+    """The exit code for the level of a verdict or of claims: FAILED where it is FAIL, WARNED for WARN where strict."""
+    return FAILED if level == "FAIL" else WARNED if level == "WARN" and strict else DONE
+
+
 def in_order(arguments: Sequence[str]) -> list[str]:
     """The options first, then the settings: Hydra reads them only where no option stands between them.
 

@@ -8,6 +8,7 @@ import base64
 import json
 import os
 import pathlib
+import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, TextIO
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from xinit import record
+from xinit import record, sweeping
 from xinit.errors import InputError
 from xinit.grouping import by_program
 from xinit.outcomes import Outcome
@@ -108,6 +109,21 @@ class NamedLines:
     def flush(self) -> None:
         """Flush the stream."""
         self.stream.flush()
+
+
+def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | str:
+    """Run a job that was handed over, from its first member's config; what its runs return, or why it was refused."""
+    from rich.console import Console
+
+    given = unpack(members)
+    lines = NamedLines(given["job"], sys.stdout)
+    try:
+        settle_in(given["folder"], given["cores"])
+        configs = sweeping.parse_all([{**raw, **own} for own in given["members"]])
+        outcomes = sweeping.run_all(configs, Console(file=lines, highlight=False, width=120))
+    except InputError as error:  # told by the launching process, which knows what else went wrong
+        return str(error)
+    return [sweeping.returned(outcome) for outcome in outcomes]
 
 
 def wait_until_seen(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: Sequence[Outcome]) -> None:

@@ -6,7 +6,6 @@ The measured side is the probe that training uses, on the initial networks of se
 import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,52 +16,13 @@ from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
 from xinit.initializers import Law
-from xinit.intervals import Interval, mean_interval
+from xinit.inspected import HORIZON, Inspection, Reach
 from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 
-HORIZON = 300  # layers up to which a trainable depth is looked for
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
-
-
-class Reach(NamedTuple):
-    """How deep such a network could be, its further layers like its hidden ones.
-
-    `products`: layers until signal or gradient leave the verdict's bounds, HORIZON if that is further. `correlation`:
-    6 xi_c, where two inputs can no longer be told apart.
-    """
-
-    products: int
-    correlation: float
-
-
-class Inspection(NamedTuple):
-    """What was predicted and measured, by the names of `Prediction.values`.
-
-    `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
-    networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
-    are from.
-    """
-
-    config: Config
-    widths: tuple[int, ...]
-    prediction: Prediction
-    measured: dict[str, np.ndarray]
-    scores: dict[str, np.ndarray]
-    findings: list[verdict.Finding]
-    remedy: str | None
-    reach: Reach | None
-    source: str
-
-    def interval(self, name: str) -> Interval:
-        """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
-        with np.errstate(all="ignore"):  # a signal may have left the range of floats
-            if not name.endswith("_second"):
-                return mean_interval(self.measured[name])
-            logs = mean_interval(np.log(self.measured[name]))
-            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
 
 
 @jax.enable_x64(False)  # as a run computes, whatever else the session does

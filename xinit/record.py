@@ -6,13 +6,12 @@ The status, the summary and the readings carry the hash of their run, so that a 
 of this. A folder may come from a stranger: see `files` and `netcdf` for what is refused.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -53,18 +52,6 @@ def run_hash(identity: Mapping[str, Any], source: str) -> str:
     """Twelve hex digits of what decides a run's results: the canonical config and a custom function's source."""
     canonical = json.dumps(identity, sort_keys=True, default=list)
     return hashlib.sha256((canonical + source).encode()).hexdigest()[:12]
-
-
-@contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-    """Turn an operating-system error into one sentence; whatever was written before stays."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror or error}; "
-            "choose another with out=DIR or make room there. What was written before is kept."
-        ) from error
 
 
 def read_json(path: pathlib.Path) -> dict[str, Any]:

@@ -3,8 +3,6 @@
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 """
 
-import csv
-import io
 import itertools
 import json
 import os
@@ -14,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, folders, manifests, netcdf, record
+from xinit import files, folders, manifests, netcdf
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
 from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
 from xinit.settings.config import Config
+from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:
     import xarray
@@ -124,7 +123,7 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
     errors = [member.summary["test_error"] for member in members if member.summary]
     interval = mean_interval([error for error in errors if error is not None])
     levels = [member.findings[0].level for member in members if member.findings]
-    counts = {level: levels.count(level) for level in ("OK", "WARN", "FAIL") if level in levels}
+    counts = {level: levels.count(level) for level in LEVELS if level in levels}
     unfinished = {"unfinished": len(members) - len(errors)} if len(errors) < len(members) else {}
     return {
         "test_error": interval,
@@ -149,7 +148,7 @@ def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
         {"path": os.path.relpath(outcome.path, path), **settings, **_run_scores(outcome)} for outcome, settings in rows
     ]
     table = [_flat_interval(cell) for cell in cells(outcomes)]
-    with record.writing(path):
+    with files.writing(path):
         path.mkdir(parents=True, exist_ok=True)
         files.write_atomically(path / "runs.csv", _csv(members))
         files.write_atomically(path / "table.csv", _csv(table))
@@ -178,12 +177,8 @@ def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    writer = csv.DictWriter(text, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return files.as_csv(headings, [[row.get(heading) for heading in headings] for row in rows]).encode()
 
 
 def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from xinit import launcher
+from xinit import sweeping
 from xinit.comparison import Choice, Trial, choose_rates
 from xinit.errors import InputError
 from xinit.intervals import mean_interval
@@ -52,7 +52,7 @@ def prepare(tier: Mapping[str, Any], out: pathlib.Path) -> list[Cell]:
         for profile in own["profiles"]
     ]
     for cell in cells:
-        plan(launcher.parse_all(list(cell.raws.values()))[:1])  # finds the data; schemes are checked by name elsewhere
+        plan(sweeping.parse_all(list(cell.raws.values()))[:1])  # finds the data; schemes are checked by name elsewhere
     return cells
 
 
@@ -110,8 +110,8 @@ def _compare(cell: Cell, search_seeds: int, score_seeds: int) -> dict[str, Any]:
 def _trials(cell: Cell, asked: Iterable[tuple[str, float, int]], error: str) -> tuple[list[Trial], Any]:
     """Train the runs asked for: their errors, a diverged one's being chance, and the first outcome."""
     asked = list(asked)
-    configs = launcher.parse_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
-    outcomes = launcher.run_all(configs)
+    configs = sweeping.parse_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
+    outcomes = sweeping.run_all(configs)
     if unfinished := [outcome for outcome in outcomes if not outcome.summary]:
         raise InputError(f"{len(unfinished)} runs are {unfinished[0].state}; the same command goes on with them.")
     trials = []

@@ -14,7 +14,7 @@ import numpy as np
 
 from experiments.claims import NotRun
 from experiments.glorot2010 import schemes
-from xinit import launcher
+from xinit import sweeping
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES
@@ -66,7 +66,7 @@ def prepare(
     shared |= {} if own["data"] in GENERATED else {"data.dir": data_dir}
     shared |= {"stop_after": stop_after} if stop_after else {}
     raws = {cell: raw for model in models for cell, raw in _raws(name, own, model, models[model], shared)}
-    programs = {config.program(): config for config in launcher.parse_all(list(raws.values()))}
+    programs = {config.program(): config for config in sweeping.parse_all(list(raws.values()))}
     for config in programs.values():
         plan([config])
     return Campaign(name, own, models, raws)
@@ -109,8 +109,8 @@ def _raws(name: str, own: Mapping[str, Any], label: str, model: Mapping[str, Any
 
 def run(campaign: Campaign) -> dict[str, Any]:
     """Train what is not trained yet; of every model its choice of rate and depth, its errors, and its readings."""
-    configs = launcher.parse_all(list(campaign.raws.values()))
-    outcomes = dict(zip(campaign.raws, launcher.run_all(configs), strict=True))
+    configs = sweeping.parse_all(list(campaign.raws.values()))
+    outcomes = dict(zip(campaign.raws, sweeping.run_all(configs), strict=True))
     if failed := [outcome for outcome in outcomes.values() if outcome.state == "failed"]:
         raise InputError(f"{len(failed)} runs of {campaign.name} failed, such as {failed[0].path}; see above.")
     cells = {cell: _result(outcome) for cell, outcome in outcomes.items()}

@@ -7,6 +7,20 @@ from collections.abc import Iterator
 from xinit.errors import InputError
 from xinit.factories import allowed_words
 
+# The packages that bring the launchers and sweepers of other people which conf/hydra builds on.
+PACKAGES = {
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+    "hydra/sweeper/optuna": "hydra-optuna-sweeper",
+}
+
+
+def absence(package: str) -> str:
+    """What is said where a choice needs a package that is not installed."""
+    return f"{package} is not installed; pip install 'xinit[launchers]' brings it."
+
 
 @contextlib.contextmanager
 def said_in_our_words() -> Iterator[None]:
@@ -28,6 +42,9 @@ def in_our_words(error: Exception) -> str:
     from omegaconf.errors import OmegaConfBaseException
 
     message = " ".join(str(error).split()) or type(error).__name__
+    chosen = re.search(r"Could not (?:find|load) '(hydra/[^']*)'", message)
+    if chosen and chosen[1] in PACKAGES:
+        return absence(PACKAGES[chosen[1]])
     if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
         choices = re.findall(r"^\t(\S+)$", str(error), re.MULTILINE)
         return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
