@@ -398,14 +398,16 @@ def test_a_tracker_is_no_part_of_what_a_run_is(tmp_path):
 )
 def test_a_mistake_is_said_before_any_work(settings, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        config_of(tmp_path, **settings)
+        runner.execute_all([config_of(tmp_path, **settings)], SweepReporter(quiet=True))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("tracker", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
 def test_an_absent_package_is_said_before_any_work(tracker, package, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=rf"the package {package}, which is absent: pip install 'xinit\[trackers\]'"):
-        config_of(tmp_path, tracker=tracker)
+        runner.execute_all([config_of(tmp_path, tracker=tracker)], SweepReporter(quiet=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_its_name_is_not_the_package(tmp_path, monkeypatch):
