@@ -19,8 +19,9 @@ import optax
 from jax import Array, lax
 
 from xinit import stats
-from xinit.activations import FLAT, Activation
+from xinit.activations import Activation
 from xinit.model import Apply, Params
+from xinit.readings import FLAT
 
 Readings = dict[str, Array]
 Batch = tuple[Array, Array]

@@ -10,7 +10,7 @@ from xinit.readings import QUANTILES
 
 # Quantiles from a histogram this fine are off by at most 1/2048 of the range; sorting costs a hundred times as much.
 FINE_BINS = 2048
-SAME = 1e-5  # of a layer's largest value: sums of equal terms in another order differ by a hundredth of it
+SAME = 1e-5  # of a layer's largest value: float32 sums of equal terms in another order differ by a hundredth of it
 
 
 def histogram(x: Array, low: Array, high: Array, bins: int) -> Array:

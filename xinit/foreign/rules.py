@@ -159,7 +159,7 @@ def _dead(report: Report) -> Iterable[Finding]:
     """More dead units than symmetric weights can give: each is off for all examples with a chance of at most 1/2."""
     if not report.is_tapped:
         return
-    dead, reached = report.readings["act_dead"], report.readings["grad_pre_std"] > 0
+    dead, reached = report.readings["grad_pre_zero_units"], report.readings["grad_pre_std"] > 0
     most = 0.5 + DEAD_SIGMAS * np.sqrt(0.25 / np.array(report.widths))
     too_many = np.array(report.compared) & reached & (dead > most)
     if too_many.any():
@@ -171,7 +171,7 @@ def _dead(report: Report) -> Iterable[Finding]:
 
 def _alike(report: Report) -> Iterable[Finding]:
     """Whether examples that differ at first still do so in what the last layer reads."""
-    cosine = report.readings["act_cosine_mean"][np.array(report.compared)]
+    cosine = report.readings["input_cosine_mean"][np.array(report.compared)]
     cosine = cosine[np.isfinite(cosine)]
     if len(cosine) > 1 and cosine[0] < limits()["cosine_warn"] < cosine[-1]:
         words = f"their mean cosine is {cosine[0]:.3f} in the first layer and {cosine[-1]:.5f} in the last"

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from xinit import initializers
-from xinit.activations import FLAT, Activation
+from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.initializers import independent, variance_scaling
+from xinit.readings import FLAT
 from xinit.schemes.contract import Scheme, layerwise, per_layer
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution
