@@ -13,7 +13,7 @@ LAYERS = [
     {"errors", "interrupts", "readings", "display"},
     {"files"},
     {"netcdf", "manifests"},
-    {"backend", "factories", "folders", "prng"},
+    {"backend", "conf_files", "factories", "folders", "prng"},
     {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
     {"run_directory"},
     {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xinit import interrupts
+from xinit.conf_files import conf_dir as conf_dir
 from xinit.errors import InputError
 from xinit.mistakes import BAD_INPUT, complain, in_our_words, refuse, said_in_our_words
 
@@ -25,12 +26,6 @@ APPENDED = ("scheme", "experiment")
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
 
 NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
-
-
-def conf_dir() -> pathlib.Path:
-    """The folder of the YAML files: inside an installed package, beside it in a clone."""
-    package = pathlib.Path(__file__).resolve().parent
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def normalise(arguments: Sequence[str]) -> list[str]:
