@@ -6,14 +6,13 @@ from typing import Unpack
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn.initializers import Initializer
 
 from xinit.errors import InputError
 from xinit.initializers.kernel import KernelAxes
-from xinit.initializers.law import Law, lawful
+from xinit.initializers.law import Law, LawfulInitializer, lawful
 
 
-def orthogonal(**axes: Unpack[KernelAxes]) -> Initializer:
+def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Orthonormal rows or columns, whichever are fewer; uniform over all such matrices (Saxe et al. 2013).
 
     A convolution's kernel is one matrix (window x inputs, outputs), as that of `jax.nn.initializers.orthogonal`, whose
@@ -30,7 +29,7 @@ def orthogonal(**axes: Unpack[KernelAxes]) -> Initializer:
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.units), structure="orthogonal"), **axes)
 
 
-def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> Initializer:
+def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Into each unit `nonzero` weights from N(0, std^2) at random places, the others 0 (Martens 2010).
 
     n_in Var W = nonzero std^2, or n_in std^2 where the fan-in is smaller. At 15 inputs of unit size saturate tanh. Of a
@@ -52,7 +51,7 @@ def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> I
     return lawful(draw, lambda kernel: Law(variance(kernel.fan_in), structure="sparse"), **axes)
 
 
-def identity(**axes: Unpack[KernelAxes]) -> Initializer:
+def identity(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """W_ij = 1 where i = j, else 0: the first units pass on what they get, any others start at 0 or are not heard.
 
     A convolution has this matrix in the middle of its window and 0 elsewhere, so that it passes on its input too.
@@ -61,7 +60,7 @@ def identity(**axes: Unpack[KernelAxes]) -> Initializer:
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.fan_out), structure="fixed"), **axes)
 
 
-def zero_hadamard(**axes: Unpack[KernelAxes]) -> Initializer:
+def zero_hadamard(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """ZerO: the identity where a layer does not widen, else a Hadamard matrix (Zhao et al. 2021, Algorithm 1).
 
     W_ij = (-1)^popcount(i & j) / sqrt(p) where n_in < n_out, p the least power of 2 that is at least n_out; i and j
@@ -89,7 +88,7 @@ def _power_of_2(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def constant(value: float = 0.0) -> Initializer:
+def constant(value: float = 0.0) -> LawfulInitializer:
     """Every weight the same: all units of a layer stay equal for ever, which is why weights are random.
 
     It needs no fans, so any shape will do: biases, scales, a single number.

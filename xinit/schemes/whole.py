@@ -4,11 +4,10 @@ import itertools
 from collections.abc import Callable
 
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
 
 from xinit.activations import Activation
 from xinit.errors import InputError
-from xinit.initializers import Law, independent, lawful, orthogonal, variance_scaling
+from xinit.initializers import Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
 from xinit.model import make_params
 from xinit.schemes.contract import Scheme, layer_keys, per_layer, unscaled
 
@@ -70,7 +69,7 @@ def _negative_slope(activation: Activation) -> float:
     return activation.negative_slope
 
 
-def _mirrored(inputs: bool, outputs: bool, scale: float) -> Initializer:
+def _mirrored(inputs: bool, outputs: bool, scale: float) -> LawfulInitializer:
     """scale x W0 with its negative beside it: `inputs` come in pairs, `outputs` come in pairs, or both."""
     block = orthogonal()
     signs = jnp.array([[1, -1], [-1, 1]])[: 1 + inputs, : 1 + outputs]
