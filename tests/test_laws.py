@@ -17,8 +17,7 @@ from xinit.build import build_scheme
 from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.initializers import Law
-from xinit.laws import verify_initializer
-from xinit.laws.verification import SHAPES
+from xinit.initializers.verification import SHAPES, verify_initializer
 from xinit.theory.mean_field import gains
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

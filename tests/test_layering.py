@@ -21,7 +21,7 @@ LAYERS = [
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
-    {"schemes", "probes", "optimizers", "data", "laws"},
+    {"schemes", "probes", "optimizers", "data"},
     {"config"},
     {"build"},
     {"loop", "ensemble"},

@@ -74,7 +74,7 @@ def test_law(name, distribution):
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_distribution_has_unit_variance_and_the_stated_bound(distribution):
-    """Against scipy's, which xinit.laws does not use."""
+    """Against scipy's, which xinit.initializers does not use."""
     kurtosis, bound, cdf = DISTRIBUTIONS[distribution]
     ours = initializers.DISTRIBUTIONS[distribution]
     x = np.asarray(ours.draw(jax.random.key(0), (100, 1000), jnp.float32), np.float64).ravel()

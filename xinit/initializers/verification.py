@@ -11,9 +11,9 @@ from jax.nn.initializers import Initializer
 
 from xinit.errors import InputError
 from xinit.initializers import DISTRIBUTIONS, Kernel, Law, Stated, StatesLaw
+from xinit.initializers.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
+from xinit.initializers.formulas import explained, recognised
 from xinit.initializers.law import as_law, law_of
-from xinit.laws.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
-from xinit.laws.formulas import explained, recognised
 
 SHAPES = ((256, 256), (512, 128), (96, 640))  # the fans far apart, so that a wrong one shows
 FEWEST = 1000  # weights: with fewer little can be told, and errors are not nearly normal

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from xinit.initializers import FANS, TRUNCATED_STD
-from xinit.laws.checks import LIMIT, Sample
+from xinit.initializers.checks import LIMIT, Sample
 
 # In words, and as scale and mean of the fans: Var W = scale / mean.
 KNOWN = {
