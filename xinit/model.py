@@ -1,8 +1,8 @@
 """The multilayer perceptron, which returns every pre- and post-activation along with its logits."""
 
 import itertools
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 from flax import nnx
@@ -11,7 +11,7 @@ from jax import Array
 from xinit.activations import Activation
 
 # {"layers": {0: {"kernel": (I, O), "bias": (O,)}, ...}}: the module's state as a plain pytree.
-Params = dict
+Params = dict[str, dict[int, dict[str, Array]]]
 
 
 class Outputs(NamedTuple):
@@ -45,19 +45,24 @@ class MLP(nnx.Module):
         return z, Outputs(tuple(pre), tuple(post))
 
 
-Apply = Callable[..., tuple[Array, Outputs]]
+class Apply(Protocol):
+    """A network as a pure function; see `MLP.__call__`."""
+
+    def __call__(self, params: Params, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+        """Logits and `Outputs`."""
 
 
 def make_apply(widths: Sequence[int], activations: Sequence[Activation], precision: str = "float32") -> Apply:
     """The MLP as a pure function `apply(params, x_BI, taps=None) -> (logits, Outputs)`."""
 
-    def split():
+    def split() -> tuple[nnx.GraphDef[MLP], nnx.State[Any, Any]]:
         return nnx.split(MLP(widths, activations, precision=precision, rngs=nnx.Rngs(0)))
 
     graph, _ = jax.eval_shape(split)  # abstract: allocates no weights
 
     def apply(params: Params, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
-        return nnx.merge(graph, params)(x_BI, taps)
+        network: MLP = nnx.merge(graph, params)
+        return network(x_BI, taps)
 
     return apply
 

@@ -60,9 +60,7 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }
-# Without a step too: what theory predicts of the start, before a network is drawn, and where 95 % of networks lie.
-# Not there where the scheme states no law.
-PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
+_BANDS: dict[str, tuple[tuple[str, ...], str]] = {
     f"{name}_rms_predicted{end}": ((axis,), f"root mean square of {words} at initialisation, {which}")
     for name, axis, words in (
         ("act", "layer", "the activations"),
@@ -71,7 +69,10 @@ PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
         ("grad_w", "weight", "dL/dW"),
     )
     for end, which in (("", "predicted"), ("_low", "2.5 % of networks below"), ("_high", "2.5 % of networks above"))
-} | {
+}
+# Without a step too: what theory predicts of the start, before a network is drawn, and where 95 % of networks lie.
+# Not there where the scheme states no law.
+PREDICTED: dict[str, tuple[tuple[str, ...], str]] = _BANDS | {
     "act_slope_predicted": (("layer",), "act_slope at initialisation, predicted"),
     "act_cosine_predicted": (("layer",), "act_cosine_mean at initialisation, predicted"),
     "jacobian_sv_mean_predicted": (("jacobian",), "jacobian_sv_mean at initialisation, predicted"),

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 import jax
@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
 from scipy.special import ndtr
 
 from xinit.errors import InputError
@@ -49,6 +50,7 @@ class LawOf(NamedTuple):
         return self.at(Kernel((fan_in, fan_out)))
 
 
+Draw = Callable[[Array, Kernel, DTypeLike], Array]  # of a key: the weights of a kernel in a precision
 # What anybody may state: Var W alone, a Law, or a function of (fan_in, fan_out) to either.
 Stated = float | Law | LawOf | Callable[[int, int], Law | float]
 
@@ -80,7 +82,7 @@ def law_of(initializer: object) -> LawOf | None:
     return as_law(initializer.law) if isinstance(initializer, StatesLaw) else None
 
 
-def as_law(stated: Stated) -> LawOf:
+def as_law(stated: object) -> LawOf:
     """What is stated of matrices, at any shape.
 
     Raises:
@@ -99,9 +101,7 @@ def as_law(stated: Stated) -> LawOf:
     return LawOf(at, {})
 
 
-def lawful(
-    draw: Callable[[Array, Kernel, Any], Array], law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes]
-) -> LawfulInitializer:
+def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """The initialiser that draws `draw(key, kernel, dtype)`, its attribute `law` a `LawOf`.
 
     It draws in float32 at least: jax's uniform numbers in bfloat16 are multiples of 1/128, rounded down. A shape with
@@ -112,7 +112,7 @@ def lawful(
     """
     check_axes(axes)
 
-    def init(key, shape, dtype=None, out_sharding=None):
+    def init(key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None) -> Array:
         draw_it = functools.partial(_drawn, draw, Kernel(tuple(shape), **axes), _precision(dtype))
         return draw_it(key) if out_sharding is None else jax.jit(draw_it, out_shardings=out_sharding)(key)
 
@@ -120,13 +120,13 @@ def lawful(
     return cast(LawfulInitializer, init)
 
 
-def _drawn(draw: Callable[[Array, Kernel, Any], Array], kernel: Kernel, dtype: Any, key: Array) -> Array:
+def _drawn(draw: Draw, kernel: Kernel, dtype: np.dtype, key: Array) -> Array:
     if 0 in kernel.shape:
         return jnp.zeros(kernel.shape, dtype)
     return draw(key, kernel, dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
 
 
-def _precision(dtype: Any) -> Any:
+def _precision(dtype: DTypeLike | None) -> np.dtype:
     """The precision that is asked for, jax's own for None."""
     dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -152,7 +152,7 @@ class Distribution(NamedTuple):
     cdf: Callable[[np.ndarray], np.ndarray]
     modulus: Callable[[Array], Array]
 
-    def unit(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    def unit(self, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Numbers w with E |w|^2 = 1; of complex ones, real and imaginary part have half of it each."""
         if not jnp.issubdtype(dtype, jnp.complexfloating):
             return self.draw(key, shape, dtype)

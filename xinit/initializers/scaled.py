@@ -1,14 +1,16 @@
 """Independent weights whose variance follows from the fans: one formula, and the special cases that have a name."""
 
 import math
-from collections.abc import Callable
-from typing import Unpack
+from collections.abc import Callable, Mapping
+from typing import TypeVar, Unpack
 
 from xinit.errors import InputError
-from xinit.initializers.kernel import KernelAxes
+from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import DISTRIBUTIONS, Law, LawfulInitializer, lawful
 
-FANS = {
+T = TypeVar("T")
+
+FANS: dict[str, Callable[[int, int], float]] = {
     "in": lambda n_in, n_out: n_in,
     "out": lambda n_in, n_out: n_out,
     "avg": lambda n_in, n_out: (n_in + n_out) / 2,
@@ -17,7 +19,7 @@ FANS = {
 }
 
 
-def _chosen(table: dict, kind: str, name: str):
+def _chosen(table: Mapping[str, T], kind: str, name: str) -> T:
     if name not in table:
         raise InputError(f"{kind} is {name!r}; it must be one of {', '.join(table)}.")
     return table[name]
@@ -56,9 +58,11 @@ def independent(
     `bias_variance` is what its law says of the layer's biases.
     """
     unit = _chosen(DISTRIBUTIONS, "distribution", distribution).unit
-    variance_of = lambda kernel: variance(kernel.fan_in, kernel.fan_out)
-    draw = lambda key, kernel, dtype: math.sqrt(variance_of(kernel)) * unit(key, kernel.shape, dtype)
-    law = lambda kernel: Law(variance_of(kernel), distribution, bias_variance=bias_variance)
+
+    def law(kernel: Kernel) -> Law:
+        return Law(variance(kernel.fan_in, kernel.fan_out), distribution, bias_variance=bias_variance)
+
+    draw = lambda key, kernel, dtype: math.sqrt(law(kernel).variance) * unit(key, kernel.shape, dtype)
     return lawful(draw, law, **axes)
 
 

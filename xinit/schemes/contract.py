@@ -4,12 +4,13 @@ import functools
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import Initializer
+from jax.typing import ArrayLike, DTypeLike
 
 from xinit import initializers
 from xinit.activations import Activation
@@ -18,6 +19,8 @@ from xinit.initializers import Law
 from xinit.model import Params, make_params
 
 Hyper = Mapping[str, Array]
+Batch = tuple[Array, Array]
+Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0
 Laws = tuple[Law, ...]
 LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
 
@@ -31,7 +34,7 @@ class Scheme(Protocol):
         widths: Sequence[int],
         activations: Sequence[Activation],
         hyper: Hyper,
-        batch: tuple[Array, Array],
+        batch: Batch,
         /,
     ) -> tuple[Params, Array]:
         """The parameters and the factors."""
@@ -78,7 +81,7 @@ def unscaled(widths: Sequence[int]) -> Sequence[float]:
 
 
 def per_layer(
-    choose: Callable[[int, Sequence[Activation]], Initializer],
+    choose: Choose,
     lr_scale: LrScale = unscaled,
     optimizers: Sequence[str] | None = None,
 ) -> Scheme:
@@ -88,7 +91,9 @@ def per_layer(
     those that `lr_scale` is made for, any by default.
     """
 
-    def scheme(key, widths, activations, hyper, batch):
+    def scheme(
+        key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: object
+    ) -> tuple[Params, Array]:
         shapes = list(itertools.pairwise(widths))
         kernels, biases = [], []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
@@ -97,7 +102,7 @@ def per_layer(
             biases.append(_bias(initializer, key_l, shape))
         return make_params(kernels, biases), jnp.array(lr_scale(widths), jnp.float32)
 
-    def law(widths, activations):
+    def law(widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
         chosen = [initializers.law_of(choose(l, activations)) for l in range(len(widths) - 1)]
         stated = [one for one in chosen if one is not None]
         if len(stated) < len(chosen):
@@ -113,7 +118,8 @@ def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Array
     variance = law(*shape).bias_variance if law else 0.0
     if not variance:
         return jnp.zeros(shape[1], jnp.float32)
-    return variance**0.5 * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
+    std: float = variance**0.5
+    return std * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
 
 
 def layerwise(initializer: Initializer) -> Scheme:
@@ -121,12 +127,19 @@ def layerwise(initializer: Initializer) -> Scheme:
     return per_layer(lambda l, activations: initializer)
 
 
-def _in_the_precision_asked(function: Callable) -> Initializer:
+def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
     """With whatever else the function states, as its law."""
-    return functools.wraps(function)(lambda key, shape, dtype: jnp.asarray(function(key, shape), dtype))
+
+    def initializer(
+        key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None
+    ) -> Array:
+        return jnp.asarray(function(key, shape), dtype)
+
+    functools.update_wrapper(initializer, function)
+    return initializer
 
 
-def from_function(function: Callable) -> Scheme:
+def from_function(function: Callable[..., Any]) -> Scheme:
     """A user's function as a scheme: five arguments are a scheme already, (key, shape[, dtype]) an initialiser.
 
     Raises:
