@@ -2,11 +2,12 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 from flax import nnx
 from jax import Array
+from jaxtyping import Float
 
 from xinit.activations import Activation
 
@@ -17,8 +18,8 @@ Params = dict[str, dict[int, dict[str, Array]]]
 class Outputs(NamedTuple):
     """Pre-activations z and post-activations f(z) of the hidden layers, each (B, width), first layer first."""
 
-    pre: tuple[Array, ...]
-    post: tuple[Array, ...]
+    pre: tuple[Float[Array, "batch _"], ...]
+    post: tuple[Float[Array, "batch _"], ...]
 
 
 class MLP(nnx.Module):
@@ -33,7 +34,9 @@ class MLP(nnx.Module):
         )
         self.functions = tuple(activation.function for activation in activations)
 
-    def __call__(self, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+    def __call__(
+        self, x_BI: Float[Array, "batch inputs"], taps: Sequence[Float[Array, "batch _"]] | None = None
+    ) -> tuple[Float[Array, "batch classes"], Outputs]:
         """Logits and `Outputs`; `taps`, one (B, O) a weight layer, are added to the pre-activations."""
         pre, post, h = [], [], x_BI
         for l, layer in enumerate(self.layers):
@@ -45,6 +48,7 @@ class MLP(nnx.Module):
         return z, Outputs(tuple(pre), tuple(post))
 
 
+@runtime_checkable
 class Apply(Protocol):
     """A network as a pure function; see `MLP.__call__`."""
 
@@ -67,7 +71,7 @@ def make_apply(widths: Sequence[int], activations: Sequence[Activation], precisi
     return apply
 
 
-def make_params(kernels: Sequence[Array], biases: Sequence[Array]) -> Params:
+def make_params(kernels: Sequence[Float[Array, "_ _"]], biases: Sequence[Float[Array, " _"]]) -> Params:
     """The parameter tree of an MLP from its kernels (I, O) and biases (O,), first layer first."""
     layers = zip(kernels, biases, strict=True)
     return {"layers": {l: {"kernel": kernel, "bias": bias} for l, (kernel, bias) in enumerate(layers)}}

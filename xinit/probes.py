@@ -18,6 +18,7 @@ import numpy as np
 import optax
 from jax import Array, lax
 from jax.typing import ArrayLike
+from jaxtyping import Float, Int
 
 from xinit import stats
 from xinit.activations import Activation
@@ -25,7 +26,7 @@ from xinit.model import Apply, Outputs, Params
 from xinit.readings import FLAT
 
 Readings = dict[str, Array]
-Batch = tuple[Array, Array]
+Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
 Edges = Mapping[str, ArrayLike]  # of the histograms' bins, (layer, BINS + 1) each
 Probe = Callable[[Params, Batch, Edges], Readings]
 Quantiles = Callable[[Array], Array]
@@ -100,7 +101,12 @@ def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
     return joined
 
 
-def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
+def layer_moments(
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    steepness: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+) -> Readings:
     """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
 
     Both the share beyond the cut and that of z <= 0 are given; f decides which of the two is reported: a rectifier's
@@ -128,13 +134,18 @@ def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
     }
 
 
-def weight_moments(g_w: Array) -> Readings:
+def weight_moments(g_w: Float[Array, "inputs outputs"]) -> Readings:
     """Size of one layer's weight gradient."""
     return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w)}
 
 
 def layer_distributions(
-    quantiles: Quantiles, z: Array, h: Array, g_z: Array, act_edges: Array, grad_edges: Array
+    quantiles: Quantiles,
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+    act_edges: Float[Array, " edges"],
+    grad_edges: Float[Array, " edges"],
 ) -> Readings:
     """Histograms between the given edges, quantiles, and cosines between the examples of one layer."""
     return {
@@ -146,7 +157,7 @@ def layer_distributions(
     }
 
 
-def weight_distributions(g_w: Array, edges: Array) -> Readings:
+def weight_distributions(g_w: Float[Array, "inputs outputs"], edges: Float[Array, " edges"]) -> Readings:
     """Histogram of one layer's weight gradient between the given edges."""
     return {"grad_w_hist": stats.histogram(g_w, edges[0], edges[-1], BINS)}
 

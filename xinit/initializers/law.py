@@ -69,6 +69,7 @@ class StatesLaw(Protocol):
         """What is promised of a kernel."""
 
 
+@runtime_checkable
 class LawfulInitializer(Initializer, Protocol):
     """An initialiser of `xinit.initializers`, all of which state their law."""
 

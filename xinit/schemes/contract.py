@@ -25,6 +25,7 @@ Laws = tuple[Law, ...]
 LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
 
 
+@runtime_checkable
 class Scheme(Protocol):
     """The weights of a whole network, and one factor of the learning rate for each layer."""
 
