@@ -14,10 +14,10 @@ from jax.nn import initializers as jaxs
 import xinit
 from xinit import activations, initializers, schemes
 from xinit.build import build_scheme
-from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.initializers.verification import SHAPES, verify_initializer
+from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, launcher, runner, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit import runner, sweeping, sweeps
+from xinit.console import SweepReporter
+from xinit.settings.compose import compose_many, overrides_from
+from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.points": 4, "data.test": 1000,
@@ -13,8 +15,8 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.point
 
 
 def configs(*jobs, out="runs"):
-    overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return launcher.parse_all(cli.compose_many("train", overrides))
+    overrides = [overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
+    return sweeping.parse_all(compose_many("train", overrides))
 
 
 @pytest.mark.parametrize(

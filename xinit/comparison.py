@@ -5,8 +5,6 @@ the search's seeds; the score is the test error on fresh seeds at that rate. Sch
 differences are taken seed by seed. A diverged run counts with the chance error. All errors are shares, 0 to 1.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.files import as_csv
 from xinit.intervals import Interval, bootstrap_interval, mean_interval
 
 # Below eight runs the bootstrap covers less often than Student's interval: on normal data 91 % of the time at 5 runs
@@ -224,9 +223,9 @@ def files(comparison: Comparison) -> dict[str, str]:
     pairs = [(first, second, *interval, real) for first, second, interval, real in differences(comparison)]
     interval = ("mean", "std", "low", "high", "n")
     return {
-        "runs.csv": _csv(("phase", *Trial._fields), runs),
-        "schemes.csv": _csv(("scheme", "learning_rate", "valid_error", *interval, "diverged", "edge"), schemes),
-        "differences.csv": _csv(("first", "second", *interval, "real"), pairs),
+        "runs.csv": as_csv(("phase", *Trial._fields), runs),
+        "schemes.csv": as_csv(("scheme", "learning_rate", "valid_error", *interval, "diverged", "edge"), schemes),
+        "differences.csv": as_csv(("first", "second", *interval, "real"), pairs),
         "table.tex": latex(comparison),
     }
 
@@ -286,14 +285,6 @@ def _places(low: float, high: float) -> int:
 def _fixed(share: float, places: int) -> str:
     """A share in percent; without the sign of a zero."""
     return f"{round(100 * float(share), places) + 0.0:.{places}f}"
-
-
-def _csv(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows(lines)
-    return text.getvalue()
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -4,12 +4,14 @@ The folder itself is where its owner says, link or not; the names below it are c
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from xinit.errors import InputError
@@ -176,6 +178,13 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The text of a CSV file; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([headings, *rows])
+    return text.getvalue()
 
 
 def append_line(path: pathlib.Path, text: str) -> None:

@@ -148,16 +148,26 @@ class RunDirectory:
             self._lock = None
 
     def status(self) -> dict[str, Any]:
-        """The content of status.json; empty where there is none, or one that is damaged or of another run."""
+        """The content of status.json; empty where there is none, or one that is damaged or of another run.
+
+        Raises:
+          InputError: a newer xinit wrote it, or it cannot be read.
+        """
         try:
-            found = record.read_json(self.path / "status.json")
+            found = record.read_status(self.path)
         except DamagedError:
             return {}
         return found if found.get("run", self.path.name) == self.path.name else {}
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""
-        who = {"run": self.path.name, "pid": os.getpid(), "host": platform.node(), "forced": self._forced}
+        who = {
+            "run": self.path.name,
+            "format": record.FORMAT,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "forced": self._forced,
+        }
         if self._checkpoint is not None and state not in record.OVER:
             who["checkpoint"] = self._checkpoint
         self.write_json("status.json", {"state": state, **who, **more})

@@ -3,9 +3,6 @@
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 """
 
-import csv
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -15,11 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, manifests, netcdf, record
+from xinit import files, folders, manifests, netcdf, record
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
+from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
+from xinit.settings.config import Config
+from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:
     import xarray
@@ -46,7 +46,7 @@ DESCRIBED = {
 }
 
 
-def swept(configs: Sequence[Any]) -> list[dict[str, Any]]:
+def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
     """For each config what it has that others have not, under the shortest names that tell the settings apart."""
     settings = [_settings(config) for config in configs]
     if all(one["init_seed"] == one["data_seed"] for one in settings):
@@ -83,7 +83,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
     return {key: word if once(word) else key for key, word in words.items()}
 
 
-def _settings(config: Any) -> dict[str, Any]:
+def _settings(config: Config) -> dict[str, Any]:
     """What decides a run, flat, with what has a short name under it."""
     names = [activation.fn for activation in config.activations]
     short = {
@@ -107,23 +107,23 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
 
 
-def cells(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
+def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each combination of swept settings but the seeds: the test error over its seeds.
 
     A diverged run has no error; it is counted beside the others, whose number is n.
     """
-    grouped: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    grouped: dict[str, tuple[dict[str, Any], list[Outcome]]] = {}
     for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
         where = {name: value for name, value in settings.items() if name not in SEEDS}
         grouped.setdefault(repr(where), (where, []))[1].append(outcome)
     return [where | _scores(members) for where, members in grouped.values()]
 
 
-def _scores(members: Sequence[Any]) -> dict[str, Any]:
+def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
     errors = [member.summary["test_error"] for member in members if member.summary]
     interval = mean_interval([error for error in errors if error is not None])
     levels = [member.findings[0].level for member in members if member.findings]
-    counts = {level: levels.count(level) for level in ("OK", "WARN", "FAIL") if level in levels}
+    counts = {level: levels.count(level) for level in LEVELS if level in levels}
     unfinished = {"unfinished": len(members) - len(errors)} if len(errors) < len(members) else {}
     return {
         "test_error": interval,
@@ -133,15 +133,14 @@ def _scores(members: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def folder(outcomes: Sequence[Any]) -> pathlib.Path:
+def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """Where the aggregate of a sweep lies: it depends on its members alone."""
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
-    hashes = sorted({outcome.path.name for outcome in outcomes})
-    name = hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]
+    name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
-def write(outcomes: Sequence[Any]) -> pathlib.Path:
+def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
     path = folder(outcomes)
     rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
@@ -161,7 +160,7 @@ def write(outcomes: Sequence[Any]) -> pathlib.Path:
     return path
 
 
-def _run_scores(outcome: Any) -> dict[str, Any]:
+def _run_scores(outcome: Outcome) -> dict[str, Any]:
     scores = {name: outcome.summary[key] for name, (key, _) in SCORES.items()}
     return scores | {"verdict": outcome.findings[0].level}
 
@@ -178,15 +177,11 @@ def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    writer = csv.DictWriter(text, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return files.as_csv(headings, [[row.get(heading) for heading in headings] for row in rows]).encode()
 
 
-def _netcdf(outcomes: Sequence[Any], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
+def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
     """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
     readings = _stacked([outcome.readings for outcome in outcomes])
     readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.conf_files import thresholds
 from xinit.foreign.report import Report
+from xinit.settings.thresholds import thresholds
 from xinit.verdict import LEVELS, Finding
 
 # Thresholds beyond those of conf/verdict, each with its reason.
