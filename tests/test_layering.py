@@ -18,7 +18,7 @@ LAYERS = [
     {"run_directory"},
     {"initializers", "mistakes", "verdict", "plots", "data"},
     {"config"},
-    {"outcomes", "grouping", "trackers"},
+    {"outcomes", "grouping", "swept", "trackers"},
     {"sweeps", "comparison", "reporting"},
     {"comparison_plots", "frames"},
     {"sweep_lines", "sweep_plots"},
@@ -90,8 +90,8 @@ def test_the_numpy_side_imports_no_jax(name):
 def test_only_config_and_build_know_the_config():
     knowing = {
         "config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
-        "chunks", "trackers", "__init__",
+        "reporting", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
+        "chunks", "trackers", "swept", "__init__",
     }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
