@@ -78,6 +78,9 @@ class Difference(NamedTuple):
 def choose_rates(search: Iterable[Trial], schemes: Sequence[str], rates: Sequence[float]) -> dict[str, Choice]:
     """Each scheme's best rate by mean validation error; of equal ones the lower.
 
+    >>> choose_rates(comparison.search, comparison.schemes, comparison.rates)["he"]
+    Choice(learning_rate=0.3, error=0.2, edge='highest')
+
     Raises:
       ValueError: a scheme was not tried at some rate, so the grid was not the same for all.
     """
@@ -97,7 +100,11 @@ def choose_rates(search: Iterable[Trial], schemes: Sequence[str], rates: Sequenc
 
 
 def score(comparison: Comparison, scheme: str) -> Interval:
-    """The test error of a scheme over its fresh seeds, with Student's interval."""
+    """The test error of a scheme over its fresh seeds, with Student's interval.
+
+    >>> f"{score(comparison, 'he').mean:.1%}"
+    '20.5%'
+    """
     return mean_interval([trial.error for trial in comparison.scores if trial.scheme == scheme])
 
 
@@ -105,6 +112,9 @@ def differences(comparison: Comparison) -> list[Difference]:
     """Every pair of schemes, in the order given, over the seeds that both have.
 
     The interval is the bootstrap's from `BOOTSTRAP_FROM` seeds on, Student's below.
+
+    >>> [(pair.first, pair.second, pair.real) for pair in differences(comparison)]
+    [('he', 'xavier', True)]
     """
     by_seed = {scheme: {} for scheme in comparison.schemes}
     for trial in comparison.scores:
@@ -119,7 +129,11 @@ def differences(comparison: Comparison) -> list[Difference]:
 
 
 def winner(comparison: Comparison) -> str | None:
-    """The scheme whose difference from every other one is real and in its favour, if there is one."""
+    """The scheme whose difference from every other one is real and in its favour, if there is one.
+
+    >>> winner(comparison)
+    'he'
+    """
     lost = dict.fromkeys(comparison.schemes, 0)
     for first, second, interval, real in differences(comparison):
         lost[first] += not (real and interval.mean < 0)
@@ -128,7 +142,11 @@ def winner(comparison: Comparison) -> str | None:
 
 
 def conclusions(comparison: Comparison) -> list[str]:
-    """What the comparison has shown, what it has not, and what to beware of, a sentence each."""
+    """What the comparison has shown, what it has not, and what to beware of, a sentence each.
+
+    >>> conclusions(comparison)[0]
+    'he beats xavier by 5.0 points [3.8, 6.2] (n = 3 seeds, paired)'
+    """
     pairs = differences(comparison)
     told = [_sentence(pair) for pair in sorted(pairs, key=lambda pair: not pair.real)]
     return told + _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
@@ -191,7 +209,12 @@ def _diverged_notes(comparison: Comparison) -> list[str]:
 
 
 def rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One line a scheme, in words, for a table on a terminal."""
+    """One line a scheme, in words, for a table on a terminal.
+
+    >>> row = rows(comparison)[0]
+    >>> row["scheme"], row["learning rate"], row["test error"]
+    ('he', '0.3', '20.5%')
+    """
     choices = choose_rates(comparison.search, comparison.schemes, comparison.rates)
     return [_row(comparison, scheme, choice) for scheme, choice in choices.items()]
 
@@ -212,7 +235,11 @@ def _row(comparison: Comparison, scheme: str, choice: Choice) -> dict[str, str]:
 
 
 def files(comparison: Comparison) -> dict[str, str]:
-    """Every number as text, by file name: runs.csv, schemes.csv, differences.csv, and table.tex for a paper."""
+    """Every number as text, by file name: runs.csv, schemes.csv, differences.csv, and table.tex for a paper.
+
+    >>> list(files(comparison))
+    ['runs.csv', 'schemes.csv', 'differences.csv', 'table.tex']
+    """
     phases = (("search", comparison.search), ("score", comparison.scores))
     runs = [(phase, *trial) for phase, trials in phases for trial in trials]
     choices = choose_rates(comparison.search, comparison.schemes, comparison.rates)
@@ -265,7 +292,11 @@ def _latex_score(interval: Interval, bold: bool) -> str:
 
 
 def escape(name: str) -> str:
-    """A user's own name as LaTeX prints it."""
+    """A user's own name as LaTeX prints it.
+
+    >>> print(escape("of_mine:my_init"))
+    of\\_mine:my\\_init
+    """
     words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater",
              "|": "textbar"}  # fmt: skip
     table = {sign: f"\\{word}{{}}" for sign, word in words.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}

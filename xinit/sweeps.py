@@ -47,6 +47,10 @@ def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each combination of swept settings but the seeds: the test error over its seeds.
 
     A diverged run has no error; it is counted beside the others, whose number is n.
+
+    >>> [cell] = cells(outcomes)  # two runs that differ in their seed alone
+    >>> cell["test_error"].n, cell["diverged"]
+    (2, 0)
     """
     grouped: dict[str, tuple[dict[str, Any], list[Outcome]]] = {}
     for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
@@ -70,14 +74,22 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
-    """Where the aggregate of a sweep lies: it depends on its members alone."""
+    """Where the aggregate of a sweep lies: it depends on its members alone.
+
+    >>> str(folder(outcomes)) == sweep.attrs["path"]
+    True
+    """
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
     name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
 def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
-    """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
+    """The aggregate of the runs that came to an end: tables, and the readings of all in one file.
+
+    >>> sorted(file.name for file in write(outcomes).iterdir())
+    ['readings.nc', 'runs.csv', 'sweep.json', 'table.csv']
+    """
     path = folder(outcomes)
     rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
     members = [
@@ -194,6 +206,9 @@ class Stored(NamedTuple):
 
 def load(path: pathlib.Path) -> Stored:
     """What a sweep's folder holds.
+
+    >>> load(folder(outcomes)).columns["seed"]
+    array([0, 1])
 
     Raises:
       InputError: a file is damaged, of another sweep, a link, or cannot be read.

@@ -11,7 +11,11 @@ CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kin
 
 
 def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
-    """For each config what it has that others have not, under the shortest names that tell the settings apart."""
+    """For each config what it has that others have not, under the shortest names that tell the settings apart.
+
+    >>> swept(configs)
+    [{'seed': 0}, {'seed': 1}]
+    """
     settings = [_settings(config) for config in configs]
     if all(one["init_seed"] == one["data_seed"] for one in settings):
         settings = [{"seed": one["init_seed"], **one} for one in settings]
@@ -23,12 +27,20 @@ def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
 
 
 def label(settings: Mapping[str, Any]) -> str:
-    """Swept settings in words: "scheme=xavier learning_rate=0.03"."""
+    """Swept settings in words: "scheme=xavier learning_rate=0.03".
+
+    >>> label({"scheme": "xavier", "learning_rate": 0.03})
+    'scheme=xavier learning_rate=0.03'
+    """
     return " ".join(f"{name}={as_text(value)}" for name, value in settings.items())
 
 
 def as_text(value: Any) -> str:
-    """A setting's value for a table."""
+    """A setting's value for a table.
+
+    >>> as_text(0.00001), as_text(256)
+    ('1e-05', '256')
+    """
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
