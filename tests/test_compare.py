@@ -12,6 +12,7 @@ from xinit.build import begin, load, plan
 from xinit.comparison import Comparison, Trial
 from xinit.errors import InputError
 from xinit.population import Population, choose_strategy, stream_count
+from xinit.settings.compose import compose
 
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", "probe.points=4", "data.test=1000",
          "data.valid=1000"]  # fmt: skip
@@ -77,7 +78,7 @@ def test_no_seed_serves_both_the_search_and_the_score():
 def errors():
     """Test errors of 1,600 real runs of one scheme that differ in their seeds alone."""
     n = 1600
-    raw = cli.compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
+    raw = compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
     configs = sweeping.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
     planned = plan(configs)
     data = load(planned)

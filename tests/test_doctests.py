@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, record, runner, sweeping
+from xinit import record, runner, sweeping
 from xinit.comparison import Comparison, Trial
+from xinit.settings.compose import compose, overrides_from
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -44,7 +45,7 @@ def trained(folder):
     """Two runs that differ in their seed: what examples of readings begin with."""
     over = {"seed": [0, 1]}
     sweep = xinit.sweep(over, progress=False, out=str(folder), **SMALL)
-    raws = [cli.compose("train", cli.overrides_from({**SMALL, "out": str(folder), "seed": seed})) for seed in (0, 1)]
+    raws = [compose("train", overrides_from({**SMALL, "out": str(folder), "seed": seed})) for seed in (0, 1)]
     configs = sweeping.parse_all(raws)
     outcomes = [runner.from_disk(config) for config in configs]
     run = record.open(outcomes[0].path)

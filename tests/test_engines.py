@@ -20,6 +20,7 @@ from hydra.core.utils import JobReturn, JobStatus
 import xinit
 from xinit import cli, handover, launcher, record, runner, sweeping, train
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 
@@ -166,7 +167,7 @@ def test_through_a_local_ray_cluster(whole, tmp_path, ray_environment):
 
 def outcomes_of(*jobs):
     """What the runs' folders, of which there are none yet, hold of some jobs."""
-    raws = cli.compose_many("train", [[*SMALL, *job] for job in jobs])
+    raws = compose_many("train", [[*SMALL, *job] for job in jobs])
     return [runner.from_disk(config) for config in sweeping.parse_all(raws)]
 
 

@@ -14,7 +14,7 @@ from experiments import claims, drawing, tiers
 from experiments.claims import FAIL, PASS
 from experiments.glorot2010 import figure1, figure5
 from xinit import activations
-from xinit.data import shapeset
+from xinit.data import scenes as shapeset
 from xinit.errors import InputError
 
 FOLDER = pathlib.Path(figure1.__file__).parent / "claims"

@@ -8,8 +8,9 @@ import pytest
 
 import xinit
 from xinit import cli, inspect, inspection, inspection_plots, inspection_table
-from xinit.config import parse
 from xinit.errors import InputError
+from xinit.settings.compose import compose
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]
@@ -23,7 +24,7 @@ def inspected(tmp_path, monkeypatch, capsys, *arguments):
 
 
 def configured(*overrides):
-    return parse(cli.compose("train", ["data.valid=50", "data.test=50", "probe.examples=50", *overrides]))
+    return parse(compose("train", ["data.valid=50", "data.test=50", "probe.examples=50", *overrides]))
 
 
 HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (scheme=he)'

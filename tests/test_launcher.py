@@ -19,6 +19,7 @@ from hydra.experimental.callback import Callback
 
 import xinit
 from xinit import cli, record, train
+from xinit.settings.compose import compose_many, conf_dir, container, normalise
 from xinit.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -102,9 +103,9 @@ def test_values_set_in_a_composed_config_are_those_that_hydra_sets(monkeypatch):
         ["experiment=glorot2010", "width=[30,20]", "seed=7", "name='a b'", "optimizer=adam", "optimizer.b1=0.5"],
         ["activation=[tanh,relu]", "depth=2", "stop_after=3epochs", "verdict.signal_warn=1e3", "out=a/b"],
     ]
-    ours = cli.compose_many("train", jobs)
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        theirs = [cli.container(compose("train", overrides=cli.normalise(job))) for job in jobs]
+    ours = compose_many("train", jobs)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        theirs = [container(compose("train", overrides=normalise(job))) for job in jobs]
     assert ours == theirs
 
 

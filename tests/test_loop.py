@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from xinit import cli
 from xinit.build import build
-from xinit.config import parse
 from xinit.population import Population, Strategy
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 from xinit.trainer import Trainer, train
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -18,7 +18,7 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "e
 
 
 def built(**settings):
-    return build(parse(cli.compose("train", cli.overrides_from(SMALL | settings))))
+    return build(parse(compose("train", overrides_from(SMALL | settings))))
 
 
 def trainer_of(run, population=None):

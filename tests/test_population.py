@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit import checkpoints, chunks, cli, population, record, runner, sweeping
+from xinit import checkpoints, chunks, population, record, runner, sweeping
 from xinit.build import build, plan
-from xinit.config import parse
 from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
+from xinit.settings.compose import compose, compose_many, overrides_from
+from xinit.settings.parse import parse
 from xinit.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -47,8 +48,8 @@ def users_module(tmp_path, monkeypatch):
 
 
 def configs(out, members=MIXED, **settings):
-    jobs = [cli.overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
-    return sweeping.parse_all(cli.compose_many("train", jobs))
+    jobs = [overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
+    return sweeping.parse_all(compose_many("train", jobs))
 
 
 def execute_all(out, members=MIXED, reporter=None, **settings):
@@ -234,7 +235,7 @@ def test_what_is_done_is_left_and_duplicates_are_one_run(tmp_path):
 
 
 def problem(width, depth=5):
-    return build(parse(cli.compose("train", cli.overrides_from(SMALL | {"width": width, "depth": depth})))).problem
+    return build(parse(compose("train", overrides_from(SMALL | {"width": width, "depth": depth})))).problem
 
 
 def test_auto_chooses_by_backend_and_shape(monkeypatch):

@@ -14,9 +14,9 @@ import yaml
 
 from xinit import activations, initializers, schemes
 from xinit.build import build_scheme
-from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.model import make_apply
+from xinit.settings.config import SchemeConfig
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]

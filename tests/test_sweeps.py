@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, runner, sweeping, sweeps, swept
+from xinit import runner, sweeping, sweeps, swept
 from xinit.console import SweepReporter
+from xinit.settings.compose import compose_many, overrides_from
 from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -14,8 +15,8 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.point
 
 
 def configs(*jobs, out="runs"):
-    overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return sweeping.parse_all(cli.compose_many("train", overrides))
+    overrides = [overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
+    return sweeping.parse_all(compose_many("train", overrides))
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many, overrides_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -55,9 +56,11 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
     """
-    from xinit import cli, config, console, runner
+    from xinit import console, runner
+    from xinit.settings.compose import compose, overrides_from
+    from xinit.settings.parse import parse
 
-    parsed = config.parse(cli.compose("train", cli.overrides_from(settings)))
+    parsed = parse(compose("train", overrides_from(settings)))
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
@@ -84,11 +87,11 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import cli, console, runner, sweeping, sweeps
+    from xinit import console, runner, sweeping, sweeps
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
+    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
     outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
@@ -114,9 +117,11 @@ def predict(**settings: Any) -> "Prediction":
     Raises:
       InputError: as `run`, and where the activation has no finite moments.
     """
-    from xinit import cli, config, inspection
+    from xinit import inspection
+    from xinit.settings.compose import compose, overrides_from
+    from xinit.settings.parse import parse
 
-    return inspection.predict_config(config.parse(cli.compose("train", cli.overrides_from(settings))))
+    return inspection.predict_config(parse(compose("train", overrides_from(settings))))
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 
 from xinit import backend, interrupts, record
 from xinit.build import Plan, begin, load
-from xinit.config import as_yaml
 from xinit.errors import InputError
 from xinit.finished import done_already
 from xinit.outcomes import Outcome
@@ -17,6 +16,7 @@ from xinit.population import Population, choose_strategy, chunk_size, replica_by
 from xinit.reporting import Reporter
 from xinit.results import Member
 from xinit.run_directory import RunDirectory, drop_unless_needed
+from xinit.settings.config import as_yaml
 from xinit.supervisor import Supervisor
 from xinit.trackers.following import Followers
 from xinit.trainer import Trainer

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from xinit import cli, comparison, comparison_tables, folders, sweeping
+from xinit import comparison, comparison_tables, folders, sweeping
 from xinit.comparison import Comparison, Trial
-from xinit.config import Config
 from xinit.errors import InputError
 from xinit.outcomes import Outcome
+from xinit.settings.compose import container
+from xinit.settings.config import Config
+from xinit.settings.hydra_errors import said_in_our_words
 
 SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
 
@@ -107,9 +109,9 @@ def _scheme(name: str) -> dict[str, Any]:
     from hydra.core.hydra_config import HydraConfig
 
     choice = ["+scheme=custom", f"++scheme.fn={name}"] if ":" in name else [f"+scheme={name}"]
-    with cli.said_in_our_words():
+    with said_in_our_words():
         config = hydra.compose("compare", overrides=[*HydraConfig.get().overrides.task, *choice])
-        return cli.container(config.scheme)
+        return container(config.scheme)
 
 
 def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Outcome]:

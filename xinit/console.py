@@ -12,9 +12,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from xinit.config import Config
 from xinit.files import append_line, printable
 from xinit.outcomes import Outcome
+from xinit.settings.config import Config
 from xinit.swept import label, swept
 from xinit.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
 

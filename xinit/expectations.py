@@ -8,11 +8,11 @@ import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Problem, build_scheme, plan
-from xinit.config import ActivationConfig, Config, SchemeConfig
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.schemes import law_of
+from xinit.settings.config import ActivationConfig, Config, SchemeConfig
 from xinit.theory.advice import Candidate, expected_dead, remedy
 from xinit.theory.prediction import predict
 

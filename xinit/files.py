@@ -54,6 +54,18 @@ def reading(path: pathlib.Path) -> Iterator[None]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Turn an operating-system error into one sentence; whatever was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The run folder {path} cannot be written: {error.strerror or error}; "
+            "choose another with out=DIR or make room there. What was written before is kept."
+        ) from error
+
+
 def read(folder: pathlib.Path, name: str, largest: int = LARGEST_TEXT) -> bytes | None:
     """The content of a file below `folder`; None where there is none.
 

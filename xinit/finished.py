@@ -4,11 +4,11 @@ import dataclasses
 import pathlib
 
 from xinit import record, verdict
-from xinit.config import Config
 from xinit.custom import source_of
 from xinit.outcomes import Outcome
 from xinit.reporting import Reporter
 from xinit.run_directory import RunDirectory
+from xinit.settings.config import Config
 
 
 def path_of(config: Config) -> pathlib.Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from xinit.config import Config
+from xinit.settings.config import Config
 
 
 def by_program(configs: Sequence[Config]) -> list[list[int]]:

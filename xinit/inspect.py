@@ -30,7 +30,9 @@ def inspect(raw: dict[str, Any]) -> int:
     import pathlib
 
     from xinit import backend
-    from xinit.config import NETWORKS, at_least, count_of, parse
+    from xinit.core.rules import at_least
+    from xinit.settings.config import NETWORKS
+    from xinit.settings.parse import count_of, parse
 
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.config import Config
 from xinit.intervals import Interval, mean_interval
+from xinit.settings.config import Config
 from xinit.theory.prediction import Prediction
 from xinit.verdict import Finding
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from xinit import ensemble, verdict
 from xinit.build import Plan, Problem, load, plan
-from xinit.config import Config
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
 from xinit.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
 from xinit.initializers import Law
 from xinit.inspected import HORIZON, Inspection, Reach
+from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 

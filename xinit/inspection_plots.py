@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xinit import netcdf, record, verdict
-from xinit.files import write_atomically
+from xinit import netcdf, verdict
+from xinit.files import write_atomically, writing
 from xinit.inspected import Inspection, measured, predicted
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def figure(found: Inspection, title: str) -> "Figure":
 
 def write(folder: pathlib.Path, found: Inspection, title: str, draw: bool) -> None:
     """inspection.nc, inspection.json and, where asked, inspection.png."""
-    with record.writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "inspection.nc", _netcdf(found))
         write_atomically(folder / "inspection.json", (json.dumps(_summary(found), indent=2) + "\n").encode())

@@ -19,13 +19,14 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
-from xinit import cli, handover, interrupts, record, sweeping
-from xinit.config import Config
+from xinit import files, handover, interrupts, sweeping
 from xinit.errors import InputError
 from xinit.job_callbacks import JobCallbacks
-from xinit.mistakes import said_in_our_words
 from xinit.outcomes import Outcome
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose_all, normalise, overrides_from
+from xinit.settings.config import Config
+from xinit.settings.hydra_errors import said_in_our_words
 
 RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
 
@@ -62,11 +63,11 @@ class PopulationLauncher(Launcher):
           InputError: a job is wrong, and all are checked before the first begins; a worker refused one.
           RuntimeError: a worker crashed; the results of the others are kept and shown before.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         raws = compose_jobs(self.hydra_context, self.config, overrides)
         configs = sweeping.parse_all(raws)
         folder = pathlib.Path(self.config.hydra.sweep.dir)
-        with record.writing(folder):
+        with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # sweepers expect it of a launcher
         callbacks = JobCallbacks(self.hydra_context, self.config, self.task_function, overrides, initial_job_idx)
         callbacks.start()
@@ -105,7 +106,7 @@ class PopulationLauncher(Launcher):
 
     def _inner_job(self, job: handover.Job, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping]) -> list[str]:
         """The overrides of a job for the inner launcher; Hydra's folder is absolute since a worker may be elsewhere."""
-        folder = cli.overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
+        folder = overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
         return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
@@ -151,7 +152,7 @@ class PopulationLauncher(Launcher):
 
         every, reporter = list(self.outcomes.values()), SweepReporter()
         results = sweeps.folder(every) / RESULTS
-        with record.writing(results.parent):
+        with files.writing(results.parent):
             shutil.move(pathlib.Path(self.config.hydra.sweep.dir, RESULTS), results)
         reporter.note(f"Optuna's results: {results}")
         reporter.note(sweeping.best(every))
@@ -170,7 +171,7 @@ class OthersLauncher:
         Raises:
           InputError: a job is wrong, and all are checked before the first begins.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         self.configs += sweeping.parse_all(compose_jobs(self.hydra_context, self.config, overrides))
         return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 
@@ -200,7 +201,7 @@ def compose_jobs(context: HydraContext, config: DictConfig, jobs: Sequence[Seque
       InputError: Hydra refuses an override.
     """
     with said_in_our_words():
-        return cli.compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
+        return compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
 
 
 def _returned(overrides: Sequence[str], outcome: Outcome) -> JobReturn:

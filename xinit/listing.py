@@ -10,9 +10,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xinit import cli
 from xinit.errors import InputError
 from xinit.factories import allowed_words
+from xinit.settings.compose import conf_dir, overrides_from
 
 if TYPE_CHECKING:
     from xinit.activations import Activation
@@ -67,7 +67,7 @@ def show(words: Sequence[str], console: Console) -> None:
 def groups() -> list[str]:
     """The groups as the command line names them: activation, hydra/launcher."""
     names = []
-    for folder in sorted(path for path in cli.conf_dir().iterdir() if path.is_dir()):
+    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
         holds_choices = any(folder.glob("*.yaml"))
         names += [folder.name] if holds_choices else [f"{folder.name}/{path.name}" for path in sorted(folder.iterdir())]
     return names
@@ -84,7 +84,7 @@ def group_named(word: str) -> str:
 
 def choices(group: str) -> list[Choice]:
     """Every choice of a group by name; those of its folders, such as a study's tiers, as compromise/init."""
-    folder = cli.conf_dir() / group
+    folder = conf_dir() / group
     paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
     return [_choice(name, paths[name]) for name in sorted(paths)]
 
@@ -180,7 +180,7 @@ def _choices_table(group: str) -> Table:
 
 def _settings(choice: Choice) -> str:
     """A choice's settings as the command line takes them."""
-    said = cli.overrides_from({key: value for key, value in choice.settings.items() if key not in UNSAID})
+    said = overrides_from({key: value for key, value in choice.settings.items() if key not in UNSAID})
     more = [f"... ({len(said) - MOST} more)"] if len(said) > MOST else []
     return ", ".join(said[:MOST] + more)
 

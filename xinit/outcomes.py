@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit.config import Config
+from xinit.settings.config import Config
 from xinit.verdict import Finding
 
 

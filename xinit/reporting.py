@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from xinit.config import Config
+from xinit.settings.config import Config
 
 
 class Reporter(Protocol):

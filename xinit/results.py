@@ -9,15 +9,13 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from xinit import checkpoints, plots, record, verdict
+from xinit import checkpoints, files, plots, verdict
 from xinit.backend import versions
 from xinit.build import chance_error
-from xinit.config import Config, as_yaml
 from xinit.expectations import Expectations
 from xinit.run_directory import RunDirectory
+from xinit.settings.config import Config, as_yaml
 from xinit.trainer import Trainer
-
-PAPER_EXAMPLES = 25_000_000  # where Figure 11 of Glorot & Bengio (2010) ends: 2.5 million updates of 10
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def conclude(
         finite = None if np.isfinite(own["test_loss"]) else trainer.step
         summary = _summary(member, course, known, own, int(diverged_at[r]) or finite, trainer.step)
         if member.config.keep_params:
-            with record.writing(member.directory.path):
+            with files.writing(member.directory.path):
                 params = jax.tree.map(np.asarray, trainer.params_of(r))
                 checkpoints.save_tree(member.directory.path / "params", params)
         yield member, _write(member, summary, readings_of(r), expected)
@@ -97,7 +95,7 @@ def _summary(
         "verdict": "",
         "steps": steps,
         "examples": examples,
-        "paper_share": examples / PAPER_EXAMPLES if config.data.kind == "shapeset" else None,
+        "paper_share": examples / published if (published := config.data.published_examples) else None,
         "learning_rate": config.optimizer.learning_rate,
         "diverged_at": diverged_at,
         "run": member.hash,
@@ -122,7 +120,7 @@ def _write(member: Member, summary: dict[str, Any], readings: dict[str, np.ndarr
     summary["verdict"] = verdict.sentence(findings, summary["remedy"])
     drawn = summary["replicas"] == 1 if config.figure is None else config.figure
     if drawn and "act_std" in readings:
-        with record.writing(directory.path):
+        with files.writing(directory.path):
             plots.save_layers(directory.path / "figures" / "layers.png", readings, summary, config.name)
     directory.write_json("summary.json", summary)
     directory.write_status("diverged" if summary["diverged_at"] else "done", step=summary["steps"])

@@ -4,12 +4,12 @@ import pathlib
 from collections.abc import Sequence
 
 from xinit import hosts, record
-from xinit.config import Config
 from xinit.finished import done_already, from_disk, path_of
 from xinit.grouping import by_program
 from xinit.outcomes import Outcome
 from xinit.reporting import Reporter, SweepReporter
 from xinit.run_directory import RunDirectory
+from xinit.settings.config import Config
 from xinit.trackers.following import Followers, check_choice
 
 

@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from xinit import sweeping
 from xinit.errors import InputError
 from xinit.launcher import OthersLauncher, PopulationLauncher
-from xinit.mistakes import absence
+from xinit.settings.hydra_errors import absence
 
 
 class BoundedSweeper(BasicSweeper):

@@ -5,9 +5,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xinit.config import Config, parse
 from xinit.errors import InputError
 from xinit.outcomes import Outcome
+from xinit.settings.config import Config
+from xinit.settings.parse import parse
 from xinit.swept import label, swept
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, folders, manifests, netcdf, record
+from xinit import files, folders, manifests, netcdf
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
@@ -96,7 +96,7 @@ def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
         {"path": os.path.relpath(outcome.path, path), **settings, **_run_scores(outcome)} for outcome, settings in rows
     ]
     table = [_flat_interval(cell) for cell in cells(outcomes)]
-    with record.writing(path):
+    with files.writing(path):
         path.mkdir(parents=True, exist_ok=True)
         files.write_atomically(path / "runs.csv", _csv(members))
         files.write_atomically(path / "table.csv", _csv(table))

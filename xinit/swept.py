@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xinit.config import Config
+from xinit.settings.config import Config
 
 SEEDS = ("seed", "init_seed", "data_seed")
 # Settings of a choice count as swept only where they differ between runs that chose the same.

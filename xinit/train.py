@@ -9,6 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from xinit import cli
+from xinit.settings.parse import parse
 
 if TYPE_CHECKING:
     from xinit.outcomes import Outcome
@@ -27,7 +28,6 @@ def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | 
     from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it
     from hydra.types import RunMode
 
-    from xinit.config import parse
     from xinit.console import Reporter
     from xinit.handover import run_members
     from xinit.runner import execute

@@ -13,10 +13,11 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from xinit import cli, sweeping
+from xinit import sweeping
 from xinit.comparison import Choice, Trial, choose_rates
 from xinit.errors import InputError
 from xinit.intervals import mean_interval
+from xinit.settings.compose import compose, overrides_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def prepare(tier: Mapping[str, Any], out: pathlib.Path) -> list[Cell]:
     """
     from xinit.build import plan
 
-    schemes = {label: cli.compose("train", [f"scheme={name}"])["scheme"] for label, name in _schemes(tier).items()}
+    schemes = {label: compose("train", [f"scheme={name}"])["scheme"] for label, name in _schemes(tier).items()}
     cells = [
         Cell(name, profile, tuple(map(float, own["rates"])), _raws(tier, name, profile, schemes, out))
         for name, own in tier["trained"]["settings"].items()
@@ -73,7 +74,7 @@ def _raws(
     shared |= {"profile": tier["profiles"][profile], "probe": "off", "out": str(out / "runs")}
     shared |= {} if own["data"] in GENERATED else {"data.dir": tier["data_dir"]}
     shared |= {} if shared["profile"] == "constant" else {"profile.ratio": tier["ratio"]}
-    raw = cli.compose("train", cli.overrides_from(shared))
+    raw = compose("train", overrides_from(shared))
     return {label: raw | {"scheme": scheme, "name": f"{name}-{profile}-{label}"} for label, scheme in schemes.items()}
 
 

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from xinit.activations import Activation
-from xinit.data import shapeset
+from xinit.data import scenes
 from xinit.data.dataset import CHUNK_STEPS, pixels_to
 from xinit.errors import InputError
 from xinit.initializers import standard
@@ -118,7 +118,7 @@ def images(n_inputs: int, pixel_range: Sequence[float]) -> Source:
     size, decode = math.isqrt(n_inputs), pixels_to(pixel_range)
     if size**2 != n_inputs:
         raise InputError(f"The network has {n_inputs} inputs; pre-training needs a square image's, such as 1024.")
-    return Source(lambda key, n: decode(shapeset.draw(key, n, size)[0]), *pixel_range)
+    return Source(lambda key, n: decode(scenes.draw(key, n, size)[0]), *pixel_range)
 
 
 def encoded(below: Source, layer: Autoencoder, activation: Activation) -> Source:

@@ -14,12 +14,13 @@ import numpy as np
 
 from experiments.claims import NotRun
 from experiments.glorot2010 import schemes
-from xinit import cli, sweeping
+from xinit import sweeping
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES
 from xinit.record import read_readings
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose, overrides_from
 
 NO_DATA = NotRun("needs its data: data_dir=FOLDER")
 GENERATED = ("shapeset", "synthetic")  # data that need no folder
@@ -98,7 +99,7 @@ def _raws(name: str, own: Mapping[str, Any], label: str, model: Mapping[str, Any
     """The config of every run of a model, by its cell."""
     chosen = {"activation": model["activation"], "name": f"{name}-{label}"}
     for depth in depths(model):
-        raw = cli.compose("train", cli.overrides_from(shared | chosen | {"depth": depth}))
+        raw = compose("train", overrides_from(shared | chosen | {"depth": depth}))
         raw["scheme"] = schemes.settings(model["scheme"], model.get("options"))
         for rate, seed in itertools.product(own["rates"], range(own["seeds"])):
             seeds = dict.fromkeys(("seed", "init_seed", "data_seed"), seed)

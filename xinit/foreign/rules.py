@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.cli import conf_dir
 from xinit.foreign.report import Report
+from xinit.settings.compose import conf_dir
 from xinit.verdict import LEVELS, Finding
 
 # Thresholds beyond those of conf/verdict, each with its reason.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xinit import trackers
-from xinit.config import TrackerConfig
 from xinit.factories import call_factory
+from xinit.settings.parse import TrackerConfig
 from xinit.trackers.contract import Ending, Start, TrackedRun, Tracker
 from xinit.trackers.points import Readings, ending_of, point_of
 

@@ -1,15 +1,11 @@
-"""A user's mistakes as sentences: what Hydra, OmegaConf and argparse say of a command line, in our words."""
+"""A user's mistakes as sentences: what Hydra and OmegaConf say of a command line, in our words."""
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
-from typing import NoReturn
 
 from xinit.errors import InputError
 from xinit.factories import allowed_words
-
-BAD_INPUT = 2  # the exit code
 
 # The packages that bring the launchers and sweepers of other people which conf/hydra builds on.
 PACKAGES = {
@@ -21,24 +17,9 @@ PACKAGES = {
 }
 
 
-def complain(message: str) -> int:
-    """Print a mistake on stderr; the exit code for it."""
-    print(f"xinit: {message}", file=sys.stderr)
-    return BAD_INPUT
-
-
 def absence(package: str) -> str:
     """What is said where a choice needs a package that is not installed."""
     return f"{package} is not installed; pip install 'xinit[launchers]' brings it."
-
-
-def refuse(message: str) -> NoReturn:
-    """What an argument parser calls instead of printing its usage.
-
-    Raises:
-      InputError: always.
-    """
-    raise InputError(f"This command line cannot be read: {message}; --help shows how it is written.")
 
 
 @contextlib.contextmanager
@@ -82,7 +63,7 @@ def in_our_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename} cannot be written: {error.strerror}."
     if isinstance(error, HydraException):
-        return message.replace("'++", "'")  # the pluses that `cli.normalise` has set before a setting
+        return message.replace("'++", "'")  # the pluses that `compose.normalise` has set before a setting
     return f"This command line cannot be read: {message}."
 
 
