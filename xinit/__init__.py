@@ -45,6 +45,10 @@ _FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer":
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     """Train one network, as `python -m xinit.train` does, and return its readings as `xinit.open` does.
 
+    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings.act_std.dims
+    ('step', 'layer')
+
     Args:
       progress: show progress on stdout.
       settings: what the command line takes: `scheme="xavier"`, `width=[512, 256]`, `optimizer={"learning_rate": 0.1}`.
@@ -65,6 +69,10 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
 
         readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5, width=256)
         readings.test_error.groupby("scheme").mean()
+
+    >>> readings = xinit.sweep({"seed": [0, 1]}, data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings.test_error.dims, readings.seed.values.tolist()
+    (('replica',), [0, 1])
 
     Args:
       over: the values of each swept setting.
@@ -101,6 +109,9 @@ def predict(**settings: Any) -> "Prediction":
 
         xinit.predict(scheme="he", activation="relu", depth=30).values["act_second"]
 
+    >>> xinit.predict(data="synthetic", scheme="he", activation="relu", depth=5, width=64).values["act_second"].shape
+    (5,)
+
     Args:
       settings: as in `run`; nothing is trained.
 
@@ -115,7 +126,11 @@ def predict(**settings: Any) -> "Prediction":
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":
-    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`."""
+    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`.
+
+    >>> xinit.open(run.attrs["path"]).attrs["steps"]
+    20
+    """
     import pathlib
 
     from xinit import record, sweeps
@@ -138,6 +153,9 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
     runs differ in steps or depth, each has only the rows that it has readings for.
 
+    >>> list(xinit.frame(sweep, "step").columns[:2])
+    ['seed', 'step']
+
     Args:
       source: the folder of a run or a sweep, or the dataset that `open`, `run` or `sweep` returned.
       by: what a row is: "run"; "step"; "layer", "weight" or "jacobian", each at each step. By default "run" of a sweep
@@ -158,6 +176,8 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
         xinit.figure(sweep).savefig("sweep.pdf")              # errors over what was tuned, curves, signal and gradient
 
     Of a run it is `plots.layers_figure`, of a sweep `sweep_plots.sweep_figure`. pyplot has no part in it.
+
+    >>> xinit.figure(run).savefig("layers.png")
 
     Args:
       source: as in `frame`.
