@@ -20,15 +20,16 @@ LAYERS = [
     {"custom", "activations", "stats", "record", "intervals", "hosts"},
     {"run_directory"},
     {"initializers", "verdict", "plots"},
-    {"outcomes", "grouping", "trackers"},
+    {"outcomes", "grouping", "swept", "trackers"},
     {"sweeps", "comparison", "reporting"},
-    {"comparison_plots", "frames"},
+    {"comparison_tables", "frames"},
+    {"comparison_plots"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
     {"inspected"},
     {"inspection_plots", "inspection_table"},
-    {"schemes", "probes", "optimizers", "laws"},
+    {"schemes", "probes", "optimizers"},
     {"build"},
     {"loop", "ensemble"},
     {"expectations"},
@@ -94,7 +95,7 @@ def test_only_config_and_build_know_the_config():
     knowing = {
         "settings", "record", "build", "inspection", "inspect",
         "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
-        "reporting", "sweeps", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
+        "reporting", "swept", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
         "chunks", "trackers", "__init__",
     }  # fmt: skip
     for path in FILES:

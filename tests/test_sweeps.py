@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import runner, sweeping, sweeps
+from xinit import runner, sweeping, sweeps, swept
 from xinit.console import SweepReporter
 from xinit.settings.compose import compose_many, overrides_from
 from xinit.tables import cell_rows
@@ -20,7 +20,7 @@ def configs(*jobs, out="runs"):
 
 
 @pytest.mark.parametrize(
-    ("jobs", "swept"),
+    ("jobs", "expected"),
     [
         ([{"seed": 0}, {"seed": 1}], [{"seed": 0}, {"seed": 1}]),
         ([{"data_seed": 0}, {"data_seed": 1}], [{"data_seed": 0}, {"data_seed": 1}]),
@@ -48,8 +48,8 @@ def configs(*jobs, out="runs"):
         ([{}], [{}]),
     ],
 )  # fmt: skip
-def test_what_was_swept(jobs, swept):
-    assert sweeps.swept(configs(*jobs)) == swept
+def test_what_was_swept(jobs, expected):
+    assert swept.swept(configs(*jobs)) == expected
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xinit import comparison, folders, sweeping
+from xinit import comparison, comparison_tables, folders, sweeping
 from xinit.comparison import Comparison, Trial
 from xinit.errors import InputError
 from xinit.outcomes import Outcome
@@ -172,7 +172,7 @@ def _show(found: Comparison, folder: pathlib.Path) -> None:
     from xinit.console import Reporter
 
     reporter = Reporter()
-    reporter.table(f"{found.title}; {found.budget}; chance {found.chance:.1%}", comparison.rows(found))
+    reporter.table(f"{found.title}; {found.budget}; chance {found.chance:.1%}", comparison_tables.rows(found))
     for sentence in comparison.conclusions(found):
         reporter.note(f"- {sentence}")
     reporter.note(f"comparison: {folder}")

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xinit.comparison import Choice, Comparison, choose_rates, files
+from xinit.comparison import Choice, Comparison, choose_rates
+from xinit.comparison_tables import files
 from xinit.files import write_atomically, writing
 from xinit.intervals import mean_interval
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from xinit.files import append_line, printable
 from xinit.outcomes import Outcome
 from xinit.settings.config import Config
-from xinit.sweeps import label, swept
+from xinit.swept import label, swept
 from xinit.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
 
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}

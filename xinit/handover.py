@@ -20,7 +20,7 @@ from xinit import record, sweeping
 from xinit.errors import InputError
 from xinit.grouping import by_program
 from xinit.outcomes import Outcome
-from xinit.sweeps import label, swept
+from xinit.swept import label, swept
 
 SHOWN = 5  # jobs that are named where many went wrong in one way
 SECONDS_UNTIL_SEEN = 60.0  # within which a network file system shows what another machine wrote

@@ -9,6 +9,7 @@ from xinit.errors import InputError
 from xinit.outcomes import Outcome
 from xinit.settings.config import Config
 from xinit.settings.parse import parse
+from xinit.swept import label, swept
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,11 +79,9 @@ def conclude(outcomes: Sequence[Outcome], every: Sequence[Outcome] | None = None
 
 def best(outcomes: Sequence[Outcome]) -> str:
     """The run of least validation error in words, and where it lies."""
-    from xinit import sweeps
-
     errors = [math.inf if (error := returned(outcome)) is None else error for outcome in outcomes]
     i = errors.index(min(errors))
-    settings = sweeps.label(sweeps.swept([outcome.config for outcome in outcomes])[i])
+    settings = label(swept([outcome.config for outcome in outcomes])[i])
     words = f" with {settings}" if settings else ""
     return f"best of {len(outcomes)} runs: valid error {errors[i]:.1%}{words}, {outcomes[i].path}"
 

@@ -1,4 +1,4 @@
-"""A sweep from its runs: what varies between them, a table of its cells, and one labelled dataset of all.
+"""A sweep from its runs: a table of its cells, and one labelled dataset of all.
 
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 """
@@ -18,16 +18,13 @@ from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
 from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
-from xinit.settings.config import Config
+from xinit.swept import SEEDS, as_text, swept
 from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:
     import xarray
 
 FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc")
-SEEDS = ("seed", "init_seed", "data_seed")
-# Settings of a choice count as swept only where they differ between runs that chose the same.
-CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
 # What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
 SCORES = {
     "test_error": ("test_error", "share misclassified of the test set at the end; nan where the run diverged"),
@@ -46,71 +43,14 @@ DESCRIBED = {
 }
 
 
-def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
-    """For each config what it has that others have not, under the shortest names that tell the settings apart."""
-    settings = [_settings(config) for config in configs]
-    if all(one["init_seed"] == one["data_seed"] for one in settings):
-        settings = [{"seed": one["init_seed"], **one} for one in settings]
-        settings = [{k: v for k, v in one.items() if k not in ("init_seed", "data_seed")} for one in settings]
-    keys = dict.fromkeys(key for one in settings for key in one)
-    varied = [key for key in keys if _varies(key, settings)]
-    names = _short_names(varied)
-    return [{names[key]: one[key] for key in varied if key in one} for one in settings]
-
-
-def label(settings: Mapping[str, Any]) -> str:
-    """Swept settings in words: "scheme=xavier learning_rate=0.03"."""
-    return " ".join(f"{name}={as_text(value)}" for name, value in settings.items())
-
-
-def as_text(value: Any) -> str:
-    """A setting's value for a table."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
-    parent = CHOICES.get(key.partition(".")[0])
-    parent = None if parent == key else parent
-    values: dict[Any, set[str]] = {}
-    for one in settings:
-        values.setdefault(one.get(parent), set()).add(repr(one.get(key)))
-    return any(len(own) > 1 for own in values.values())
-
-
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    words = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
-    once = lambda word: list(words.values()).count(word) == 1
-    return {key: word if once(word) else key for key, word in words.items()}
-
-
-def _settings(config: Config) -> dict[str, Any]:
-    """What decides a run, flat, with what has a short name under it."""
-    names = [activation.fn for activation in config.activations]
-    short = {
-        "scheme.fn": config.scheme.fn,
-        "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
-        "width": " ".join(map(str, config.widths)),
-    }
-    if len(set(config.widths)) == 1:
-        short |= {"depth": len(config.widths), "width": config.widths[0]}
-    identity = config.identity()
-    options = [activation["options"] for activation in identity.pop("activations")]
-    del identity["widths"]
-    if any(options) and all(own == options[0] for own in options):
-        identity["activation_options"] = options[0]
-    return _flat(identity) | short
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix.removesuffix("."): tree}
-    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
-
-
 def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each combination of swept settings but the seeds: the test error over its seeds.
 
     A diverged run has no error; it is counted beside the others, whose number is n.
+
+    >>> [cell] = cells(outcomes)  # two runs that differ in their seed alone
+    >>> cell["test_error"].n, cell["diverged"]
+    (2, 0)
     """
     grouped: dict[str, tuple[dict[str, Any], list[Outcome]]] = {}
     for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
@@ -134,14 +74,22 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
-    """Where the aggregate of a sweep lies: it depends on its members alone."""
+    """Where the aggregate of a sweep lies: it depends on its members alone.
+
+    >>> str(folder(outcomes)) == sweep.attrs["path"]
+    True
+    """
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
     name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
 def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
-    """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
+    """The aggregate of the runs that came to an end: tables, and the readings of all in one file.
+
+    >>> sorted(file.name for file in write(outcomes).iterdir())
+    ['readings.nc', 'runs.csv', 'sweep.json', 'table.csv']
+    """
     path = folder(outcomes)
     rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
     members = [
@@ -258,6 +206,9 @@ class Stored(NamedTuple):
 
 def load(path: pathlib.Path) -> Stored:
     """What a sweep's folder holds.
+
+    >>> load(folder(outcomes)).columns["seed"]
+    array([0, 1])
 
     Raises:
       InputError: a file is damaged, of another sweep, a link, or cannot be read.

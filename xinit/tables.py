@@ -7,7 +7,8 @@ import numpy as np
 from rich.table import Table
 
 from xinit.outcomes import Outcome
-from xinit.sweeps import as_text, cells, swept
+from xinit.sweeps import cells
+from xinit.swept import as_text, swept
 
 # What the layer table shows of the last reading: heading, reading, format. Shares are in percent.
 COLUMNS = (

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from xinit import record
 from xinit.intervals import Interval, mean_interval
 from xinit.report.groups import DATA, Choice, Group, Sweep, folder_of
-from xinit.sweeps import SEEDS, as_text, label
+from xinit.swept import SEEDS, as_text, label
 from xinit.verdict import LEVELS
 
 MANY = 12  # values that are not all named
