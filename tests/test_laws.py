@@ -16,8 +16,7 @@ from xinit import activations, initializers, schemes
 from xinit.build import build_scheme
 from xinit.errors import InputError
 from xinit.initializers import Law
-from xinit.laws import verify_initializer
-from xinit.laws.verification import SHAPES
+from xinit.initializers.verification import SHAPES, verify_initializer
 from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
 

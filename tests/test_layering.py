@@ -29,7 +29,7 @@ LAYERS = [
     {"model", "theory"},
     {"inspected"},
     {"inspection_plots", "inspection_table"},
-    {"schemes", "probes", "optimizers", "laws"},
+    {"schemes", "probes", "optimizers"},
     {"build"},
     {"loop", "ensemble"},
     {"expectations"},

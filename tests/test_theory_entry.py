@@ -96,7 +96,7 @@ def test_a_mistake_is_one_sentence_before_any_work(answered, tmp_path, monkeypat
 
 def test_the_bounds_are_the_verdicts():
     limits = yaml.safe_load((conf_dir() / "verdict/default.yaml").read_text())
-    assert (limits["signal_fail"], limits["slope_absorbed"]) == (courses.BOUND, courses.ABSORBED)
+    assert (limits["signal_fail"], limits["slope_absorbed"]) == (courses.BOUND, courses.ABSORBED) == (5, 0.4)
 
 
 @pytest.mark.parametrize(

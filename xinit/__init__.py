@@ -18,7 +18,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from xinit.errors import InputError
-from xinit.settings.compose import compose_many, overrides_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
     from xinit.display import Figure
     from xinit.foreign import initialize, probe
-    from xinit.laws import verify_initializer
+    from xinit.initializers.verification import verify_initializer
     from xinit.theory.prediction import Prediction
 
 __version__ = "0.1.0"
@@ -38,8 +37,9 @@ __all__ = [
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
-_MODULES = ("activations", "initializers", "laws", "model", "probes", "profiles", "record", "schemes", "verdict")
-_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "laws"}  # and the module of each
+_MODULES = ("activations", "initializers", "model", "probes", "profiles", "record", "schemes", "verdict")
+# Functions, and the module of each.
+_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "initializers.verification"}
 
 
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
@@ -88,6 +88,7 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     import itertools
 
     from xinit import console, runner, sweeping, sweeps
+    from xinit.settings.compose import compose_many, overrides_from
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
