@@ -199,6 +199,9 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     command = [python, "-m", "xinit.train", "scheme=xavier", *SMALL]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", env=clean)
     assert done.returncode == cli.DONE, done.stderr
+    swept = [python, "-m", "xinit.theory", "-m", "depth=2,3", "figure=false"]  # by a sweeper from the wheel's own YAML
+    done = subprocess.run(swept, capture_output=True, text=True, cwd=tmp_path / "work", env=clean)
+    assert (done.returncode, done.stdout.count("over 3 layers")) == (cli.DONE, 2), done.stderr
     where = [python, "-c", "import xinit; print(xinit.__file__)"]
     place = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path / "work", env=clean).stdout
     assert str(own) in place
