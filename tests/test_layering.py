@@ -36,6 +36,7 @@ LAYERS = [
     {"inspection"},
     {"population"},
     {"trainer", "history"},
+    {"pace"},
     {"checkpoints", "tables", "cli", "finished"},
     {"console", "results"},
     {"supervisor", "foreign"},

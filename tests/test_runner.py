@@ -171,10 +171,10 @@ def test_a_forced_run_that_is_cut_goes_on(plain, tmp_path):
 
 DRIVER = """
 import os, signal, sys
-from xinit import checkpoints, files, manifests, supervisor, train
+from xinit import checkpoints, files, manifests, pace, train
 from xinit.trainer import Trainer
 
-supervisor.TICK_SECONDS = 0.1
+pace.TICK_SECONDS = 0.1
 where, nth, log = sys.argv.pop(1), int(sys.argv.pop(1)), open(sys.argv.pop(1), "a", buffering=1)
 
 def die_at(module, name, applies=lambda *a: True, count=[0]):

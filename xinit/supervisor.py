@@ -5,7 +5,6 @@ A run on its own is a population of one.
 
 import contextlib
 import dataclasses
-import math
 import signal
 import threading
 import time
@@ -18,6 +17,7 @@ from xinit import checkpoints, folders
 from xinit.backend import device_words
 from xinit.expectations import Expectations
 from xinit.history import History
+from xinit.pace import RateMeter, stops
 from xinit.readings import EDGES
 from xinit.reporting import Reporter
 from xinit.results import Course, Member, Result, conclude, write_readings
@@ -25,8 +25,6 @@ from xinit.run_directory import drop_unless_needed
 from xinit.trackers import TrackedRun
 from xinit.trackers.following import Followers
 from xinit.trainer import Trainer
-
-TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
 
 
 class Supervisor:
@@ -103,7 +101,7 @@ class Supervisor:
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
         saved = time.perf_counter()
-        for stop, probed in self._stops(end):
+        for stop, probed in stops(self.trainer, self.history.last_step, end, self.meter):
             if stop > self.trainer.step:
                 self._advance(stop, probed)
                 if self._all_diverged():
@@ -115,26 +113,6 @@ class Supervisor:
                 saved = time.perf_counter()
             if asked:
                 return
-
-    def _stops(self, end: int) -> Iterator[tuple[int, bool]]:
-        """The next step to stop at and whether it is a probe point; between these, looks every TICK_SECONDS."""
-        probed = self.history.last_step
-        for point in self.trainer.problem.points:
-            if probed is not None and point <= probed:
-                continue
-            while self.trainer.step < min(point, end):
-                stop = min(point, end, self.trainer.step + self._tick())
-                yield stop, stop == point
-            if self.trainer.step < point:
-                return
-            if point == 0:
-                yield 0, True
-
-    def _tick(self) -> int:
-        """Steps that take about TICK_SECONDS, to the end of a chunk of batches: a cut chunk is drawn twice."""
-        chunk, step = self.trainer.problem.dataset.chunk_steps, self.trainer.step
-        wanted = max(1, int(self.meter.rate * TICK_SECONDS)) if self.meter.steps >= 10 else 1
-        return max(1, round((step + wanted) / chunk)) * chunk - step if wanted > chunk / 2 else wanted
 
     def _advance(self, stop: int, probed: bool) -> None:
         clock, began = time.perf_counter(), self.trainer.step
@@ -196,23 +174,6 @@ class Supervisor:
     def _course(self) -> Course:
         rate = self.meter.rate if self.meter.steps else None
         return Course(rate, self.compile_s, self.started, self.resumed_from, device_words())
-
-
-class RateMeter:
-    """Steps per second, from the time spent training alone."""
-
-    def __init__(self) -> None:
-        self.steps, self.seconds = 0, 0.0
-
-    def add(self, steps: int, started: float) -> None:
-        """Count `steps` done since the clock reading `started`."""
-        self.steps += steps
-        self.seconds += time.perf_counter() - started
-
-    @property
-    def rate(self) -> float:
-        """Steps per second so far; nan before the first."""
-        return self.steps / self.seconds if self.seconds else math.nan
 
 
 @contextlib.contextmanager
