@@ -343,7 +343,7 @@ def noting_what_is_compiled(compiled):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory, no_programs):
     """A study of two populations: its folder, what it printed, and what each compiled."""
     needs("optuna")
     folder, printed = tmp_path_factory.mktemp("study"), io.StringIO()

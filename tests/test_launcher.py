@@ -256,7 +256,7 @@ def test_ctrl_c_stops_a_sweep_in_a_state_that_goes_on(tmp_path):
     assert states == ["interrupted"] * 6
 
 
-def test_a_second_sweep_of_the_same_shape_compiles_nothing(tmp_path):
+def test_a_second_sweep_of_the_same_shape_compiles_nothing(tmp_path, no_programs):
     """In a new process, with other seeds, rates and gains."""
     code = (
         "import jax.monitoring\n"
