@@ -21,7 +21,7 @@ from xinit.console import Reporter, SweepReporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xavier", "probe.points": 4,
          "data.valid": 200, "data.test": 200, "probe.examples": 50, "keep_params": True}  # fmt: skip
 

@@ -21,7 +21,7 @@ import xinit
 from xinit import cli, handover, launcher, record, runner, train
 from xinit.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 SMALL = ["data=synthetic", "depth=2", "width=12", "steps=50", "probe=economy", "probe.points=3", "data.test=1000",
          "data.valid=1000"]  # fmt: skip

@@ -75,6 +75,7 @@ def tiny(tmp_path_factory):
     return out, study.main(["tier=paper", *cli.overrides_from(TINY), f"out={out}"])
 
 
+@pytest.mark.heavy
 def test_a_tiny_run_draws_every_figure(tiny):
     out, code = tiny
     checked = json.loads((out / "claims.json").read_text())
@@ -88,12 +89,14 @@ def test_a_tiny_run_draws_every_figure(tiny):
         assert (out / figure).exists()
 
 
+@pytest.mark.heavy
 def test_the_same_command_trains_nothing_twice(tiny, capsys):
     assert study.main(["tier=paper", "figure=11", *cli.overrides_from(TINY), f"out={tiny[0]}"]) in (0, cli.FAILED)
     said = capsys.readouterr().out
     assert re.findall(r"(\d+) runs; (\d+) are done", said) == [("2", "4"), ("8", "16"), ("2", "2")]
 
 
+@pytest.mark.heavy
 def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
     asked = ["tier=paper", "figure=10", *cli.overrides_from(TINY), f"out={tmp_path}"]
@@ -106,6 +109,7 @@ def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     assert cut == whole
 
 
+@pytest.mark.heavy
 def test_the_choice_is_the_best_on_validation(tiny):
     for stage in CHOOSING:
         for own in json.loads((tiny[0] / f"{stage}.json").read_text())["models"].values():
@@ -224,6 +228,7 @@ TRAINED_OR_DRAWN = [
 
 
 @pytest.mark.parametrize("claim", TRAINED_OR_DRAWN, ids=lambda claim: claim.id)
+@pytest.mark.heavy
 def test_a_claim_fails_under_its_counterexample(claim, kept):
     said, found = kept
     part = next(part for part in study.PARTS if claim in study.claims_of(part))

@@ -21,7 +21,7 @@ import xinit
 from xinit import cli, record, train
 from xinit.supervisor import Supervisor
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=200", "probe=economy", "probe.points=5", "data.test=1000",
          "data.valid=1000", "optimizer.learning_rate=0.1"]  # fmt: skip
 SWEEP = ["+scheme=standard,xavier", "seed=range(3)", "activation=tanh,softsign"]

@@ -13,6 +13,8 @@ from xinit.data.dataset import Examples
 from xinit.loop import make_program, make_train
 from xinit.probes import no_edges
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.mark.slow
 def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():

@@ -12,7 +12,7 @@ from xinit.config import parse
 from xinit.loop import make_program, make_segment, make_train
 from xinit.probes import no_edges
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "economy", "scheme": "xavier",
          "data.valid": 1000, "data.test": 1000}  # fmt: skip
 

@@ -12,7 +12,7 @@ from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
 from xinit.supervisor import Supervisor
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 200, "probe": "economy", "probe.schedule": "linear",
          "probe.points": 5, "keep_params": True, "data.valid": 1000, "data.test": 1000, "optimizer": "momentum",
          "figure": False}  # fmt: skip

@@ -14,7 +14,7 @@ from xinit import cli, launcher, netcdf, record, runner, sweeps
 from xinit.console import SweepReporter, cell_rows
 from xinit.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 40, "probe.points": 5, "probe.examples": 50,
          "data.test": 500, "data.valid": 500}  # fmt: skip

@@ -21,7 +21,7 @@ from xinit.console import Reporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
          "figure": False, "keep_params": True, "data.valid": 1000, "data.test": 1000}  # fmt: skip
 
