@@ -5,6 +5,7 @@ another run, follows no link, and leaves everything else as it was.
 """
 
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -26,6 +27,7 @@ SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xa
          "data.valid": 200, "data.test": 200, "probe.examples": 50, "keep_params": True}  # fmt: skip
 
 
+@functools.cache  # most tests ask for the same runs at the same place
 def config(out, **settings):
     return parse(cli.compose("train", cli.overrides_from(SMALL | {"out": str(out)} | settings)))
 

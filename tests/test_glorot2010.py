@@ -1,6 +1,7 @@
 """Glorot & Bengio 2010, executable: a tiny run of everything, what is kept of a real one, and every counterexample."""
 
 import contextlib
+import functools
 import json
 import pathlib
 import re
@@ -63,6 +64,7 @@ TINY = {
         name: TINY_CAMPAIGN
         | ({"rates": [0.1, 0.3]} if name in CHOOSING else {})
         | ({} if name == "pretraining" else {"data": "synthetic"})
+        | ({"profile": "grow"} if name == "shrinking" else {})  # as the growing one, whose program it shares
         for name in ("sigmoid", "shapeset", "pretraining", "mnist", "cifar10", "growing", "shrinking", "depths")
     },
 }
@@ -209,8 +211,15 @@ def start_under(changes, found):
         by_name = dict(zip(tiers.load(study.STUDY, "init")["initial"]["schemes"].values(), names, strict=True))
         own = {label: found["initial"]["schemes"][by_name[tier["schemes"][label]]] for label in names}
         return found | {"initial": found["initial"] | {"schemes": own}}
+    return found | {"initial": drawn_anew(tuple(changes))}
+
+
+@functools.cache  # claims share counterexamples
+def drawn_anew(changes):
+    """The stage of the initial networks, small, under changed settings."""
+    tier = tiers.load(study.STUDY, "init", changes)["initial"]
     small = tier | {"width": 100, "examples": 50, "batches": 2, "jacobian_examples": 1}
-    return found | {"initial": study.rounded(initial.run(small, initial.prepare(small)), study.DIGITS)}
+    return study.rounded(initial.run(small, initial.prepare(small)), study.DIGITS)
 
 
 def found_under(claim, found):

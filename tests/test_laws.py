@@ -21,6 +21,7 @@ from xinit.laws import verify_initializer
 from xinit.laws.verification import SHAPES
 from xinit.theory.mean_field import gains
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = sorted({path.stem for path in (ROOT / "conf" / "scheme").glob("*.yaml")} - {"custom", "lsuv"})
 WIDTHS = (96, 48, 48, 96, 48)  # narrowing, square, widening
