@@ -3,18 +3,22 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 ARGS ?=
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: train test test-all lint clean
+.PHONY: train check test test-all lint clean
 
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-test: $(VENV)/installed-dev lint  ## the suite, a worker on each core: a quarter of an hour on two
-	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
+check: $(VENV)/installed-dev lint  ## the inner loop: what trains no network and starts no process
+	$(PYTEST) -m "not heavy and not slow" $(ARGS)
+
+test: $(VENV)/installed-dev lint  ## the suite, a worker on each core
+	$(PYTEST) $(ARGS)
 
 test-all: $(VENV)/installed-dev lint  ## also what takes minutes
-	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder -m "slow or not slow" $(ARGS)
+	$(PYTEST) -m "slow or not slow" $(ARGS)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -8,16 +8,18 @@ import re
 import shutil
 import tempfile
 
-# Before jax or a child process looks: the suite neither reads nor fills the user's caches. Its workers share the images
-# that are decoded, but not the compiled programs, which jax writes in place.
+# Before jax or a child process looks: the suite neither reads nor fills the user's caches.
 if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="xinit-tests-")
     atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # for GPUs; it would make the folder part of every key
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["XDG_CACHE_HOME"])
 
 import jax
 import jaxtyping
+import programs
 import pytest
+from jax.experimental.compilation_cache import compilation_cache
 
 from xinit.backend import use_compilation_cache
 
@@ -28,6 +30,10 @@ jaxtyping.install_import_hook([f"xinit.{name}" for name in CHECKED], "checker.ch
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)  # more than there are cores: for populations
 use_compilation_cache()
+OWN_PROGRAMS = pathlib.Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    programs.forget_if_too_many()
+programs.begin(OWN_PROGRAMS)
 
 LONGEST = ("runner", "launcher", "population", "glorot2010", "compare", "compromise", "cli", "sweeps", "loop")
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
@@ -70,6 +76,27 @@ def compile_quickly():
         jax.config.update("jax_disable_most_optimizations", True)
         yield
         jax.config.update("jax_disable_most_optimizations", False)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def share_programs():
+    """What other workers have compiled by the begin of a module serves it, and what it has compiled serves them."""
+    programs.fetch(OWN_PROGRAMS)
+    yield
+    programs.publish(OWN_PROGRAMS)
+
+
+@pytest.fixture(scope="module")
+def no_programs(tmp_path_factory):
+    """For tests that count what is compiled: a cache without any program, here and in the processes they start."""
+    folder = str(tmp_path_factory.mktemp("programs"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        jax.config.update("jax_compilation_cache_dir", folder)
+        compilation_cache.reset_cache()
+        yield
+    jax.config.update("jax_compilation_cache_dir", str(OWN_PROGRAMS))
+    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

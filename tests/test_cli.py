@@ -107,6 +107,7 @@ def test_a_sweep_from_python_takes_lists_of_values(values):
         xinit.sweep({"seed": [0], "scheme": values})
 
 
+@pytest.mark.heavy
 def test_exit_codes(monkeypatch, tmp_path, capsys):
     run = lambda *arguments: main(monkeypatch, tmp_path, *SMALL, *arguments)
     assert run("scheme=xavier") == cli.DONE
@@ -144,6 +145,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing(monkeypatch, tmp_path, cap
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 def test_a_sweep_ends_with_its_runs_side_by_side(monkeypatch, tmp_path, capsys):
     assert main(monkeypatch, tmp_path, "-m", *SMALL, "scheme=standard,xavier", "depth=2,3") == cli.DONE
     table = capsys.readouterr().out.split("side by side")[1]
@@ -172,6 +174,7 @@ def test_a_mistake_in_one_job_of_a_sweep_is_found_before_any_work(monkeypatch, t
     assert not list(tmp_path.glob("runs/*/*/status.json"))
 
 
+@pytest.mark.heavy
 def test_help_lists_the_choices_without_jax(tmp_path):
     code = "import sys; from xinit import train; code = train.main(); sys.exit(code or 'jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=tmp_path)
@@ -180,6 +183,7 @@ def test_help_lists_the_choices_without_jax(tmp_path):
         assert words in done.stdout
 
 
+@pytest.mark.heavy
 def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     """Built, installed where the clone is out of sight, and run from a folder that has a `conf` of its own."""
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path / "dist"), str(ROOT)]

@@ -19,6 +19,7 @@ SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", 
 MINE = "def my_init(key, shape, dtype):\n    import jax\n    return 0.001 * jax.random.normal(key, shape, dtype)\n"
 
 
+@pytest.mark.heavy
 def test_a_scheme_of_ones_own_among_ours(tmp_path, monkeypatch, capsys):
     (tmp_path / "of_a_user.py").write_text(MINE)
     arguments = ["schemes=[of_a_user:my_init,xavier]", "learning_rates=[0.1,0.3]", "score_seeds=5", "search_seeds=1"]
@@ -103,6 +104,7 @@ def difference(errors_a, errors_b, planted=0.0):
 
 
 @pytest.mark.parametrize("n", [5, 8])
+@pytest.mark.heavy
 def test_a_scheme_compared_with_itself_covers_zero_and_a_planted_difference_is_found(errors, n):
     """100 comparisons on seeds of their own: no difference in 90 to 99, and one of 3 points in the pooled seeds."""
     groups = errors[: 200 * n].reshape(100, 2, n)

@@ -319,6 +319,7 @@ def test_errors_far_below_chance_get_a_logarithmic_axis(least, scale):
 
 
 @pytest.mark.parametrize("name", ["intervals", "comparison", "comparison_plots"])
+@pytest.mark.heavy
 def test_nothing_heavy_is_imported(name):
     code = f"import sys, xinit.{name}; sys.exit(any(m in sys.modules for m in ('jax', 'flax', 'scipy', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

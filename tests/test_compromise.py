@@ -166,6 +166,7 @@ ALIKE |= {
 TINY = ["tier=cpu", *overrides_from(SMALL | ALIKE)]
 
 
+@pytest.mark.heavy
 def test_a_tiny_run_writes_everything_and_does_not_train_twice(tmp_path, capsys):
     code = study.main([*TINY, f"out={tmp_path}"])
     results = json.loads((tmp_path / "results.json").read_text())

@@ -5,6 +5,7 @@ another run, follows no link, and leaves everything else as it was.
 """
 
 import errno
+import functools
 import json
 import os
 import pathlib
@@ -22,11 +23,12 @@ from xinit.run_directory import RunDirectory
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xavier", "probe.points": 4,
          "data.valid": 200, "data.test": 200, "probe.examples": 50, "keep_params": True}  # fmt: skip
 
 
+@functools.cache  # most tests ask for the same runs at the same place
 def config(out, **settings):
     return parse(compose("train", overrides_from(SMALL | {"out": str(out)} | settings)))
 

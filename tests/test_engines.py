@@ -22,7 +22,7 @@ from xinit import cli, handover, launcher, record, runner, sweeping, train
 from xinit.errors import InputError
 from xinit.settings.compose import compose_many
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 SMALL = ["data=synthetic", "depth=2", "width=12", "steps=50", "probe=economy", "probe.points=3", "data.test=1000",
          "data.valid=1000"]  # fmt: skip
@@ -385,7 +385,7 @@ def noting_what_is_compiled(compiled):
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory):
+def study(tmp_path_factory, no_programs):
     """A study of two populations: its folder, what it printed, and what each compiled."""
     needs("optuna")
     folder, printed = tmp_path_factory.mktemp("study"), io.StringIO()

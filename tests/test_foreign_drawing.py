@@ -18,6 +18,7 @@ from xinit.errors import InputError
 from xinit.foreign.kernels import by_path
 from xinit.foreign.patterns import matches
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(7)
 
 # Parameters as linen's init returns them, by path.

@@ -226,6 +226,7 @@ def test_where_layers_were_not_measured_errors_are_drawn(rates, run):
         xinit.figure(xinit.open(run).drop_vars("act_std"))
 
 
+@pytest.mark.heavy
 def test_a_notebook_shows_a_figure_by_itself_and_pyplot_has_no_part_in_it(run):
     code = f"import sys, xinit; png = xinit.figure({str(run)!r})._repr_png_(); assert png.startswith(b'\\x89PNG')"
     code += "; assert not {'matplotlib.pyplot', 'jax'} & set(sys.modules), 'loaded'"

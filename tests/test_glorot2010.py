@@ -1,6 +1,7 @@
 """Glorot & Bengio 2010, executable: a tiny run of everything, what is kept of a real one, and every counterexample."""
 
 import contextlib
+import functools
 import json
 import pathlib
 import re
@@ -64,6 +65,7 @@ TINY = {
         name: TINY_CAMPAIGN
         | ({"rates": [0.1, 0.3]} if name in CHOOSING else {})
         | ({} if name == "pretraining" else {"data": "synthetic"})
+        | ({"profile": "grow"} if name == "shrinking" else {})  # as the growing one, whose program it shares
         for name in ("sigmoid", "shapeset", "pretraining", "mnist", "cifar10", "growing", "shrinking", "depths")
     },
 }
@@ -76,6 +78,7 @@ def tiny(tmp_path_factory):
     return out, study.main(["tier=paper", *overrides_from(TINY), f"out={out}"])
 
 
+@pytest.mark.heavy
 def test_a_tiny_run_draws_every_figure(tiny):
     out, code = tiny
     checked = json.loads((out / "claims.json").read_text())
@@ -89,12 +92,14 @@ def test_a_tiny_run_draws_every_figure(tiny):
         assert (out / figure).exists()
 
 
+@pytest.mark.heavy
 def test_the_same_command_trains_nothing_twice(tiny, capsys):
     assert study.main(["tier=paper", "figure=11", *overrides_from(TINY), f"out={tiny[0]}"]) in (0, cli.FAILED)
     said = capsys.readouterr().out
     assert re.findall(r"(\d+) runs; (\d+) are done", said) == [("2", "4"), ("8", "16"), ("2", "2")]
 
 
+@pytest.mark.heavy
 def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
     asked = ["tier=paper", "figure=10", *overrides_from(TINY), f"out={tmp_path}"]
@@ -107,6 +112,7 @@ def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     assert cut == whole
 
 
+@pytest.mark.heavy
 def test_the_choice_is_the_best_on_validation(tiny):
     for stage in CHOOSING:
         for own in json.loads((tiny[0] / f"{stage}.json").read_text())["models"].values():
@@ -206,8 +212,15 @@ def start_under(changes, found):
         by_name = dict(zip(tiers.load(study.STUDY, "init")["initial"]["schemes"].values(), names, strict=True))
         own = {label: found["initial"]["schemes"][by_name[tier["schemes"][label]]] for label in names}
         return found | {"initial": found["initial"] | {"schemes": own}}
+    return found | {"initial": drawn_anew(tuple(changes))}
+
+
+@functools.cache  # claims share counterexamples
+def drawn_anew(changes):
+    """The stage of the initial networks, small, under changed settings."""
+    tier = tiers.load(study.STUDY, "init", changes)["initial"]
     small = tier | {"width": 100, "examples": 50, "batches": 2, "jacobian_examples": 1}
-    return found | {"initial": study.rounded(initial.run(small, initial.prepare(small)), study.DIGITS)}
+    return study.rounded(initial.run(small, initial.prepare(small)), study.DIGITS)
 
 
 def found_under(claim, found):
@@ -225,6 +238,7 @@ TRAINED_OR_DRAWN = [
 
 
 @pytest.mark.parametrize("claim", TRAINED_OR_DRAWN, ids=lambda claim: claim.id)
+@pytest.mark.heavy
 def test_a_claim_fails_under_its_counterexample(claim, kept):
     said, found = kept
     part = next(part for part in study.PARTS if claim in study.claims_of(part))

@@ -11,6 +11,7 @@ import pytest
 from experiments import study
 from xinit import interrupts, record, train
 
+pytestmark = pytest.mark.heavy
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FILES = [path for package in ("xinit", "experiments") for path in sorted((ROOT / package).rglob("*.py"))]
 COMMANDS = [path for path in FILES if 'if __name__ == "__main__":' in path.read_text()]

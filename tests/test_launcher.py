@@ -22,7 +22,7 @@ from xinit import cli, record, train
 from xinit.settings.compose import compose_many, conf_dir, container, normalise
 from xinit.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=200", "probe=economy", "probe.points=5", "data.test=1000",
          "data.valid=1000", "optimizer.learning_rate=0.1"]  # fmt: skip
 SWEEP = ["+scheme=standard,xavier", "seed=range(3)", "activation=tanh,softsign"]
@@ -257,7 +257,7 @@ def test_ctrl_c_stops_a_sweep_in_a_state_that_goes_on(tmp_path):
     assert states == ["interrupted"] * 6
 
 
-def test_a_second_sweep_of_the_same_shape_compiles_nothing(tmp_path):
+def test_a_second_sweep_of_the_same_shape_compiles_nothing(tmp_path, no_programs):
     """In a new process, with other seeds, rates and gains."""
     code = (
         "import jax.monitoring\n"

@@ -20,6 +20,7 @@ from xinit.initializers.verification import SHAPES, verify_initializer
 from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 NAMES = sorted({path.stem for path in (ROOT / "conf" / "scheme").glob("*.yaml")} - {"custom", "lsuv"})
 WIDTHS = (96, 48, 48, 96, 48)  # narrowing, square, widening

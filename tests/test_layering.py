@@ -87,6 +87,7 @@ NUMPY_SIDE = [
 
 
 @pytest.mark.parametrize("name", NUMPY_SIDE)
+@pytest.mark.heavy
 def test_the_numpy_side_imports_no_jax(name):
     code = f"import sys, xinit.{name}; sys.exit(any(m in sys.modules for m in ('jax', 'flax', 'xarray', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
@@ -106,6 +107,7 @@ def test_only_config_and_build_know_the_config():
             ), path
 
 
+@pytest.mark.heavy
 def test_import_xinit_is_quick_and_loads_nothing_heavy():
     code = "import sys, xinit; print(sorted({'jax', 'flax', 'hydra', 'xarray', 'rich'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

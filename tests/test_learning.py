@@ -1,4 +1,4 @@
-"""What the default network learns, on real data."""
+"""What networks learn, on real data."""
 
 import jax
 import numpy as np
@@ -12,6 +12,8 @@ from xinit.loop import make_program
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.trainer import train
+
+pytestmark = pytest.mark.heavy
 
 
 @pytest.mark.slow
@@ -31,7 +33,8 @@ def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():
 
 
 def test_mnist_is_learnt_and_cifar10_runs(tfds_dir, tmp_path):
-    settings = {"scheme": "xavier", "data.dir": tfds_dir, "out": tmp_path, "progress": False, "figure": False}
+    settings = {"scheme": "xavier", "width": 300, "data.dir": tfds_dir, "out": tmp_path, "progress": False,
+                "figure": False}  # fmt: skip
     mnist = xinit.run(data="mnist", steps=3000, **settings)
     assert mnist.attrs["test_error"] < 0.1
     assert mnist.attrs["chance_error"] == pytest.approx(0.8865)

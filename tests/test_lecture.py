@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.heavy
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LECTURE = ROOT / "experiments" / "lecture"
 NOTEBOOK = LECTURE / "lecture.ipynb"

@@ -20,6 +20,7 @@ def printed(capsys, *arguments):
     return re.sub(r"[ \n]+", " ", capsys.readouterr().out)
 
 
+@pytest.mark.heavy
 def test_the_command_runs_and_imports_no_jax_for_a_plain_list():
     code = (
         "import sys, xinit.list; code = xinit.list.main(['schemes']); assert 'jax' not in sys.modules; sys.exit(code)"

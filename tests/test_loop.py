@@ -12,7 +12,7 @@ from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.trainer import Trainer, train
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "economy", "scheme": "xavier",
          "data.valid": 1000, "data.test": 1000}  # fmt: skip
 

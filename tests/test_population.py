@@ -13,7 +13,7 @@ from xinit.settings.compose import compose, compose_many, overrides_from
 from xinit.settings.parse import parse
 from xinit.trainer import Trainer
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 200, "probe": "economy", "probe.schedule": "linear",
          "probe.points": 5, "keep_params": True, "data.valid": 1000, "data.test": 1000, "optimizer": "momentum",
          "figure": False}  # fmt: skip

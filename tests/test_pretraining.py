@@ -27,7 +27,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 
 @pytest.fixture(scope="module")

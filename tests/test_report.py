@@ -17,7 +17,7 @@ import xinit
 from xinit import cli, netcdf, record, report, verdict
 from xinit.report.__main__ import main
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 TINY = {"data": "synthetic", "data.valid": 200, "data.test": 300, "probe.examples": 100, "scheme": "xavier",
         "figure": False}  # fmt: skip
 FULL = {"depth": 3, "width": 24, "steps": 60, "probe": "full", "probe.points": 6, "probe.jacobian_examples": 1}

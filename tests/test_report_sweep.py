@@ -16,7 +16,7 @@ from xinit.errors import InputError
 from xinit.settings.compose import compose_many, overrides_from
 from xinit.tables import cell_rows
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 40, "probe.points": 5, "probe.examples": 50,
          "data.test": 500, "data.valid": 500}  # fmt: skip

@@ -22,7 +22,7 @@ from xinit.run_directory import RunDirectory
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
          "figure": False, "keep_params": True, "data.valid": 1000, "data.test": 1000}  # fmt: skip
 
@@ -423,7 +423,7 @@ def test_yaml_and_a_factory_outside_the_package(tmp_path, monkeypatch):
     assert float(xinit.open(run).pre_std[0, 0]) == pytest.approx(0.2 * np.sqrt(64), rel=0.1)
 
 
-def test_a_second_process_compiles_nothing(tmp_path):
+def test_a_second_process_compiles_nothing(tmp_path, no_programs):
     """No cache miss in a new process, with other seeds, rates and gains."""
     code = (
         "import sys, jax, jax.monitoring\n"

@@ -94,6 +94,7 @@ def test_hydra_completes_our_spelling(monkeypatch, capsys, typed, answers):
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash, which is absent")
+@pytest.mark.heavy
 def test_completion_in_bash(tmp_path):
     """As documented: evaluated, then asked as readline asks, which takes an answer's part behind the last = or :."""
     script = """
@@ -121,6 +122,7 @@ def test_other_shells_are_told(monkeypatch, capsys):
 # ---- colours
 
 
+@pytest.mark.heavy
 def test_a_pipe_gets_colours_only_if_forced_and_never_a_moving_cursor(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     sweep = ["-m", "scheme=constant,xavier", "force=true", *SMALL]
@@ -165,6 +167,7 @@ def test_a_terminal_has_colours_and_a_bar_that_stays_in_place(monkeypatch):
     assert "\x1b" not in sent_to_a_terminal(report)
 
 
+@pytest.mark.heavy
 def test_the_list_is_plain_in_a_pipe_and_has_a_bold_heading_on_a_terminal(tmp_path):
     listing = functools.partial(
         subprocess.run, [sys.executable, "-m", "xinit.list", "probes"], cwd=tmp_path, check=True

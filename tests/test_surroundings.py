@@ -25,7 +25,7 @@ from xinit import list as listing
 from xinit.theory import __main__ as theory
 from xinit.theory.prediction import on_one_core
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 20, "probe": "economy", "probe.points": 2,
          "data.test": 300, "data.valid": 300, "figure": False}  # fmt: skip
 WORDS = [f"{key}={value}" for key, value in SMALL.items()]

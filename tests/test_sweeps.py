@@ -62,6 +62,7 @@ def ragged(tmp_path_factory):
     return runner.execute_all(configs(*jobs, out=tmp_path_factory.mktemp("ragged")), SweepReporter(quiet=True))
 
 
+@pytest.mark.heavy
 def test_cells_are_over_seeds_and_count_what_diverged(ragged):
     rows = sweeps.cells(ragged[:4])
     assert [(row["depth"], row["test_error"].n, row["diverged"]) for row in rows] == [(2, 2, 0), (3, 1, 0), (3, 0, 1)]
@@ -74,6 +75,7 @@ def test_cells_are_over_seeds_and_count_what_diverged(ragged):
     assert shown[-1]["unfinished"] == "1"
 
 
+@pytest.mark.heavy
 def test_the_dataset_of_runs_that_differ_in_steps_and_depth(ragged):
     dataset = xinit.open(sweeps.write(ragged))
     assert dataset.sizes["replica"] == 5
@@ -91,6 +93,7 @@ def test_the_dataset_of_runs_that_differ_in_steps_and_depth(ragged):
     assert dataset.diverged_at[3] == ragged[3].summary["diverged_at"]
 
 
+@pytest.mark.heavy
 def test_the_aggregate_depends_on_its_members_alone(ragged):
     one, other = sweeps.write(ragged[:3]), sweeps.write(ragged[:2])
     assert one != other

@@ -369,6 +369,7 @@ def test_an_unwritable_cache_folder_is_no_error(data_dir, tmp_path):
     assert len(load(data_dir).train_x) == 50
 
 
+@pytest.mark.heavy
 def test_tensorflow_datasets_is_imported_only_to_decode(data_dir):
     code = (
         "import sys; from xinit.data import tfds\n"
@@ -543,6 +544,7 @@ def prepare_data(*arguments):
     return subprocess.run(command, capture_output=True, text=True)
 
 
+@pytest.mark.heavy
 def test_the_script(data_dir, folder):
     done = prepare_data("mnist", "--dir", str(data_dir))
     assert (done.returncode, done.stdout, done.stderr) == (0, f"mnist is in {folder}\n", "")

@@ -27,7 +27,7 @@ from xinit.trackers.contract import Point, TrackedRun, Tracker, require
 from xinit.trackers.following import Followers
 from xinit.trackers.points import point_of
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
          "figure": False, "data.valid": 1000, "data.test": 1000, "population.strategy": "sequential"}  # fmt: skip
 TENSORBOARD, WANDB = {"tracker": "tensorboard"}, {"tracker": "wandb", "tracker.mode": "offline"}

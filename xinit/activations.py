@@ -3,6 +3,7 @@
 Each factory returns an `Activation`. To add one: a factory here and a YAML file in `conf/activation`.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -39,17 +40,34 @@ class Activation(NamedTuple):
 INF = float("inf")
 
 
+def _single(factory: Callable[[], Activation]) -> Callable[[], Activation]:
+    """A factory that always gives the same object, so that what jax has compiled for its functions serves every layer.
+
+    It stays a plain function: what the module offers is found by `inspect`.
+    """
+    made = functools.cache(factory)
+
+    @functools.wraps(factory)
+    def give() -> Activation:
+        return made()
+
+    return give
+
+
+@_single
 def tanh() -> Activation:
     """tanh(x); f' = 1 - tanh(x)^2."""
     return Activation("tanh", jnp.tanh, lambda x: 1 - jnp.tanh(x) ** 2, 1.0, -1.0, 1.0, saturates=True)
 
 
+@_single
 def sigmoid() -> Activation:
     """1 / (1 + exp(-x)); f' = f (1 - f), at most 1/4."""
     slope = lambda x: jax.nn.sigmoid(x) * jax.nn.sigmoid(-x)  # 1 - f without cancellation
     return Activation("sigmoid", jax.nn.sigmoid, slope, 0.25, 0.0, 1.0, saturates=True)
 
 
+@_single
 def softsign() -> Activation:
     """x / (1 + |x|); f' = 1 / (1 + |x|)^2: tails that flatten polynomially (Glorot & Bengio 2010)."""
     return Activation(
@@ -57,12 +75,14 @@ def softsign() -> Activation:
     )
 
 
+@_single
 def hard_tanh() -> Activation:
     """max(-1, min(1, x)); f' = 1 inside, 0 outside."""
     slope = lambda x: (jnp.abs(x) < 1).astype(x.dtype)
     return Activation("hard_tanh", jax.nn.hard_tanh, slope, 1.0, -1.0, 1.0, saturates=True, kinks=(-1, 1))
 
 
+@_single
 def lecun_tanh() -> Activation:
     """1.7159 tanh(2x/3): f(1) = 1, f(-1) = -1 (LeCun et al. 1998)."""
     scale, rate = 1.7159, 2 / 3
@@ -77,11 +97,13 @@ def lecun_tanh() -> Activation:
     )
 
 
+@_single
 def linear() -> Activation:
     """x; f' = 1: the deep linear network."""
     return Activation("linear", lambda x: x, jnp.ones_like, 1.0, -INF, INF)
 
 
+@_single
 def relu() -> Activation:
     """max(0, x); f' = 1 for x > 0, else 0."""
     slope = lambda x: (x > 0).astype(x.dtype)
@@ -105,6 +127,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
     )
 
 
+@_single
 def selu() -> Activation:
     """s x for x > 0, else s a (exp(x) - 1) (Klambauer et al. 2017, eq. 2); steepest, s a = 1.758, just below 0."""
     scale, alpha = SELU_SCALE, SELU_ALPHA
@@ -112,6 +135,7 @@ def selu() -> Activation:
     return Activation("selu", jax.nn.selu, slope, scale * alpha, -scale * alpha, INF, saturates=True, kinks=(0,))
 
 
+@_single
 def gelu() -> Activation:
     """x Phi(x), Phi the normal distribution function (Hendrycks & Gimpel 2016); f' crosses zero at x = -.752."""
     pdf, cdf = jax.scipy.stats.norm.pdf, jax.scipy.stats.norm.cdf
