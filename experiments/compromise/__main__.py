@@ -10,7 +10,7 @@ takes 25 to 45 seconds, longest where nothing is compiled yet, and tier=cpu five
 conf/experiment/compromise/<tier>.yaml.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -24,7 +24,7 @@ from typing import Any
 
 from experiments import claims, tiers
 from experiments.study import about, rounded, run_command, use_this_machine, write_all
-from xinit.console import Reporter
+from xinit.commands.console import Reporter
 
 STUDY = "compromise"
 CLAIMS = pathlib.Path(__file__).with_name("claims.yaml")

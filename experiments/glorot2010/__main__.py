@@ -13,7 +13,7 @@ goes on. Without a data_dir for MNIST and CIFAR-10 what needs them is NOT RUN. E
 cores tier=init takes 20 to 60 seconds, tier=cpu a quarter of an hour. Settings: conf/experiment/glorot2010/<tier>.yaml.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -29,9 +29,9 @@ from typing import Any
 
 from experiments import claims, page, tiers
 from experiments.study import about, rounded, run_command, use_this_machine, write_all
-from xinit.console import Reporter
-from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.commands.console import Reporter
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 
 STUDY = "glorot2010"
 HERE = pathlib.Path(__file__).parent

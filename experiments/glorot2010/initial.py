@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.glorot2010 import schemes
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.settings.compose import compose, overrides_from
 
 if TYPE_CHECKING:
-    from xinit.build import Plan, Problem
     from xinit.data.dataset import Arrays
+    from xinit.training.problem import Plan, Problem
 
 QUANTITIES = ("activation", "gradient", "weight_gradient")
 BINS = 250
@@ -29,8 +29,8 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
     Raises:
       InputError: a setting is wrong.
     """
-    from xinit.build import plan
     from xinit.settings.parse import parse
+    from xinit.training.problem import plan
 
     if settings["examples"] < settings["batches"] * settings["batch_size"]:
         raise InputError(
@@ -48,7 +48,7 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
 
 def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, Any]:
     """Of every scheme: what each seed's network shows, its densities over all seeds, and what theory predicts."""
-    from xinit.build import load
+    from xinit.training.problem import load
 
     first = next(iter(plans.values()))
     data = load(first)
@@ -68,7 +68,7 @@ def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, A
 def _drawn(planned: "Plan", data: "Arrays", seed: int) -> Any:
     import dataclasses
 
-    from xinit.build import begin
+    from xinit.training.problem import begin
 
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
     return begin(planned._replace(configs=(own,)), 0, data).params
@@ -90,32 +90,33 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
     import jax
     import jax.numpy as jnp
 
-    from xinit import ensemble, probes, stats
+    from xinit.probes import probe, statistics
     from xinit.theory.prediction import on_one_core
+    from xinit.training import ensemble
 
     x_NI, y_N = ensemble.probe_batch(problem, data)
     n, size, n_hidden = settings["batches"], settings["batch_size"], len(problem.activations)
     batches = jax.tree.map(lambda a: a[: n * size].reshape(n, size, *a.shape[1:]), (x_NI, y_N))
 
     def described(name: str, reach: jax.Array, values: Sequence[jax.Array]) -> dict[str, jax.Array]:
-        density = lambda a: stats.histogram(a, -reach, reach, BINS) * BINS / (2 * reach)
+        density = lambda a: statistics.histogram(a, -reach, reach, BINS) * BINS / (2 * reach)
         one = lambda a: {f"{name}_std": jnp.std(a), f"{name}_density": density(a)}
-        return probes.over_layers(one, values)
+        return probe.over_layers(one, values)
 
-    def of_a_batch(params: Any, reach: jax.Array, batch: probes.Batch) -> dict[str, jax.Array]:
-        gradient = jax.grad(lambda params: size * probes.mean_loss(problem.apply, params, batch)[0])(params)
+    def of_a_batch(params: Any, reach: jax.Array, batch: probe.Batch) -> dict[str, jax.Array]:
+        gradient = jax.grad(lambda params: size * probe.mean_loss(problem.apply, params, batch)[0])(params)
         kernels = [layer["kernel"] for layer in gradient["layers"].values()][:n_hidden]
         return described("weight_gradient", reach, kernels)
 
     def measure(params: Any, reaches: Mapping[str, jax.Array], x_NI, y_N, batches) -> dict[str, jax.Array]:
-        outputs, _, taps = probes.backpropagate(problem.apply, params, (x_NI, y_N))
+        outputs, _, taps = probe.backpropagate(problem.apply, params, (x_NI, y_N))
         found = described("activation", reaches["activation"], outputs.post)
         found |= described("gradient", reaches["gradient"], [len(y_N) * tap for tap in taps[:n_hidden]])
         by_batch = jax.lax.map(lambda batch: of_a_batch(params, reaches["weight_gradient"], batch), batches)
         found |= jax.tree.map(lambda a: jnp.mean(a, axis=0), by_batch)
         slopes = [f.slope(z) for f, z in zip(problem.activations, outputs.pre, strict=True)]
         kernels = [layer["kernel"] for layer in params["layers"].values()]
-        values = probes.jacobians(kernels, slopes, settings["jacobian_examples"], stats.exact_quantiles)
+        values = probe.jacobians(kernels, slopes, settings["jacobian_examples"], statistics.exact_quantiles)
         return found | {"jacobian_mean": values["jacobian_sv_mean"]}
 
     compiled = jax.jit(measure)
@@ -129,8 +130,8 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
 
 def _predicted(planned: "Plan", data: "Arrays", settings: Mapping[str, Any]) -> dict[str, list[float]]:
     """What theory says of the same standard deviations and of the Jacobians, before any network is drawn."""
-    from xinit import inspection
     from xinit.theory.prediction import predict
+    from xinit.training import inspection
 
     problem, size = planned.problem, settings["batch_size"]
     gram, labels = inspection.examples(problem, data)
