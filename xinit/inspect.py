@@ -8,11 +8,16 @@ from xinit.core import interrupts
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
 
+import pathlib
 import sys
 from typing import Any
 
 from xinit.commands import cli
+from xinit.core.custom import source_of
 from xinit.core.errors import InputError
+from xinit.core.rules import at_least
+from xinit.settings.config import NETWORKS
+from xinit.settings.parse import count_of, parse
 
 
 def main() -> int:
@@ -27,12 +32,7 @@ def inspect(raw: dict[str, Any]) -> int:
     Raises:
       InputError: a setting is unknown or wrong, or as `inspection.inspect_config`.
     """
-    import pathlib
-
     from xinit.core import backend
-    from xinit.core.rules import at_least
-    from xinit.settings.config import NETWORKS
-    from xinit.settings.parse import count_of, parse
 
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)
@@ -42,7 +42,6 @@ def inspect(raw: dict[str, Any]) -> int:
     from xinit.analysis import verdict
     from xinit.analysis.figures import inspection as inspection_figures
     from xinit.commands import console, inspection_table
-    from xinit.core.custom import source_of
     from xinit.runs import record
     from xinit.training import inspection
 

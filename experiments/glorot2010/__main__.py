@@ -27,7 +27,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from experiments import claims, page, tiers
+from experiments import claims, drawing, page, tiers
 from experiments.study import about, rounded, run_command, use_this_machine, write_all
 from xinit.commands.console import Reporter
 from xinit.core.errors import InputError
@@ -168,8 +168,6 @@ def claims_of(part: str) -> list[claims.Claim]:
 
 def publish(out: pathlib.Path, said: Mapping[str, Any], found: Mapping[str, Any]) -> list[claims.Checked]:
     """From the results of the stages and what the run says of itself: figures, claims.json and the page."""
-    from experiments import drawing
-
     parts = _parts(said["figure"], said["tier"], said["settings"])
     checked = check(parts, said["tier"], found)
     contents = {"about.json": json.dumps(said, indent=1).encode(), "claims.json": claims.as_json(checked).encode()}

@@ -5,14 +5,21 @@ weight gradients dC/dW are summed over a mini-batch. The densities of a quantity
 that their peaks compare. Axes: L layers, B bins; seeds are a leading axis.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.glorot2010 import schemes
 from xinit.core.errors import InputError
+from xinit.probes import probe, statistics
 from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
+from xinit.training import ensemble
+from xinit.training.problem import load, plan
 
 if TYPE_CHECKING:
     from xinit.data.dataset import Arrays
@@ -29,9 +36,6 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
     Raises:
       InputError: a setting is wrong.
     """
-    from xinit.settings.parse import parse
-    from xinit.training.problem import plan
-
     if settings["examples"] < settings["batches"] * settings["batch_size"]:
         raise InputError(
             f"initial.examples is {settings['examples']}; it must be at least {settings['batches']} mini-batches of "
@@ -48,8 +52,6 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
 
 def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, Any]:
     """Of every scheme: what each seed's network shows, its densities over all seeds, and what theory predicts."""
-    from xinit.training.problem import load
-
     first = next(iter(plans.values()))
     data = load(first)
     measure = _measurement(first.problem, data, settings)
@@ -66,8 +68,6 @@ def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, A
 
 
 def _drawn(planned: "Plan", data: "Arrays", seed: int) -> Any:
-    import dataclasses
-
     from xinit.training.problem import begin
 
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
@@ -87,12 +87,7 @@ def _scheme(n_seeds: int, planned: "Plan", data: "Arrays", measure: Callable) ->
 
 def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]) -> Callable:
     """The compiled `(params, reaches) -> readings` of one network."""
-    import jax
-    import jax.numpy as jnp
-
-    from xinit.probes import probe, statistics
     from xinit.theory.prediction import on_one_core
-    from xinit.training import ensemble
 
     x_NI, y_N = ensemble.probe_batch(problem, data)
     n, size, n_hidden = settings["batches"], settings["batch_size"], len(problem.activations)

@@ -13,10 +13,12 @@ import numpy as np
 
 from xinit.analysis import comparison, comparison_tables
 from xinit.analysis.comparison import Comparison, Trial
+from xinit.analysis.figures import comparison as comparison_figures
 from xinit.analysis.outcomes import Outcome
 from xinit.commands import sweeping
 from xinit.core import folders
 from xinit.core.errors import InputError
+from xinit.runs import hosts
 from xinit.settings.compose import container
 from xinit.settings.config import Config
 from xinit.settings.hydra_errors import said_in_our_words
@@ -51,9 +53,6 @@ def compare(raw: dict[str, Any]) -> None:
     Raises:
       InputError: a setting is unknown or wrong; nothing was trained.
     """
-    from xinit.analysis.figures import comparison as comparison_figures
-    from xinit.runs import hosts
-
     protocol, raw = take_protocol(raw)
     raws = {name: raw | {"scheme": _scheme(name)} for name in protocol.schemes}
     asked = list(itertools.product(raws, protocol.learning_rates, protocol.seeds_of_search))

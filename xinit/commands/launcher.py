@@ -14,16 +14,20 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
+from hydra._internal.callbacks import Callbacks
+from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict, read_write
 
+from xinit.analysis import sweeps
 from xinit.analysis.outcomes import Outcome
 from xinit.commands import handover, sweeping
 from xinit.commands.job_callbacks import JobCallbacks
 from xinit.core import files, interrupts
 from xinit.core.errors import InputError
+from xinit.runs import runner
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.compose import compose_all, normalise, overrides_from
 from xinit.settings.config import Config
@@ -90,7 +94,6 @@ class PopulationLauncher(Launcher):
     ) -> tuple[list[Outcome], Exception | None]:
         """The outcomes of jobs that another launcher ran, and what is to be raised for those that went wrong."""
         from xinit.commands.console import SweepReporter
-        from xinit.runs import runner
 
         before = [runner.from_disk(config) for config in configs]
         jobs = handover.divide(before, self.runs_per_job)
@@ -111,9 +114,6 @@ class PopulationLauncher(Launcher):
         return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
-        from hydra._internal.callbacks import Callbacks
-        from hydra.core.plugins import Plugins
-
         config = copy.deepcopy(self.config)
         with read_write(config), open_dict(config):
             config.hydra.launcher = self.inner
@@ -134,8 +134,6 @@ class PopulationLauncher(Launcher):
 
     def _conclude(self, outcomes: Sequence[Outcome]) -> None:
         """Show what came of a batch; the aggregate of all batches so far takes the place of the one before."""
-        from xinit.analysis import sweeps
-
         batch = {outcome.path: outcome for outcome in outcomes}  # equal jobs are one run
         self.outcomes |= batch
         every = list(self.outcomes.values())
@@ -148,7 +146,6 @@ class PopulationLauncher(Launcher):
 
     def conclude_study(self) -> None:
         """Say which run of all batches was best; Optuna's own results are laid beside their aggregate."""
-        from xinit.analysis import sweeps
         from xinit.commands.console import SweepReporter
 
         every, reporter = list(self.outcomes.values()), SweepReporter()
@@ -178,8 +175,6 @@ class OthersLauncher:
 
     def conclude(self) -> None:
         """Show what came of the jobs, and write their aggregate: from their folders, since they ran anywhere."""
-        from xinit.runs import runner
-
         outcomes = {outcome.path: outcome for outcome in map(runner.from_disk, self.configs)}.values()
         if over := [outcome for outcome in outcomes if outcome.summary]:
             sweeping.conclude(over)

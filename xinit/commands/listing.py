@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xinit.core.errors import InputError
-from xinit.core.factories import allowed_words
+from xinit.core.factories import allowed_words, call_factory
 from xinit.settings.compose import conf_dir, overrides_from
 
 if TYPE_CHECKING:
@@ -114,7 +114,6 @@ def parse_fans(text: str) -> tuple[int, int]:
 
 def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
     """The law of every scheme for a hidden layer between two of the given activation, the means of the fans first."""
-    from xinit.core.factories import call_factory
     from xinit.networks import activations
 
     f = call_factory(activations, activation, {}, "activation")
@@ -124,7 +123,6 @@ def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
 
 def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
     from xinit import initializers, schemes
-    from xinit.core.factories import call_factory
 
     given = {key: value for key, value in choice.settings.items() if value is not None}  # null: the factory's default
     options = {key: value for key, value in given.items() if key not in ("fn", "gain")}

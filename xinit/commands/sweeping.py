@@ -5,9 +5,11 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from xinit.analysis import sweeps
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.swept import label, swept
 from xinit.core.errors import InputError
+from xinit.runs import hosts
 from xinit.settings.config import Config
 from xinit.settings.parse import parse
 
@@ -65,9 +67,7 @@ def conclude(outcomes: Sequence[Outcome], every: Sequence[Outcome] | None = None
 
     With several processes the first does, and returns the aggregate's folder.
     """
-    from xinit.analysis import sweeps
     from xinit.commands.console import SweepReporter
-    from xinit.runs import hosts
 
     if hosts.index_and_count()[0] != 0:
         return None

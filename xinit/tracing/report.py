@@ -5,6 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from xinit.analysis import verdict
 from xinit.analysis.verdict import Finding
@@ -92,10 +95,6 @@ class Report:
     __repr__ = __str__
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        from rich import box
-        from rich.table import Table
-        from rich.text import Text
-
         left_out = () if options.max_width >= WIDE else ("kind", "output", "z mean", "n_out Var")
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for heading in (heading for heading in HEADINGS if heading not in left_out):

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from scipy import stats
 
 from xinit.analysis.verdict import LEVELS, Finding
 from xinit.settings.thresholds import thresholds
@@ -139,8 +140,6 @@ def trend(depth: np.ndarray, size: np.ndarray) -> Trend | None:
     """The line through log size against depth, by least squares; None with fewer than three depths."""
     if len(set(depth.tolist())) < 3:
         return None
-    from scipy import stats
-
     line = stats.linregress(depth, np.log(size))
     span = float(depth.max() - depth.min())
     return Trend(math.exp(line.slope), math.exp(line.slope * span), bool(line.pvalue < SURE))
