@@ -8,6 +8,7 @@ import pytest
 from xinit import stats
 from xinit.readings import QUANTILES
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 SAMPLES = {
     "normal": lambda key: jax.random.normal(key, (300, 50)),
     "tiny": lambda key: 1e-12 * jax.random.normal(key, (300, 50)),
