@@ -9,8 +9,7 @@ from typing import Any
 
 from xinit import cli, folders, interrupts
 from xinit.errors import InputError
-from xinit.files import write_atomically
-from xinit.record import writing
+from xinit.files import write_atomically, writing
 
 DIGITS = 7  # of a stored number: as many as float32 has; the claims and the page see the stored ones
 

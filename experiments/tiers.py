@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.claims import TIERS
-from xinit import cli
 from xinit.errors import InputError
 from xinit.factories import allowed_words
+from xinit.settings.compose import conf_dir
+from xinit.settings.hydra_errors import said_in_our_words
 
 MOST_TIMES = 1000  # as much as a tier has of anything, at the most: what takes seconds takes an hour then
 
 
 def folder(study: str) -> pathlib.Path:
     """Where the tiers of a study lie."""
-    return cli.conf_dir() / "experiment" / study
+    return conf_dir() / "experiment" / study
 
 
 def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
@@ -29,7 +30,7 @@ def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     tiers = [name for name in TIERS if (folder(study) / f"{name}.yaml").exists()]
     if tier not in tiers:
         raise InputError(f"Unknown tier {tier!r}; {allowed_words(tier, tiers)}")
-    with cli.said_in_our_words():
+    with said_in_our_words():
         settings = OmegaConf.to_container(OmegaConf.load(folder(study) / f"{tier}.yaml"))
         asked = OmegaConf.to_container(OmegaConf.from_dotlist(list(changes)))
     return _changed(settings, asked)

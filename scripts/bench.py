@@ -33,11 +33,12 @@ from jax.sharding import PartitionSpec as P
 
 from xinit import activations, backend, cli, optimizers, schemes
 from xinit.build import Problem
-from xinit.data import shapeset
+from xinit.data import scenes
 from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
 from xinit.model import make_apply
 from xinit.population import Population, choose_strategy
+from xinit.settings.compose import compose, overrides_from
 
 STEPS = {1000: 50, 256: 400}  # timed steps for each width, in rounds of the 50 batches: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
@@ -82,7 +83,7 @@ def rows_beside(what: str, times: Mapping[str, np.ndarray], steps: int) -> Itera
 
 def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     """The default network on a ring of fixed Shapeset batches, and those batches."""
-    x, y = jax.jit(shapeset.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
+    x, y = jax.jit(scenes.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
     decode = pixels_to((-1, 1))
     data = {"x": decode(x).reshape(50, BATCH, INPUTS), "y": y.reshape(50, BATCH)}
     nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
@@ -240,7 +241,7 @@ def bench_population(rounds: int) -> Iterator[dict]:
 def bench_shapeset(width: int, rounds: int) -> dict:
     """Generating a step's ten images against the training step they are for."""
     steps = STEPS[width]
-    draw = jax.jit(lambda key: lax.map(lambda key: shapeset.draw(key, 50 * BATCH), jax.random.split(key, steps // 50)))
+    draw = jax.jit(lambda key: lax.map(lambda key: scenes.draw(key, 50 * BATCH), jax.random.split(key, steps // 50)))
     train = fixed_population(width, 1)
     times = alternated(
         {"draw": lambda: draw(jax.random.key(3))[0].block_until_ready(), "train": lambda: train(steps)}, rounds
@@ -256,13 +257,13 @@ def bench_shapeset(width: int, rounds: int) -> dict:
 
 def bench_probes(rounds: int) -> dict:
     """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, compilation apart."""
-    from xinit.config import parse
     from xinit.console import Reporter
     from xinit.runner import execute
+    from xinit.settings.parse import parse
 
     def run(tier: str, out: str) -> float:
         settings = {"scheme": "xavier", "probe": tier, "figure": False, "out": out, "force": True}
-        summary = execute(parse(cli.compose("train", cli.overrides_from(settings))), Reporter(quiet=True)).summary
+        summary = execute(parse(compose("train", overrides_from(settings))), Reporter(quiet=True)).summary
         return summary["wall_s"] - summary["compile_s"]
 
     what = "run of 20,000 steps at 5x256, probes standard over off"

@@ -16,11 +16,16 @@ os.environ["JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"] = "none"  # for GPUs; it wo
 os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["XDG_CACHE_HOME"])
 
 import jax
+import jaxtyping
 import programs
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from xinit.backend import use_compilation_cache
+
+# What these parts say of their arguments and results, the shapes of arrays included, is checked wherever a test calls.
+CHECKED = ("activations", "probes", "stats")
+jaxtyping.install_import_hook([f"xinit.{name}" for name in CHECKED], "checker.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)  # more than there are cores: for populations

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from xinit import activations
-from xinit.activations import FLAT
+from xinit.readings import FLAT
 
 NAMES = [name for name, f in vars(activations).items() if inspect.isfunction(f) and f.__module__ == "xinit.activations"]
 X = jnp.linspace(-30, 30, 60_002)  # an even number: no point on the kinks at 0 and +-1

@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from xinit import activations, cli, initializers, inspection
-from xinit.config import parse
+from xinit import activations, initializers, inspection
+from xinit.settings.compose import compose
+from xinit.settings.parse import parse
 from xinit.theory.advice import change_over_depth, expected_dead, remedy
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -80,7 +81,7 @@ def test_dead_networks_want_width_or_a_leaky_slope():
 
 def test_networks_drawn_as_advised_pass_where_those_before_failed():
     small = ["data.valid=50", "data.test=50", "probe.examples=50", "width=64", "depth=8", "activation=softsign"]
-    configured = lambda *scheme: parse(cli.compose("train", [*small, *scheme]))
+    configured = lambda *scheme: parse(compose("train", [*small, *scheme]))
     before = inspection.inspect_config(configured("scheme=standard"), 3)
     advised = re.search(r"\((scheme=[^)]*)\)", before.remedy)[1].split()
     after = inspection.inspect_config(configured(*advised), 3)

@@ -14,6 +14,7 @@ import pytest
 import xinit
 from xinit import cli, record, train
 from xinit.errors import InputError
+from xinit.settings.compose import compose, compose_many, normalise, overrides_from
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ def main(monkeypatch, tmp_path, *arguments):
     ],
 )
 def test_arguments_reach_hydra_in_its_spelling(arguments, normal):
-    assert cli.normalise(arguments) == normal
+    assert normalise(arguments) == normal
 
 
 def test_settings_as_overrides():
@@ -55,10 +56,10 @@ def test_settings_as_overrides():
         "name=null",
         r"out='a b\'s'",
     ]
-    assert cli.overrides_from(settings) == expected
-    assert cli.compose("train", cli.overrides_from(settings))["out"] == "a b's"
+    assert overrides_from(settings) == expected
+    assert compose("train", overrides_from(settings))["out"] == "a b's"
     arrays = {"seed": np.int64(3), "optimizer": {"learning_rate": np.float64(0.1)}, "width": np.array([4, 3])}
-    assert cli.overrides_from(arrays) == ["seed=3", "optimizer.learning_rate=0.1", "width=[4,3]"]
+    assert overrides_from(arrays) == ["seed=3", "optimizer.learning_rate=0.1", "width=[4,3]"]
 
 
 TEXTS = [
@@ -73,8 +74,8 @@ TEXTS = [
 def test_a_value_from_python_stays_what_it_is():
     numbers = [None, True, False, 0, -3, 2**70, 1e-3, 1e-30, 1e300, math.inf, -math.inf]
     given = [*TEXTS, *numbers, [], TEXTS, [numbers, [["a"]], {"k": "true"}]]
-    settings = [cli.overrides_from({"out": value}) for value in given]
-    assert [composed["out"] for composed in cli.compose_many("train", settings)] == given
+    settings = [overrides_from({"out": value}) for value in given]
+    assert [composed["out"] for composed in compose_many("train", settings)] == given
 
 
 @pytest.mark.parametrize(
@@ -91,13 +92,13 @@ def test_a_value_from_python_stays_what_it_is():
     ],
 )
 def test_a_value_of_another_type_becomes_yamls(value, means):
-    assert cli.compose("train", cli.overrides_from({"out": value}))["out"] == means
+    assert compose("train", overrides_from({"out": value}))["out"] == means
 
 
 @pytest.mark.parametrize("value", [print, {1, 2}, b"bytes", 1j, object()])
 def test_a_value_that_no_setting_has_is_refused(value):
     with pytest.raises(InputError, match=r"optimizer\.learning_rate is .*; it must be a text, a number, true, false,"):
-        cli.overrides_from({"optimizer": {"learning_rate": value}})
+        overrides_from({"optimizer": {"learning_rate": value}})
 
 
 @pytest.mark.parametrize("values", [3, "xavier", [], iter(())])
@@ -202,6 +203,9 @@ def test_the_wheel_runs_in_an_environment_of_its_own(tmp_path):
     command = [python, "-m", "xinit.train", "scheme=xavier", *SMALL]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path / "work", env=clean)
     assert done.returncode == cli.DONE, done.stderr
+    swept = [python, "-m", "xinit.theory", "-m", "depth=2,3", "figure=false"]  # by a sweeper from the wheel's own YAML
+    done = subprocess.run(swept, capture_output=True, text=True, cwd=tmp_path / "work", env=clean)
+    assert (done.returncode, done.stdout.count("over 3 layers")) == (cli.DONE, 2), done.stderr
     where = [python, "-c", "import xinit; print(xinit.__file__)"]
     place = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path / "work", env=clean).stdout
     assert str(own) in place

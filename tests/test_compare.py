@@ -7,11 +7,12 @@ import jax
 import numpy as np
 import pytest
 
-from xinit import cli, compare, comparison, launcher, record
+from xinit import cli, compare, comparing, comparison, record, sweeping
 from xinit.build import begin, load, plan
 from xinit.comparison import Comparison, Trial
 from xinit.errors import InputError
 from xinit.population import Population, choose_strategy, stream_count
+from xinit.settings.compose import compose
 
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", "probe.points=4", "data.test=1000",
          "data.valid=1000"]  # fmt: skip
@@ -66,20 +67,20 @@ def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, capsys
 
 def test_no_seed_serves_both_the_search_and_the_score():
     raw = {"schemes": ["a", "b"], "learning_rates": [0.3, 0.1], "search_seeds": 2, "score_seeds": 3, "seed": 7}
-    protocol, rest = compare.take_protocol(raw | {"init_seed": 7, "data_seed": 7})
+    protocol, rest = comparing.take_protocol(raw | {"init_seed": 7, "data_seed": 7})
     assert (list(protocol.seeds_of_search), list(protocol.seeds_of_score)) == ([7, 8], [9, 10, 11])
     assert protocol.learning_rates == (0.1, 0.3)
     assert "schemes" not in rest
     with pytest.raises(InputError, match="search_seeds is 0"):
-        compare.take_protocol(raw | {"init_seed": 7, "data_seed": 7, "search_seeds": 0})
+        comparing.take_protocol(raw | {"init_seed": 7, "data_seed": 7, "search_seeds": 0})
 
 
 @pytest.fixture(scope="module")
 def errors():
     """Test errors of 1,600 real runs of one scheme that differ in their seeds alone."""
     n = 1600
-    raw = cli.compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
-    configs = launcher.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
+    raw = compose("train", [*SMALL, "scheme=xavier", "optimizer.learning_rate=0.3", "probe=off"])
+    configs = sweeping.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
     planned = plan(configs)
     data = load(planned)
     runs = [begin(planned, i, data) for i in range(n)]

@@ -10,8 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from xinit import comparison, comparison_plots
-from xinit.comparison import Comparison, Trial, choose_rates, conclusions, differences, files, rows
+from xinit import comparison, comparison_plots, comparison_tables
+from xinit.comparison import Comparison, Trial, choose_rates, conclusions, differences
+from xinit.comparison_tables import files, rows
 from xinit.errors import InputError
 
 CHANCE = 0.8
@@ -199,8 +200,8 @@ def test_small_differences_get_the_decimals_they_need():
      ("pkg.module:my_init", r"pkg.module:my\_init"), ("<|>", r"\textless{}\textbar{}\textgreater{}")],
 )  # fmt: skip
 def test_names_in_latex(name, printed):
-    assert comparison.escape(name) == printed
-    assert f"\n{printed} & 0.1 & " in comparison.latex(compared({name: [0.1, 0.2]}))
+    assert comparison_tables.escape(name) == printed
+    assert f"\n{printed} & 0.1 & " in comparison_tables.latex(compared({name: [0.1, 0.2]}))
 
 
 @pytest.mark.parametrize(
@@ -218,7 +219,7 @@ def test_only_what_is_really_the_best_is_bold(errors, bold):
 
 
 def test_a_title_of_several_lines_stays_a_comment():
-    head, *_ = comparison.latex(compared({"he": [0.3]}, title="one\ntwo")).partition("\\begin")
+    head, *_ = comparison_tables.latex(compared({"he": [0.3]}, title="one\ntwo")).partition("\\begin")
     assert all(line.startswith("%") for line in head.splitlines())
 
 

@@ -17,6 +17,7 @@ from experiments.compromise import ends, linear, minimax, propagation, roughness
 from experiments.compromise import page as compromise_page
 from xinit import cli
 from xinit.errors import InputError
+from xinit.settings.compose import overrides_from
 
 RESULTS = pathlib.Path(study.__file__).with_name("results")
 CLAIMS = claims.load(study.CLAIMS)
@@ -162,7 +163,7 @@ ALIKE = {f"profiles.{label}": "alternating" for label in ("taper", "grow", "bott
 ALIKE |= {
     f"nonlinear.rows.{label}": {"activation": "tanh", "scheme": "xavier"} for label in ("relu", "relu_he", "sigmoid")
 }
-TINY = ["tier=cpu", *cli.overrides_from(SMALL | ALIKE)]
+TINY = ["tier=cpu", *overrides_from(SMALL | ALIKE)]
 
 
 @pytest.mark.heavy

@@ -1,16 +1,19 @@
 """What the config accepts, what it becomes, and the sentence for everything else."""
 
-import types
+import dataclasses
 
 import pytest
 
-from xinit import build, cli
-from xinit.config import DATA, parse
+from xinit import record
+from xinit.core.identity import names_outside_identity
 from xinit.errors import InputError
+from xinit.settings.compose import compose
+from xinit.settings.config import Config
+from xinit.settings.parse import parse
 
 
 def parsed(*overrides):
-    return parse(cli.compose("train", overrides))
+    return parse(compose("train", overrides))
 
 
 def test_defaults():
@@ -80,12 +83,6 @@ def test_mup_is_told_the_optimizer(optimizer, told):
     assert parsed(*chosen, f"scheme.optimizer={told}").identity() == parsed(*chosen).identity()
 
 
-def test_each_kind_of_data_has_a_loader_and_no_other_is_taken():
-    assert set(DATA.values()) <= set(build._dataset.registry)
-    with pytest.raises(InputError, match=r"data\.kind is 'new', which xinit\.build cannot load yet"):
-        build._dataset(types.SimpleNamespace(kind="new"), 10)
-
-
 def test_an_activation_for_each_layer():
     config = parsed("activation=[tanh,relu,softsign]", "depth=3")
     assert [activation.fn for activation in config.activations] == ["tanh", "relu", "softsign"]
@@ -99,6 +96,20 @@ def test_identity_leaves_out_what_changes_no_result():
         assert parsed(other).identity() != parsed().identity()
     mnist = [parsed("data=mnist", f"data.dir={folder}").identity() for folder in ("a", "b")]
     assert mnist[0] == mnist[1]
+
+
+def test_what_is_outside_a_runs_identity():
+    outside = {"verdict", "tracker", "population", "name", "out", "force", "stop_after", "checkpoint_every"}
+    assert names_outside_identity(Config) == outside | {"keep_params", "figure", "strict"}
+    config = parsed("data=mnist")
+    assert names_outside_identity(type(config.data)) == {"dir"}
+    assert config.identity().keys() == {field.name for field in dataclasses.fields(Config)} - outside - {
+        "keep_params", "figure", "strict", "prng"}  # fmt: skip
+
+
+def test_the_hashes_of_runs_stay():
+    hashes = {scheme: record.run_hash(parsed(f"scheme={scheme}").identity(), "") for scheme in ("standard", "xavier")}
+    assert hashes == {"standard": "3d58854dd439", "xavier": "2acb3c099700"}
 
 
 BAD = {  # overrides -> words of the message: what was wrong, what came, what is allowed

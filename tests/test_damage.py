@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import checkpoints, cli, files, manifests, netcdf, record, report, runner, sweeps
-from xinit.config import parse
+from xinit import checkpoints, files, manifests, netcdf, record, report, runner, sweeps
 from xinit.console import Reporter, SweepReporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xavier", "probe.points": 4,
@@ -29,7 +30,7 @@ SMALL = {"data": "synthetic", "width": 8, "depth": 2, "steps": 40, "scheme": "xa
 
 @functools.cache  # most tests ask for the same runs at the same place
 def config(out, **settings):
-    return parse(cli.compose("train", cli.overrides_from(SMALL | {"out": str(out)} | settings)))
+    return parse(compose("train", overrides_from(SMALL | {"out": str(out)} | settings)))
 
 
 def execute(out, **settings):
@@ -199,7 +200,7 @@ class ComputedAgainError(Exception):
     """Instead of the computation itself, which test_runner follows to its end."""
 
 
-def again(*arguments):
+def again(*arguments, **options):
     raise ComputedAgainError
 
 

@@ -18,8 +18,9 @@ import yaml
 from hydra.core.utils import JobReturn, JobStatus
 
 import xinit
-from xinit import cli, handover, launcher, record, runner, train
+from xinit import cli, handover, launcher, record, runner, sweeping, train
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
@@ -166,8 +167,8 @@ def test_through_a_local_ray_cluster(whole, tmp_path, ray_environment):
 
 def outcomes_of(*jobs):
     """What the runs' folders, of which there are none yet, hold of some jobs."""
-    raws = cli.compose_many("train", [[*SMALL, *job] for job in jobs])
-    return [runner.from_disk(config) for config in launcher.parse_all(raws)]
+    raws = compose_many("train", [[*SMALL, *job] for job in jobs])
+    return [runner.from_disk(config) for config in sweeping.parse_all(raws)]
 
 
 @pytest.mark.parametrize(
@@ -277,6 +278,11 @@ def test_a_process_that_dies_and_takes_others_along_fails_alone_in_the_end():
         ),
         (["hydra.launcher.runs_per_job=8"], "name one, as in hydra/launcher=population_joblib."),
         (["hydra/sweeper=tune", "scheme=xavier", "scheme.gian=1"], "Unknown setting scheme.gian; did you mean gain?"),
+        (
+            ["hydra/sweeper=tune", "hydra.sweeper.n_trials=x"],
+            "The setting hydra.sweeper.n_trials cannot be read: Value",
+        ),
+        (["hydra/sweeper=tune", "hydra.sweeper.n_trails=3"], "Could not override 'hydra.sweeper.n_trails'."),
     ],
 )
 def test_mistakes_are_one_sentence(arguments, sentence, monkeypatch, tmp_path, capsys):
@@ -294,6 +300,10 @@ ABSENT = {
     "hydra/launcher=population_slurm hydra.launcher.inner.partition=fast": "submitit-launcher",
     "hydra/launcher=population_ray hydra.launcher.inner.ray.init.address=auto": "ray-launcher",
     "+hydra/launcher@hydra.launcher.inner=joblib": "joblib-launcher",
+    "hydra/launcher=joblib": "joblib-launcher",
+    "hydra/launcher=submitit_local": "submitit-launcher",
+    "hydra/launcher=submitit_slurm": "submitit-launcher",
+    "hydra/launcher=ray": "ray-launcher",
     "hydra/sweeper=tune hydra.sweeper.n_trials=3": "optuna-sweeper",
     "hydra/sweeper=optuna": "optuna-sweeper",
 }
@@ -318,6 +328,38 @@ def test_what_is_not_installed_is_named_with_the_command_that_installs_it(tmp_pa
         f"xinit: hydra-{name} is not installed; pip install 'xinit[launchers]' brings it." for name in ABSENT.values()
     ]
     assert not (tmp_path / "runs").exists()
+
+
+ANOTHER_APPLICATION = """
+import pkgutil, sys
+import hydra
+
+if sys.argv.pop(1) == "without":
+    walk = pkgutil.walk_packages  # by which Hydra finds plugins
+    pkgutil.walk_packages = lambda *a, **k: (m for m in walk(*a, **k) if m.name != "hydra_plugins.xinit_population")
+
+@hydra.main(config_path=None, version_base="1.3")
+def application(config):
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+
+    loader = ConfigLoaderImpl(create_config_search_path(None))
+    for group in loader.list_groups("hydra"):
+        print(*(f"hydra/{group}={name}" for name in loader.get_group_options(f"hydra/{group}")), sep="\\n")
+
+application()
+"""
+
+
+def test_another_hydra_application_sees_our_launcher_and_our_sweeper_alone(tmp_path):
+    seen = {}
+    for which in ("with", "without"):
+        command = [sys.executable, "-c", ANOTHER_APPLICATION, which, "hydra.run.dir=.", "hydra.output_subdir=null"]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        seen[which] = set(done.stdout.split())
+    assert {"hydra/launcher=basic", "hydra/sweeper=basic"} <= seen["without"]
+    assert seen["with"] ^ seen["without"] == {"hydra/launcher=population", "hydra/sweeper=population"}
 
 
 STUDY = ["hydra/sweeper=tune", "scheme=xavier", "hydra.sweeper.n_jobs=3"]

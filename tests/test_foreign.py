@@ -34,7 +34,7 @@ from xinit.foreign.kernels import axes_of, by_path
 from xinit.foreign.networks import network
 from xinit.foreign.probing import lowest_layers
 from xinit.initializers import Law
-from xinit.readings import READINGS
+from xinit.readings import SHARED, TRACED
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 RNG = np.random.default_rng(0)
@@ -148,13 +148,13 @@ def test_every_layer_with_parameters_is_seen_and_measured(name):
     report = probed(name)
     n_layers = {"mlp": 4, "conv": 7, "transformer": 19}[name.split()[1]]
     assert len(report.names) == n_layers
-    assert set(report.readings) <= set(READINGS)
+    assert set(report.readings) == {*SHARED, *TRACED}
     for reading, values in report.readings.items():
         assert values.shape == (n_layers,), reading
     assert np.isfinite(report.readings["grad_pre_std"]).all()
     assert (report.readings["grad_pre_std"] > 0).all()
     tokens = report.kinds[0] == "Embed"
-    assert np.isnan(report.readings["act_std"]).sum() == tokens  # only tokens have no size
+    assert np.isnan(report.readings["input_std"]).sum() == tokens  # only tokens have no size
 
 
 def test_readings_are_what_their_words_say():
@@ -170,11 +170,11 @@ def test_readings_are_what_their_words_say():
     g_z = g_logits @ last["kernel"].T * (z > 0)
     unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-30)
     expected = {
-        "act_mean": (X.mean(), h.mean()), "act_std": (X.std(), h.std()), "pre_mean": (z.mean(), logits.mean()),
+        "input_mean": (X.mean(), h.mean()), "input_std": (X.std(), h.std()), "pre_mean": (z.mean(), logits.mean()),
         "pre_std": (z.std(), logits.std()), "grad_pre_mean": (g_z.mean(), g_logits.mean()),
-        "grad_pre_std": (g_z.std(), g_logits.std()), "act_dead": ((g_z == 0).all(axis=0).mean(), 0),
-        "act_inactive": ((g_z == 0).mean(), 0), "grad_w_norm": (None, np.linalg.norm(h.T @ g_logits) / 24),
-        "act_cosine_mean": (None, (unit @ unit.T)[np.triu_indices(24, k=1)].mean()),
+        "grad_pre_std": (g_z.std(), g_logits.std()), "grad_pre_zero_units": ((g_z == 0).all(axis=0).mean(), 0),
+        "grad_pre_zero": ((g_z == 0).mean(), 0), "grad_w_norm": (None, np.linalg.norm(h.T @ g_logits) / 24),
+        "input_cosine_mean": (None, (unit @ unit.T)[np.triu_indices(24, k=1)].mean()),
     }  # fmt: skip
     for reading, (at_first, at_last) in expected.items():
         if at_first is not None:
@@ -196,7 +196,7 @@ def test_linen_nnx_and_a_function_agree_on_the_same_weights():
     of_function = xinit.probe(plain_function, (X, Y), variables={"w1": w[0], "w2": w[1]})
     for reading, values in of_linen.readings.items():
         np.testing.assert_allclose(of_nnx.readings[reading], values, rtol=1e-4, atol=1e-7, err_msg=reading)
-    for reading in ("pre_std", "grad_pre_std", "act_dead"):
+    for reading in ("pre_std", "grad_pre_std", "grad_pre_zero_units"):
         assert of_function.readings[reading][0] == pytest.approx(of_linen.readings[reading][0], rel=1e-4), reading
 
 
@@ -241,7 +241,7 @@ def test_dropout_has_the_keys_it_is_given():
 def test_half_precision_is_measured_in_single():
     half, single = LinenMLP(dtype=jnp.bfloat16), LinenMLP()
     report, whole = (xinit.probe(model, (X, Y), variables=mlp_variables()) for model in (half, single))
-    for reading in ("pre_std", "act_std", "grad_pre_std"):
+    for reading in ("pre_std", "input_std", "grad_pre_std"):
         np.testing.assert_allclose(report.readings[reading], whole.readings[reading], rtol=0.05)
 
 

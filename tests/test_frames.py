@@ -12,8 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 
 import xinit
-from xinit import cli, launcher, sweep_lines, sweeps
+from xinit import sweep_lines, sweeping, sweeps
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose_many, overrides_from
 from xinit.verdict import Finding
 
 CHANCE = 0.8
@@ -37,7 +38,7 @@ def made_run(config, path, i, error, diverged_at):
 def made_sweep(out, jobs, errors, diverged=()):
     """Outcomes and the folder of their sweep; the runs whose numbers are in `diverged` did so at step 7."""
     shared = {"data": "synthetic", "width": 8, "depth": 3, "out": str(out)}
-    configs = launcher.parse_all(cli.compose_many("train", [cli.overrides_from(shared | job) for job in jobs]))
+    configs = sweeping.parse_all(compose_many("train", [overrides_from(shared | job) for job in jobs]))
     facts = zip(configs, errors, strict=True)
     runs = [made_run(one, out / f"run{i}", i, e, 7 if i in diverged else None) for i, (one, e) in enumerate(facts)]
     return runs, sweeps.write(runs)

@@ -14,6 +14,7 @@ from experiments.claims import FAIL, NOT_RUN, PASS
 from experiments.glorot2010 import __main__ as study
 from experiments.glorot2010 import initial, schemes
 from xinit import cli
+from xinit.settings.compose import overrides_from
 
 RESULTS = study.HERE / "results"
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -74,7 +75,7 @@ TINY = {
 def tiny(tmp_path_factory):
     """Everything the study does, tiny: the folder, and the exit code."""
     out = tmp_path_factory.mktemp("glorot2010")
-    return out, study.main(["tier=paper", *cli.overrides_from(TINY), f"out={out}"])
+    return out, study.main(["tier=paper", *overrides_from(TINY), f"out={out}"])
 
 
 @pytest.mark.heavy
@@ -93,7 +94,7 @@ def test_a_tiny_run_draws_every_figure(tiny):
 
 @pytest.mark.heavy
 def test_the_same_command_trains_nothing_twice(tiny, capsys):
-    assert study.main(["tier=paper", "figure=11", *cli.overrides_from(TINY), f"out={tiny[0]}"]) in (0, cli.FAILED)
+    assert study.main(["tier=paper", "figure=11", *overrides_from(TINY), f"out={tiny[0]}"]) in (0, cli.FAILED)
     said = capsys.readouterr().out
     assert re.findall(r"(\d+) runs; (\d+) are done", said) == [("2", "4"), ("8", "16"), ("2", "2")]
 
@@ -101,7 +102,7 @@ def test_the_same_command_trains_nothing_twice(tiny, capsys):
 @pytest.mark.heavy
 def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
-    asked = ["tier=paper", "figure=10", *cli.overrides_from(TINY), f"out={tmp_path}"]
+    asked = ["tier=paper", "figure=10", *overrides_from(TINY), f"out={tmp_path}"]
     assert study.main([*asked, "stop_after=20"]) == cli.DONE
     piece = json.loads((tmp_path / "shapeset.json").read_text())
     assert (piece["done"], piece["models"]["tanh"]["test"]) == (20, None)

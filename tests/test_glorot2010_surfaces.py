@@ -13,8 +13,8 @@ import pytest
 from experiments import claims, drawing, tiers
 from experiments.claims import FAIL, PASS
 from experiments.glorot2010 import figure1, figure5
-from xinit import activations
-from xinit.data import shapeset
+from xinit import activations, readings
+from xinit.data import scenes as shapeset
 from xinit.errors import InputError
 
 FOLDER = pathlib.Path(figure1.__file__).parent / "claims"
@@ -42,7 +42,7 @@ def test_over_many_random_examples_cross_entropy_has_the_larger_plateaus():
 
 
 def test_the_cut_of_a_plateau_is_that_of_saturation():
-    assert tiers.load("glorot2010", "init")["surfaces"]["flat"] == activations.FLAT
+    assert tiers.load("glorot2010", "init")["surfaces"]["flat"] == readings.FLAT
 
 
 def test_slopes_of_the_costs_in_the_margin():

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, inspect, inspection, inspection_plots
-from xinit.config import parse
+from xinit import cli, inspect, inspection, inspection_plots, inspection_table
 from xinit.errors import InputError
+from xinit.settings.compose import compose
+from xinit.settings.parse import parse
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]
@@ -23,7 +24,7 @@ def inspected(tmp_path, monkeypatch, capsys, *arguments):
 
 
 def configured(*overrides):
-    return parse(cli.compose("train", ["data.valid=50", "data.test=50", "probe.examples=50", *overrides]))
+    return parse(compose("train", ["data.valid=50", "data.test=50", "probe.examples=50", *overrides]))
 
 
 HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (scheme=he)'
@@ -106,7 +107,7 @@ def test_there_is_no_score_without_a_band(found):
         networks={n: np.full_like(v, np.nan) for n, v in found.prediction.networks.items()}
     )
     assert np.isnan(inspection._score(unbounded, "act_second", found.measured["act_second"])).all()
-    rows = inspection_plots.rows(
+    rows = inspection_table.rows(
         found._replace(prediction=unbounded, scores={n: v * np.nan for n, v in found.scores.items()})
     )
     assert all(row["act z"] == "" and "±" not in row["act pred."] for row in rows)
@@ -123,7 +124,7 @@ def test_gelu_under_he_at_depth_30_is_foreseen():
 
 
 def test_the_table_has_a_row_a_layer_and_the_figure_a_panel_a_quantity(found, tmp_path):
-    rows = inspection_plots.rows(found)
+    rows = inspection_table.rows(found)
     assert [row["layer"] for row in rows] == list("123456")
     assert all("±" in row["act pred."] and "±" in row["act meas."] and row["act z"] for row in rows)
     assert [len(axes.lines) > 0 for axes in inspection_plots.figure(found, "title").axes] == [True] * 6
@@ -145,7 +146,7 @@ def test_weights_that_are_not_random_are_measured_only():
     found = inspection.inspect_config(configured("depth=3", "width=16", "scheme=constant"), 2)
     assert found.prediction.void == "the weights are not random"
     assert found.reach is None
-    assert inspection_plots.rows(found)[0]["act pred."] == ""
+    assert inspection_table.rows(found)[0]["act pred."] == ""
 
 
 def test_a_scheme_without_a_law_is_predicted_from_what_it_draws():

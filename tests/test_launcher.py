@@ -19,7 +19,8 @@ from hydra.experimental.callback import Callback
 
 import xinit
 from xinit import cli, record, train
-from xinit.supervisor import Supervisor
+from xinit.settings.compose import compose_many, conf_dir, container, normalise
+from xinit.trainer import Trainer
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=200", "probe=economy", "probe.points=5", "data.test=1000",
@@ -74,16 +75,16 @@ def test_every_job_has_its_folder_and_the_sweep_its_aggregate(whole):
 
 def test_one_training_program_and_one_call_for_a_replica_axis_of_24(tmp_path, monkeypatch):
     """By compile events and by the axis of what the training calls were given."""
-    compiled, axes, run_to = [], set(), Supervisor._run_to
+    compiled, axes, advance = [], set(), Trainer.advance
 
-    def noting(self, stop):
+    def noting(self, stop, *, before_probe=False):
         axes.add(self.state.loss_sum.shape)
-        run_to(self, stop)
+        advance(self, stop, before_probe=before_probe)
 
     def note(event, seconds, **facts):
         compiled.append(facts["fun_name"]) if event.endswith("backend_compile_duration") else None
 
-    monkeypatch.setattr(Supervisor, "_run_to", noting)
+    monkeypatch.setattr(Trainer, "advance", noting)
     jax.monitoring.register_event_duration_secs_listener(note)
     swept = ["+scheme=standard,xavier,he", "seed=range(4)", "optimizer.learning_rate=0.01,0.03", "width=20"]
     assert main(monkeypatch, tmp_path, *swept) == cli.DONE
@@ -102,9 +103,9 @@ def test_values_set_in_a_composed_config_are_those_that_hydra_sets(monkeypatch):
         ["experiment=glorot2010", "width=[30,20]", "seed=7", "name='a b'", "optimizer=adam", "optimizer.b1=0.5"],
         ["activation=[tanh,relu]", "depth=2", "stop_after=3epochs", "verdict.signal_warn=1e3", "out=a/b"],
     ]
-    ours = cli.compose_many("train", jobs)
-    with initialize_config_dir(str(cli.conf_dir()), version_base="1.3"):
-        theirs = [cli.container(compose("train", overrides=cli.normalise(job))) for job in jobs]
+    ours = compose_many("train", jobs)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        theirs = [container(compose("train", overrides=normalise(job))) for job in jobs]
     assert ours == theirs
 
 

@@ -14,11 +14,10 @@ from jax.nn import initializers as jaxs
 import xinit
 from xinit import activations, initializers, schemes
 from xinit.build import build_scheme
-from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.initializers import Law
-from xinit.laws import verify_initializer
-from xinit.laws.verification import SHAPES
+from xinit.initializers.verification import SHAPES, verify_initializer
+from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")

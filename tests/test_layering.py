@@ -14,25 +14,38 @@ LAYERS = [
     {"files"},
     {"netcdf", "manifests"},
     {"backend", "factories", "folders", "prng"},
-    {"custom", "activations", "stats", "profiles", "record", "intervals", "hosts", "trackers"},
+    {"core"},
+    {"profiles", "data"},
+    {"settings"},
+    {"custom", "activations", "stats", "record", "intervals", "hosts"},
     {"run_directory"},
-    {"initializers", "mistakes", "verdict", "plots", "sweeps", "comparison"},
-    {"comparison_plots", "frames"},
+    {"initializers", "verdict", "plots"},
+    {"outcomes", "grouping", "swept", "trackers"},
+    {"sweeps", "comparison", "reporting"},
+    {"comparison_tables", "frames"},
+    {"comparison_plots"},
     {"sweep_lines", "sweep_plots"},
     {"report"},
     {"model", "theory"},
-    {"schemes", "probes", "optimizers", "data", "laws"},
-    {"config"},
+    {"inspected"},
+    {"inspection_plots", "inspection_table"},
+    {"schemes", "probes", "optimizers"},
     {"build"},
     {"loop", "ensemble"},
+    {"expectations"},
     {"inspection"},
-    {"inspection_plots"},
     {"population"},
-    {"checkpoints", "console", "cli"},
+    {"trainer", "history"},
+    {"pace"},
+    {"checkpoints", "tables", "cli", "finished"},
+    {"console", "results"},
     {"supervisor", "foreign"},
+    {"chunks"},
     {"runner"},
+    {"sweeping"},
     {"handover", "job_callbacks"},
     {"launcher"},
+    {"sweepers", "comparing", "listing"},
     {"train", "compare", "inspect", "list", "__main__"},
 ]
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names}
@@ -66,9 +79,10 @@ def test_imports_go_one_way(path):
 
 NUMPY_SIDE = [
     "files", "netcdf", "manifests", "run_directory",
-    "record", "readings", "verdict", "plots", "config", "cli", "console", "sweeps", "intervals", "comparison",
-    "comparison_plots", "launcher", "handover", "runner", "frames", "sweep_lines", "sweep_plots", "trackers",
-    "report.run", "prng",
+    "record", "readings", "verdict", "plots", "cli", "console", "sweeps", "intervals", "comparison",
+    "comparison_plots", "launcher", "sweeping", "handover", "runner", "frames", "sweep_lines", "sweep_plots",
+    "trackers", "report.run", "prng", "core.rules", "data.contract", "data.shapeset", "data.synthetic", "data.tfds",
+    "settings.config", "settings.parse", "settings.compose",
 ]  # fmt: skip
 
 
@@ -80,10 +94,17 @@ def test_the_numpy_side_imports_no_jax(name):
 
 
 def test_only_config_and_build_know_the_config():
-    knowing = {"config", "build", "inspection", "inspect", "supervisor", "runner", "launcher", "train", "__init__"}
+    knowing = {
+        "settings", "record", "build", "inspection", "inspect",
+        "supervisor", "runner", "launcher", "train", "outcomes", "grouping",
+        "reporting", "swept", "sweeping", "console", "inspected", "comparing", "expectations", "results", "finished",
+        "chunks", "trackers", "__init__",
+    }  # fmt: skip
     for path in FILES:
         if module(path) not in knowing and path.name != "__init__.py":
-            assert not any(name.startswith("xinit.config") for name in imports(path)), path
+            assert not any(
+                name.startswith(("xinit.settings.config", "xinit.settings.parse")) for name in imports(path)
+            ), path
 
 
 @pytest.mark.heavy

@@ -6,12 +6,12 @@ import pytest
 from conftest import shared
 
 import xinit
-from xinit import cli
 from xinit.build import build
-from xinit.config import parse
 from xinit.data.dataset import Examples
-from xinit.loop import make_program, make_train
-from xinit.probes import no_edges
+from xinit.loop import make_program
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
+from xinit.trainer import train
 
 pytestmark = pytest.mark.heavy
 
@@ -21,8 +21,8 @@ def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():
     """Within three standard errors of the difference between two sets of 10,000, after 6,000 steps."""
     reference = np.load(shared("shapeset_reference.npz"))
     settings = {"scheme": "xavier", "probe": "off", "steps": 6000, "optimizer": "momentum"}
-    run = build(parse(cli.compose("train", cli.overrides_from(settings))))
-    state, _ = make_train(run.problem)(run.params, run.data_key, run.hyper, run.data, no_edges(5))
+    run = build(parse(compose("train", overrides_from(settings))))
+    state, _ = train(run)
     theirs = Examples(
         jax.numpy.asarray(reference["images"].reshape(-1, 1024)), jax.numpy.asarray(reference["labels"], "int32")
     )

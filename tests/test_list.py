@@ -8,10 +8,10 @@ import sys
 import pytest
 
 import xinit.list
-from xinit import activations, cli, initializers
+from xinit import activations, cli, initializers, listing
 
 CONF = pathlib.Path(__file__).resolve().parents[1] / "conf"
-GROUPS = xinit.list.groups()
+GROUPS = listing.groups()
 
 
 def printed(capsys, *arguments):
@@ -35,7 +35,7 @@ def test_the_command_runs_and_imports_no_jax_for_a_plain_list():
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_every_choice_of_every_group_has_a_formula(group, capsys):
-    found = xinit.list.choices(group)
+    found = listing.choices(group)
     assert all(choice.formula for choice in found)
     singular, plural = printed(capsys, group), printed(capsys, group if group == "data" else f"{group}s")
     assert singular == plural
@@ -44,10 +44,10 @@ def test_every_choice_of_every_group_has_a_formula(group, capsys):
 
 def test_every_file_below_a_folder_of_conf_is_a_choice_of_one_group():
     """Those of Hydra's own groups and the tiers of studies, which lie a folder deeper, among them."""
-    listed = [f"{group}/{choice.name}.yaml" for group in GROUPS for choice in xinit.list.choices(group)]
+    listed = [f"{group}/{choice.name}.yaml" for group in GROUPS for choice in listing.choices(group)]
     assert sorted(listed) == sorted(path.relative_to(CONF).as_posix() for path in CONF.glob("*/**/*.yaml"))
     assert "experiment/compromise/init.yaml" in listed
-    assert xinit.list.group_named("launchers") == "hydra/launcher"
+    assert listing.group_named("launchers") == "hydra/launcher"
 
 
 def test_settings_are_those_of_the_command_line_and_not_too_many(capsys):
@@ -65,7 +65,7 @@ def test_without_a_group_it_names_them(capsys):
 
 
 def test_every_scheme_from_a_paper_has_its_source():
-    sources = {choice.name: choice.source for choice in xinit.list.choices("scheme")}
+    sources = {choice.name: choice.source for choice in listing.choices("scheme")}
     assert sources["xavier"] == "Glorot & Bengio 2010, eq. 16, for f(z) = z near 0"
     assert {name for name, source in sources.items() if not re.search(r"\b(19|20)\d\d\b", source)} == {
         "constant", "custom", "identity", "mean_of_variances",
@@ -73,7 +73,7 @@ def test_every_scheme_from_a_paper_has_its_source():
 
 
 def test_a_choice_may_have_a_comment_of_several_lines():
-    shapeset = next(choice for choice in xinit.list.choices("data") if choice.name == "shapeset")
+    shapeset = next(choice for choice in listing.choices("data") if choice.name == "shapeset")
     assert shapeset.formula.endswith("generated without end (Glorot & Bengio 2010, section 2.1)")
     assert shapeset.settings["size"] == 32
 
@@ -109,7 +109,7 @@ def test_fans_show_why_2_and_6_are_one_variance_and_leave_out_no_scheme(capsys):
 
 
 def test_rows_are_the_laws_of_hidden_layers():
-    rows = {row.choice.name: row.law for row in xinit.list.laws_at(300, 50, "relu")}
+    rows = {row.choice.name: row.law for row in listing.laws_at(300, 50, "relu")}
     assert list(rows)[:5] == ["fan_in", "fan_out", "xavier", "geometric", "mean_of_variances"]
     assert rows["he"] == initializers.he().law(300, 50)
     assert rows["mup"] == initializers.lecun().law(300, 50)

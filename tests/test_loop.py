@@ -6,11 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from xinit import cli
 from xinit.build import build
-from xinit.config import parse
-from xinit.loop import make_program, make_segment, make_train
-from xinit.probes import no_edges
+from xinit.population import Population, Strategy
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
+from xinit.trainer import Trainer, train
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "economy", "scheme": "xavier",
@@ -18,15 +18,27 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 120, "probe": "e
 
 
 def built(**settings):
-    return build(parse(cli.compose("train", cli.overrides_from(SMALL | settings))))
+    return build(parse(compose("train", overrides_from(SMALL | settings))))
+
+
+def trainer_of(run, population=None):
+    """The trainer of a run on its own, as it is when it is called for in production."""
+    alone = Strategy("sequential", tuple(jax.local_devices()[:1]), "one run")
+    return Trainer(population or Population(run.problem, run.data, alone, 1, 1), [run])
+
+
+def states(run, *cuts):
+    """The states of the run after the last of each list of stops; all use the same programs."""
+    population = trainer_of(run).population
+    for stops in cuts:
+        trainer = trainer_of(run, population)
+        for stop in stops:
+            trainer.advance(stop)
+        yield jax.tree.map(lambda a: a[0], trainer.state_of_members())
 
 
 def trained(run, stops):
-    segment, start = jax.jit(make_segment(run.problem)), jax.jit(make_program(run.problem).start)
-    state, before = start(run.params, run.hyper), 0
-    for stop in stops:
-        state, before = segment(state, run.data_key, run.hyper, run.data, np.int32(before), np.int32(stop)), stop
-    return state
+    return next(states(run, stops))
 
 
 def assert_same(one, other):
@@ -36,18 +48,18 @@ def assert_same(one, other):
 @pytest.mark.parametrize("data", ["synthetic", "shapeset"])
 def test_cut_anywhere_the_result_is_bitwise_the_same(data):
     run = built(data=data)
-    whole = trained(run, [120])
-    assert (np.asarray(whole.params["layers"][0]["kernel"]) != np.asarray(run.params["layers"][0]["kernel"])).all()
-    for stops in ([1, 49, 50, 51, 100, 120], [119, 120], [3, 50, 50, 119, 120]):
-        assert_same(whole, trained(run, stops))
+    before = np.asarray(run.params["layers"][0]["kernel"])
+    whole, *cut = states(run, [120], [1, 49, 50, 51, 100, 120], [119, 120], [3, 50, 50, 119, 120])
+    assert (np.asarray(whole.params["layers"][0]["kernel"]) != before).all()
+    for state in cut:
+        assert_same(whole, state)
 
 
 def test_observing_does_not_change_training():
     parameters = []
     for probe in ("off", "economy", "full"):
         run = built(probe=probe)
-        edges = no_edges(3)
-        state, readings = make_train(run.problem)(run.params, run.data_key, run.hyper, run.data, edges)
+        state, readings = train(run)
         parameters.append(state.params)
         assert len(readings["train_loss"]) == len(run.problem.points)
     assert_same(parameters[0], parameters[1])
@@ -55,13 +67,21 @@ def test_observing_does_not_change_training():
 
 
 def test_a_segment_with_other_numbers_compiles_nothing():
-    run = built()
-    segment = jax.jit(make_segment(run.problem))
-    state = jax.jit(make_program(run.problem).start)(run.params, run.hyper)
-    for seed, rate, start, stop in ((0, 0.1, 0, 10), (1, 0.01, 10, 57), (2, 0.3, 57, 120)):
-        hyper = run.hyper | {"learning_rate": jnp.float32(rate)}
-        segment(state, jax.random.key(seed), hyper, run.data, np.int32(start), np.int32(stop))
-    assert segment._cache_size() == 1
+    run, compiled = built(), []
+    population = trainer_of(run).population
+
+    def note(event, seconds, **facts):
+        if event.endswith("backend_compile_duration"):
+            compiled.append(facts["fun_name"])
+
+    jax.monitoring.register_event_duration_secs_listener(note)
+    for seed, rate, stops in ((0, 0.1, (10, 57)), (1, 0.01, (120,)), (2, 0.3, (1, 120))):
+        numbers = run.hyper | {"learning_rate": jnp.float32(rate)}
+        trainer = trainer_of(run._replace(hyper=numbers, data_key=jax.random.key(seed)), population)
+        for stop in stops:
+            trainer.advance(stop)
+    jax.monitoring.unregister_event_duration_listener(note)
+    assert sum("segment" in name for name in compiled) == 1
 
 
 def test_batches_of_a_stored_set_go_through_every_example_once_an_epoch(tfds_dir):
@@ -113,10 +133,10 @@ def test_layers_have_their_own_learning_rate_factor():
 
 def test_update_ratio_is_that_of_the_last_step():
     run = built()
-    _, readings = make_train(run.problem)(run.params, run.data_key, run.hyper, run.data, no_edges(3))
+    _, readings = train(run)
     assert np.isnan(readings["update_ratio"][0]).all()
     point = run.problem.points[5]
-    before, after = (trained(run, [stop]).params["layers"] for stop in (point - 1, point))
+    before, after = (state.params["layers"] for state in states(run, [point - 1], [point]))
     for l in range(4):
         old, new = np.asarray(before[l]["kernel"]), np.asarray(after[l]["kernel"])
         ratio = np.linalg.norm(new - old) / np.linalg.norm(old)
@@ -126,11 +146,10 @@ def test_update_ratio_is_that_of_the_last_step():
 def test_divergence_is_dated_to_the_step():
     """The first step whose loss is not finite, wherever the run is cut; NaN weights give one at once."""
     run = built(activation="relu", scheme="he", **{"optimizer.learning_rate": 1e6})
-    state = trained(run, [120])
-    at = int(state.diverged_at)
+    at = int(trained(run, [120]).diverged_at)
     assert 1 < at <= 120
-    assert int(trained(run, [at - 1]).diverged_at) == 0
-    assert int(trained(run, [1, at, 120]).diverged_at) == at
+    before, cut = states(run, [at - 1], [1, at, 120])
+    assert (int(before.diverged_at), int(cut.diverged_at)) == (0, at)
 
 
 def numpy_losses(layers, batches, learning_rate):
@@ -163,13 +182,12 @@ def test_an_independent_numpy_loop_gives_the_same_losses_on_mnist(tfds_dir):
     layers = [(layer["kernel"], layer["bias"]) for layer in run.params["layers"].values()]
     theirs = np.array(list(numpy_losses(layers, batches, 0.05)))
 
-    segment, ours = jax.jit(make_segment(run.problem)), []
-    state = make_program(run.problem).start(run.params, run.hyper)
+    trainer, sums = trainer_of(run), []
     for step in range(200):
-        state = state._replace(loss_sum=jnp.float32(0))
-        state = segment(state, run.data_key, run.hyper, run.data, np.int32(step), np.int32(step + 1))
-        ours.append(float(state.loss_sum))
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4)
+        trainer.advance(step + 1)
+        sums.append(float(trainer.state.loss_sum[0]))
+    np.testing.assert_allclose(np.diff(sums, prepend=0), theirs, rtol=1e-3)  # the sums are float32: 1e-7 of some 300
+    np.testing.assert_allclose(sums[-1], theirs.sum(), rtol=1e-5)
     assert theirs[-20:].mean() < 0.8 * theirs[:20].mean()
 
 
@@ -186,7 +204,7 @@ def test_the_golden_step():
 
 def test_evaluate_sees_the_whole_sets_also_when_batches_do_not_divide_them():
     run = built(**{"data.valid": 1203, "data.test": 700})
-    errors = jax.jit(make_program(run.problem).evaluate)(run.params, run.data)
+    errors = {name: values[0] for name, values in trainer_of(run).evaluate().items()}
     for name in ("valid", "test"):
         examples = run.data[name]
         logits, _ = run.problem.apply(run.params, examples.x)

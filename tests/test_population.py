@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit import checkpoints, cli, launcher, population, record, runner
+from xinit import checkpoints, chunks, population, record, runner, sweeping
 from xinit.build import build, plan
-from xinit.config import parse
 from xinit.console import Reporter, SweepReporter
 from xinit.population import Strategy, choose_strategy, chunk_size, replica_bytes, stream_count, stream_places
-from xinit.supervisor import Supervisor
+from xinit.settings.compose import compose, compose_many, overrides_from
+from xinit.settings.parse import parse
+from xinit.trainer import Trainer
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 200, "probe": "economy", "probe.schedule": "linear",
@@ -47,8 +48,8 @@ def users_module(tmp_path, monkeypatch):
 
 
 def configs(out, members=MIXED, **settings):
-    jobs = [cli.overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
-    return launcher.parse_all(cli.compose_many("train", jobs))
+    jobs = [overrides_from(SMALL | {"out": str(out)} | settings | own) for own in members]
+    return sweeping.parse_all(compose_many("train", jobs))
 
 
 def execute_all(out, members=MIXED, reporter=None, **settings):
@@ -172,15 +173,15 @@ class Noting(SweepReporter):
 @pytest.mark.parametrize("after", [0, 50])
 def test_out_of_memory_halves_the_chunk_and_goes_on(solo, tmp_path, monkeypatch, after):
     """Injected where a real one comes from; at step 50 there is a checkpoint to go on from, at 0 there is none."""
-    run_to, sizes = Supervisor._run_to, []
+    advance, sizes = Trainer.advance, []
 
-    def limited(self, stop):
+    def limited(self, stop, *, before_probe=False):
         if self.population.n > 2 and stop > after:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 123 bytes.")
         sizes.append(self.population.n)
-        run_to(self, stop)
+        advance(self, stop, before_probe=before_probe)
 
-    monkeypatch.setattr(Supervisor, "_run_to", limited)
+    monkeypatch.setattr(Trainer, "advance", limited)
     reporter = Noting()
     together = execute_all(tmp_path, reporter=reporter, checkpoint_every=0)
     assert "out of memory with 5 runs at once; going on with 3." in reporter.notes
@@ -194,14 +195,14 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(solo, tmp_path, monkeypatch,
 
 def test_a_crash_marks_the_runs_of_its_chunk_and_leaves_the_others(tmp_path, monkeypatch, capsys):
     members = [{"scheme": "xavier", "seed": s} for s in range(4)]
-    compile_ = Supervisor._compile
+    begin = chunks.begin
 
-    def crashing(self, runs):
-        if any(member.config.init_seed == 1 for member in self.members):
+    def crashing(planned, i, data):
+        if planned.configs[i].init_seed == 1:
             raise ZeroDivisionError("injected")
-        compile_(self, runs)
+        return begin(planned, i, data)
 
-    monkeypatch.setattr(Supervisor, "_compile", crashing)
+    monkeypatch.setattr(chunks, "begin", crashing)
     outcomes = execute_all(tmp_path, members, **{"population.chunk": 2})
     assert [outcome.state for outcome in outcomes] == ["failed", "failed", "done", "done"]
     assert "ZeroDivisionError: injected" in capsys.readouterr().err
@@ -234,7 +235,7 @@ def test_what_is_done_is_left_and_duplicates_are_one_run(tmp_path):
 
 
 def problem(width, depth=5):
-    return build(parse(cli.compose("train", cli.overrides_from(SMALL | {"width": width, "depth": depth})))).problem
+    return build(parse(compose("train", overrides_from(SMALL | {"width": width, "depth": depth})))).problem
 
 
 def test_auto_chooses_by_backend_and_shape(monkeypatch):

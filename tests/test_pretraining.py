@@ -9,12 +9,14 @@ import pytest
 
 from experiments.glorot2010 import pretraining
 from experiments.glorot2010.pretraining import Autoencoder, Source, Training, denoising_autoencoders
-from xinit import build, cli, config, runner
+from xinit import build, runner
 from xinit.activations import relu, sigmoid, softsign, tanh
 from xinit.console import Reporter
 from xinit.data.dataset import CHUNK_STEPS
 from xinit.errors import InputError
 from xinit.schemes import layer_keys
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 
 FN = "experiments.glorot2010.pretraining:denoising_autoencoders"
 KEY = jax.random.key(3)
@@ -30,7 +32,7 @@ pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
 @pytest.fixture(scope="module")
 def planned():
-    return build.plan([config.parse(cli.compose("train", cli.overrides_from(SETTINGS)))])
+    return build.plan([parse(compose("train", overrides_from(SETTINGS)))])
 
 
 @pytest.fixture(scope="module")
@@ -145,8 +147,8 @@ def test_the_scheme_is_a_function_of_its_key_and_trains_the_hidden_layers_alone(
 
 def test_a_run_that_begins_pretrained(planned, tmp_path):
     """The whole way, from the configuration to the run directory; the scheme is the one that was compiled before."""
-    settings = cli.overrides_from(SETTINGS | {"out": str(tmp_path)})
-    outcome = runner.execute(config.parse(cli.compose("train", settings)), Reporter(quiet=True))
+    settings = overrides_from(SETTINGS | {"out": str(tmp_path)})
+    outcome = runner.execute(parse(compose("train", settings)), Reporter(quiet=True))
     assert outcome.state == "done"
     assert math.isfinite(outcome.summary["test_loss"])
 

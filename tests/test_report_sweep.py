@@ -10,9 +10,11 @@ import yaml
 from browser import PHONE, Visit, visit
 
 from experiments.glorot2010 import __main__ as glorot2010
-from xinit import cli, launcher, netcdf, record, runner, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit import cli, netcdf, record, runner, sweeping, sweeps
+from xinit.console import SweepReporter
 from xinit.errors import InputError
+from xinit.settings.compose import compose_many, overrides_from
+from xinit.tables import cell_rows
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 
@@ -23,8 +25,8 @@ HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'{{7}
 
 
 def run_all(out, *jobs):
-    overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return runner.execute_all(launcher.parse_all(cli.compose_many("train", overrides)), SweepReporter(quiet=True))
+    overrides = [overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
+    return runner.execute_all(sweeping.parse_all(compose_many("train", overrides)), SweepReporter(quiet=True))
 
 
 @pytest.fixture(scope="module")
@@ -403,7 +405,7 @@ TINY = {
 def reproduction(tmp_path_factory):
     """`python -m experiments.glorot2010 tier=init`, tiny."""
     out = tmp_path_factory.mktemp("glorot2010")
-    assert glorot2010.main(["tier=init", *cli.overrides_from(TINY), f"out={out}"]) in (cli.DONE, cli.FAILED)
+    assert glorot2010.main(["tier=init", *overrides_from(TINY), f"out={out}"]) in (cli.DONE, cli.FAILED)
     return out
 
 

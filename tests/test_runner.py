@@ -16,10 +16,11 @@ import pytest
 
 import xinit
 from xinit import checkpoints, cli, record, runner, train
-from xinit.config import parse
 from xinit.console import Reporter
 from xinit.errors import InputError
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "xavier", "probe.points": 8,
@@ -27,7 +28,7 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 3, "steps": 300, "scheme": "
 
 
 def execute(out, **settings):
-    config = parse(cli.compose("train", cli.overrides_from(SMALL | {"out": str(out)} | settings)))
+    config = parse(compose("train", overrides_from(SMALL | {"out": str(out)} | settings)))
     return runner.execute(config, Reporter(quiet=True))
 
 
@@ -120,7 +121,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(plain, cut, tm
         middle = len(content) // 2
         flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
         victim.write_bytes(content[:middle] if damage == "truncated" else flipped)
-    config = parse(cli.compose("train", cli.overrides_from(SMALL | {"out": str(tmp_path)})))
+    config = parse(compose("train", overrides_from(SMALL | {"out": str(tmp_path)})))
     done = runner.execute(config, Reporter())
     assert f"The checkpoint {newest} is damaged" in capsys.readouterr().out.replace("\n", "")
     assert done.summary["resumed_from"] == steps[0]
@@ -170,10 +171,10 @@ def test_a_forced_run_that_is_cut_goes_on(plain, tmp_path):
 
 DRIVER = """
 import os, signal, sys
-from xinit import checkpoints, files, manifests, supervisor, train
-from xinit.supervisor import Supervisor
+from xinit import checkpoints, files, manifests, pace, train
+from xinit.trainer import Trainer
 
-supervisor.TICK_SECONDS = 0.1
+pace.TICK_SECONDS = 0.1
 where, nth, log = sys.argv.pop(1), int(sys.argv.pop(1)), open(sys.argv.pop(1), "a", buffering=1)
 
 def die_at(module, name, applies=lambda *a: True, count=[0]):
@@ -185,15 +186,14 @@ def die_at(module, name, applies=lambda *a: True, count=[0]):
         return original(*arguments)
     setattr(module, name, dying)
 
-advance, resume = Supervisor._advance, Supervisor._resume
-def logged_advance(self, stop, probed):
-    done = advance(self, stop, probed)
+advance, calls = Trainer.advance, []
+def logged_advance(self, stop, *, before_probe=False):
+    if not calls:
+        print("from", self.step, file=log)
+    calls.append(stop)
+    advance(self, stop, before_probe=before_probe)
     print("at", self.step, file=log)
-    return done
-def logged_resume(self):
-    resume(self)
-    print("from", self.step, file=log)
-Supervisor._advance, Supervisor._resume = logged_advance, logged_resume
+Trainer.advance = logged_advance
 if where == "checkpoint":  # orbax has written its files, they have no checksums yet
     die_at(manifests, "checksums", lambda path: path.name.startswith("."))
 if where == "readings":  # the temporary file is written, the name is the old one's
@@ -204,7 +204,7 @@ sys.exit(train.main())
 
 def child(out, log, where="nowhere", nth=0, *, steps):
     settings = SMALL | {"steps": steps, "checkpoint_every": 0, "out": str(out)}
-    arguments = [where, str(nth), str(log), *cli.overrides_from(settings)]
+    arguments = [where, str(nth), str(log), *overrides_from(settings)]
     return subprocess.Popen([sys.executable, "-c", DRIVER, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up_loses_nothing_already_written(cut, tmp_path):
     before = readings.read_bytes()
     code = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000)); "
     code += "from xinit import train; sys.exit(train.main())"
-    arguments = cli.overrides_from(SMALL | {"out": str(tmp_path)})
+    arguments = overrides_from(SMALL | {"out": str(tmp_path)})
     process = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True)
     assert process.returncode == cli.BAD_INPUT, process.stderr
     assert "cannot be written: File too large; choose another with out=DIR" in process.stderr
@@ -342,7 +342,7 @@ def test_an_edited_custom_function_is_another_run(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     out = {"out": str(tmp_path / "runs"), "scheme": "custom", "scheme.fn": "mypkg.mymodule:my_init", "steps": 50}
-    arguments = [sys.executable, "-m", "xinit.train", *cli.overrides_from(SMALL | out)]
+    arguments = [sys.executable, "-m", "xinit.train", *overrides_from(SMALL | out)]
     outputs = []
     for scale in (0.05, 0.05, 0.1):
         (package / "mymodule.py").write_text(SCHEME.format(scale=scale))
@@ -416,7 +416,7 @@ def test_yaml_and_a_factory_outside_the_package(tmp_path, monkeypatch):
     (tmp_path / "yaml" / "scheme" / "mine.yaml").write_text("fn: mine:make\nalpha: 0.1\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    overrides = cli.overrides_from(SMALL | {"scheme": "mine", "steps": 20, "out": "runs", "scheme.alpha": 0.2})
+    overrides = overrides_from(SMALL | {"scheme": "mine", "steps": 20, "out": "runs", "scheme.alpha": 0.2})
     monkeypatch.setattr(sys, "argv", ["xinit.train", "--config-dir", "yaml", *overrides])
     assert train.main() in (cli.DONE, cli.FAILED)
     run = next((tmp_path / "runs").glob("synthetic-tanh-3x16-make/*"))
@@ -437,7 +437,7 @@ def test_a_second_process_compiles_nothing(tmp_path, no_programs):
     counts = []
     for seed, rate, gain in ((0, 0.1, 1.0), (1, 0.2, 1.5)):
         settings = SMALL | {"width": 17, "out": str(tmp_path / str(seed)), "seed": seed, "scheme.gain": gain}
-        arguments = cli.overrides_from(settings | {"optimizer.learning_rate": rate})
+        arguments = overrides_from(settings | {"optimizer.learning_rate": rate})
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
         counts.append(int(done.stdout.rsplit("missed", 1)[1]))
     assert counts[0] > 0

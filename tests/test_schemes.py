@@ -14,9 +14,10 @@ import yaml
 
 from xinit import activations, initializers, schemes
 from xinit.build import build_scheme
-from xinit.config import SchemeConfig
 from xinit.errors import InputError
+from xinit.initializers import Law
 from xinit.model import make_apply
+from xinit.settings.config import SchemeConfig
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -73,7 +74,7 @@ def test_law(name, distribution):
 
 @pytest.mark.parametrize("distribution", DISTRIBUTIONS)
 def test_a_distribution_has_unit_variance_and_the_stated_bound(distribution):
-    """Against scipy's, which xinit.laws does not use."""
+    """Against scipy's, which xinit.initializers does not use."""
     kurtosis, bound, cdf = DISTRIBUTIONS[distribution]
     ours = initializers.DISTRIBUTIONS[distribution]
     x = np.asarray(ours.draw(jax.random.key(0), (100, 1000), jnp.float32), np.float64).ravel()
@@ -319,6 +320,24 @@ def test_users_functions():
     assert schemes.from_function(jax.nn.initializers.he_normal()) is not None
     with pytest.raises(InputError, match=r"takes \(scale, column_axis, dtype\); an initialiser takes \(key, shape"):
         schemes.from_function(jax.nn.initializers.orthogonal)
+
+
+@pytest.mark.parametrize("law", [lambda fan_in, fan_out: 4.0, lambda fan_in, fan_out: Law(4.0, None), 4.0, Law(4.0)])
+def test_a_users_initialiser_states_its_law_by_an_attribute(law):
+    for function in (lambda key, shape, dtype: jnp.full(shape, 2.0, dtype), lambda key, shape: np.full(shape, 2.0)):
+        assert schemes.law_of(schemes.from_function(function), (3, 2, 2), (activations.tanh(),)) is None
+        function.law = law
+        assert initializers.law_of(function)(3, 2) == Law(4.0)
+        stated = schemes.law_of(schemes.from_function(function), (3, 2, 2), (activations.tanh(),))
+        assert stated == (Law(4.0), Law(4.0))
+
+
+def test_a_users_scheme_states_its_law_and_its_optimizers_by_attributes():
+    scheme = lambda key, widths, activations, hyper, batch: ("params", "lr_scale")
+    assert schemes.law_of(scheme, (3, 2), ()) is schemes.optimizers_of(scheme) is None
+    scheme.law, scheme.optimizers = (lambda widths, activations: (Law(1 / widths[0]),)), ("adam",)
+    assert schemes.law_of(scheme, (3, 2), ()) == (Law(1 / 3),)
+    assert schemes.optimizers_of(scheme) == ("adam",)
 
 
 @pytest.mark.parametrize(

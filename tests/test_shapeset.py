@@ -11,7 +11,7 @@ import pytest
 from conftest import shared
 from scipy import stats
 
-from xinit.data import shapeset
+from xinit.data import scenes as shapeset
 from xinit.errors import InputError
 
 N = 20_000

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from xinit import cli, train
 from xinit.console import Reporter
+from xinit.settings.compose import compose, overrides_from
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ENTRIES = ("train", "inspect", "compare", "theory.__main__")
@@ -62,7 +63,7 @@ def test_what_cfg_printed_can_be_given_again(monkeypatch, capsys):
     """Resolved, as overrides, it is what it was."""
     arguments = ["scheme=he", "seed=3", "width=[9,8]", "optimizer=adam", "--cfg", "job", "--resolve"]
     settings = yaml.safe_load(printed(monkeypatch, capsys, "train", *arguments))
-    assert cli.compose("train", cli.overrides_from(settings)) == settings
+    assert compose("train", overrides_from(settings)) == settings
 
 
 def test_cfg_of_a_package_that_is_none_is_bad_input(monkeypatch, capsys):

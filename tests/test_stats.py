@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -61,6 +62,10 @@ def random_units(n, seed=0):
     return np.random.default_rng(seed).normal(size=(2, 40, n)).astype(np.float32)
 
 
+def copies(h, g):
+    return stats.copies(jnp.asarray(h), jnp.asarray(g))
+
+
 def repeated(times):
     """Each unit as often as `times` says: its activations and its gradients."""
     return [np.repeat(part, times, axis=1) for part in random_units(len(times))]
@@ -73,22 +78,28 @@ def repeated(times):
 def test_copies_are_units_with_the_same_activation_and_gradient(times, share, scale):
     order = np.random.default_rng(1).permutation(sum(times))
     h, g = (scale * part[:, order] for part in repeated(times))
-    assert float(stats.copies(h, g)) == pytest.approx(share, abs=1e-6)
+    assert float(copies(h, g)) == pytest.approx(share, abs=1e-6)
 
 
 def test_copies_that_sums_in_another_order_tell_apart_are_copies():
     (h, g), noise = repeated([20]), 1 + 3e-7 * random_units(20, seed=2)
-    assert float(stats.copies(h * noise[0], g * noise[1])) == 1
+    assert float(copies(h * noise[0], g * noise[1])) == 1
 
 
 def test_units_that_share_only_one_of_activation_and_gradient_are_no_copies():
     (h, g), (same_h, same_g) = repeated([1] * 20), repeated([20])
-    assert float(stats.copies(same_h, g)) == float(stats.copies(h, same_g)) == 0
+    assert float(copies(same_h, g)) == float(copies(h, same_g)) == 0
 
 
 def test_units_without_a_gradient_are_left_out():
     h, g = repeated([1] * 10 + [10])
-    assert float(stats.copies(h, g)) == pytest.approx(9 / 19)
+    assert float(copies(h, g)) == pytest.approx(9 / 19)
     g[:, 10:] = 0
-    assert float(stats.copies(h, g)) == 0
-    assert float(stats.copies(h, 0 * g)) == 0
+    assert float(copies(h, g)) == 0
+    assert float(copies(h, 0 * g)) == 0
+
+
+def test_shapes_in_signatures_are_checked():
+    """By the hook in conftest.py, without which they would be words."""
+    with pytest.raises(jaxtyping.TypeCheckError, match="examples width"):
+        stats.cosines(jnp.ones(3))

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import cli, launcher, runner, sweeps
-from xinit.console import SweepReporter, cell_rows
+from xinit import runner, sweeping, sweeps, swept
+from xinit.console import SweepReporter
+from xinit.settings.compose import compose_many, overrides_from
+from xinit.tables import cell_rows
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.points": 4, "data.test": 1000,
@@ -13,12 +15,12 @@ SMALL = {"data": "synthetic", "width": 16, "depth": 2, "steps": 60, "probe.point
 
 
 def configs(*jobs, out="runs"):
-    overrides = [cli.overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
-    return launcher.parse_all(cli.compose_many("train", overrides))
+    overrides = [overrides_from(SMALL | {"out": str(out)} | job) for job in jobs]
+    return sweeping.parse_all(compose_many("train", overrides))
 
 
 @pytest.mark.parametrize(
-    ("jobs", "swept"),
+    ("jobs", "expected"),
     [
         ([{"seed": 0}, {"seed": 1}], [{"seed": 0}, {"seed": 1}]),
         ([{"data_seed": 0}, {"data_seed": 1}], [{"data_seed": 0}, {"data_seed": 1}]),
@@ -46,8 +48,8 @@ def configs(*jobs, out="runs"):
         ([{}], [{}]),
     ],
 )  # fmt: skip
-def test_what_was_swept(jobs, swept):
-    assert sweeps.swept(configs(*jobs)) == swept
+def test_what_was_swept(jobs, expected):
+    assert swept.swept(configs(*jobs)) == expected
 
 
 @pytest.fixture(scope="module")

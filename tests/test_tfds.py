@@ -16,10 +16,11 @@ import tensorflow_datasets
 from array_record.python.array_record_module import ArrayRecordWriter
 from tensorflow_datasets.proto import tf_example_pb2
 
-from xinit import build, cli
-from xinit.config import parse
-from xinit.data import tfds
+from xinit import build
+from xinit.data import records, tfds
 from xinit.errors import InputError
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SHARDS = {"train": [40, 20], "test": [15]}  # examples in each file of a small set
@@ -236,14 +237,14 @@ def test_a_run_is_cut_as_its_settings_say(tmp_path):
         "probe.examples": 6,
         "batch_size": 7,
     } | parts
-    config = parse(cli.compose("train", [*cli.overrides_from(settings), "steps=3epochs"]))
+    config = parse(compose("train", [*overrides_from(settings), "steps=3epochs"]))
     assert config.steps == 21  # 49 examples in batches of 7, three times
     loaded = build.build(config).data
     assert [len(loaded[part].y) for part in ("train", "valid", "test", "probe")] == [49, 6, 6, 6]
-    half = parse(cli.compose("train", cli.overrides_from(settings | {"data.train": "train[:50%]"})))
+    half = parse(compose("train", overrides_from(settings | {"data.train": "train[:50%]"})))
     assert half.identity() != config.identity()
     with pytest.raises(InputError, match="batch_size is 50; mnist has 49 training examples"):
-        parse(cli.compose("train", cli.overrides_from(settings | {"batch_size": 50})))
+        parse(compose("train", overrides_from(settings | {"batch_size": 50})))
 
 
 GREY, COLOUR = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, examples("train", (8, 8, 4))[0][0]
@@ -321,9 +322,9 @@ def test_no_network(data_dir, monkeypatch):
 
 def next_process(monkeypatch):
     """Forgets what this process has decoded, and returns a list of the splits decoded from now on."""
-    tfds._arrays.cache_clear()
-    decoded, decode = [], tfds._decode
-    monkeypatch.setattr(tfds, "_decode", lambda *args: decoded.append(args[1]) or decode(*args))
+    records.arrays.cache_clear()
+    decoded, decode = [], records._decode
+    monkeypatch.setattr(records, "_decode", lambda *args: decoded.append(args[1]) or decode(*args))
     return decoded
 
 

@@ -11,6 +11,7 @@ from matplotlib.image import imread
 
 from xinit import activations, cli
 from xinit.activations import Activation
+from xinit.settings.compose import conf_dir
 from xinit.theory import __main__ as entry
 from xinit.theory import courses, figures, tables
 from xinit.theory.courses import Weights, best, course, edge_for, usual
@@ -94,8 +95,8 @@ def test_a_mistake_is_one_sentence_before_any_work(answered, tmp_path, monkeypat
 
 
 def test_the_bounds_are_the_verdicts():
-    limits = yaml.safe_load((cli.conf_dir() / "verdict/default.yaml").read_text())
-    assert (limits["signal_fail"], limits["slope_absorbed"]) == (courses.BOUND, courses.ABSORBED)
+    limits = yaml.safe_load((conf_dir() / "verdict/default.yaml").read_text())
+    assert (limits["signal_fail"], limits["slope_absorbed"]) == (courses.BOUND, courses.ABSORBED) == (5, 0.4)
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,11 @@ import numpy as np
 import pytest
 
 from xinit import cli, record, runner, trackers
-from xinit.config import parse
 from xinit.console import SweepReporter
 from xinit.errors import InputError
 from xinit.readings import EDGES, QUANTILES, READINGS
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 from xinit.trackers import wandb_run
 from xinit.trackers.contract import Point, TrackedRun, Tracker, require
 from xinit.trackers.following import Followers
@@ -48,7 +49,7 @@ RUNS = [TENSORBOARD, {**WANDB, "tracker.project": "mine"}, DIVERGING, *TROUBLED]
 
 
 def config_of(out, **settings):
-    return parse(cli.compose("train", cli.overrides_from(SMALL | {"out": str(out)} | settings)))
+    return parse(compose("train", overrides_from(SMALL | {"out": str(out)} | settings)))
 
 
 class Notes(SweepReporter):
@@ -397,14 +398,16 @@ def test_a_tracker_is_no_part_of_what_a_run_is(tmp_path):
 )
 def test_a_mistake_is_said_before_any_work(settings, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        config_of(tmp_path, **settings)
+        runner.execute_all([config_of(tmp_path, **settings)], SweepReporter(quiet=True))
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(("tracker", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])
 def test_an_absent_package_is_said_before_any_work(tracker, package, tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=rf"the package {package}, which is absent: pip install 'xinit\[trackers\]'"):
-        config_of(tmp_path, tracker=tracker)
+        runner.execute_all([config_of(tmp_path, tracker=tracker)], SweepReporter(quiet=True))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_its_name_is_not_the_package(tmp_path, monkeypatch):
@@ -471,7 +474,7 @@ def test_a_command_ends_in_time_though_wandb_hears_nothing(tmp_path, monkeypatch
         url = f"http://127.0.0.1:{server.getsockname()[1]}"
         environment = {"WANDB_API_KEY": 40 * "a", "WANDB_BASE_URL": url, "WANDB_ERROR_REPORTING": "false",
                        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true"}  # fmt: skip
-        arguments = [sys.executable, "-m", "xinit.train", *cli.overrides_from(settings)]
+        arguments = [sys.executable, "-m", "xinit.train", *overrides_from(settings)]
         monkeypatch.delenv("WANDB_SERVICE", raising=False)  # where this process has used W&B
         done = subprocess.run(arguments, env=os.environ | environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == cli.WARNED, done.stderr

@@ -8,12 +8,13 @@ import jax
 import numpy as np
 import pytest
 
-from xinit import activations, cli, verdict
-from xinit.config import parse
+from xinit import activations, verdict
 from xinit.model import make_apply, make_params
 from xinit.probes import edges_at_start, make_probe, no_edges
+from xinit.settings.compose import compose
+from xinit.settings.parse import parse
 
-LIMITS = dataclasses.asdict(parse(cli.compose("train", [])).verdict)
+LIMITS = dataclasses.asdict(parse(compose("train", [])).verdict)
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
          "diverged_at": None}  # fmt: skip
 RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from xinit.display import Figure
     from xinit.foreign import initialize, probe
-    from xinit.laws import verify_initializer
+    from xinit.initializers.verification import verify_initializer
     from xinit.theory.prediction import Prediction
 
 __version__ = "0.1.0"
@@ -37,12 +37,17 @@ __all__ = [
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
-_MODULES = ("activations", "initializers", "laws", "model", "probes", "profiles", "record", "schemes", "verdict")
-_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "laws"}  # and the module of each
+_MODULES = ("activations", "initializers", "model", "probes", "profiles", "record", "schemes", "verdict")
+# Functions, and the module of each.
+_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "initializers.verification"}
 
 
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     """Train one network, as `python -m xinit.train` does, and return its readings as `xinit.open` does.
+
+    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings.act_std.dims
+    ('step', 'layer')
 
     Args:
       progress: show progress on stdout.
@@ -51,9 +56,11 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
     """
-    from xinit import cli, config, console, runner
+    from xinit import console, runner
+    from xinit.settings.compose import compose, overrides_from
+    from xinit.settings.parse import parse
 
-    parsed = config.parse(cli.compose("train", cli.overrides_from(settings)))
+    parsed = parse(compose("train", overrides_from(settings)))
     return open(runner.execute(parsed, console.Reporter(quiet=not progress)).path)
 
 
@@ -62,6 +69,10 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
 
         readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5, width=256)
         readings.test_error.groupby("scheme").mean()
+
+    >>> readings = xinit.sweep({"seed": [0, 1]}, data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings.test_error.dims, readings.seed.values.tolist()
+    (('replica',), [0, 1])
 
     Args:
       over: the values of each swept setting.
@@ -76,12 +87,13 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import cli, console, launcher, runner, sweeps
+    from xinit import console, runner, sweeping, sweeps
+    from xinit.settings.compose import compose_many, overrides_from
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = cli.compose_many("train", [cli.overrides_from(settings | one) for one in grid])
-    outcomes = runner.execute_all(launcher.parse_all(raws), console.SweepReporter(quiet=not progress))
+    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
+    outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
 
@@ -97,19 +109,28 @@ def predict(**settings: Any) -> "Prediction":
 
         xinit.predict(scheme="he", activation="relu", depth=30).values["act_second"]
 
+    >>> xinit.predict(data="synthetic", scheme="he", activation="relu", depth=5, width=64).values["act_second"].shape
+    (5,)
+
     Args:
       settings: as in `run`; nothing is trained.
 
     Raises:
       InputError: as `run`, and where the activation has no finite moments.
     """
-    from xinit import cli, config, inspection
+    from xinit import inspection
+    from xinit.settings.compose import compose, overrides_from
+    from xinit.settings.parse import parse
 
-    return inspection.predict_config(config.parse(cli.compose("train", cli.overrides_from(settings))))
+    return inspection.predict_config(parse(compose("train", overrides_from(settings))))
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":
-    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`."""
+    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`.
+
+    >>> xinit.open(run.attrs["path"]).attrs["steps"]
+    20
+    """
     import pathlib
 
     from xinit import record, sweeps
@@ -132,6 +153,9 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
     runs differ in steps or depth, each has only the rows that it has readings for.
 
+    >>> list(xinit.frame(sweep, "step").columns[:2])
+    ['seed', 'step']
+
     Args:
       source: the folder of a run or a sweep, or the dataset that `open`, `run` or `sweep` returned.
       by: what a row is: "run"; "step"; "layer", "weight" or "jacobian", each at each step. By default "run" of a sweep
@@ -152,6 +176,8 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
         xinit.figure(sweep).savefig("sweep.pdf")              # errors over what was tuned, curves, signal and gradient
 
     Of a run it is `plots.layers_figure`, of a sweep `sweep_plots.sweep_figure`. pyplot has no part in it.
+
+    >>> xinit.figure(run).savefig("layers.png")
 
     Args:
       source: as in `frame`.

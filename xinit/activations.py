@@ -13,9 +13,6 @@ from jax import Array
 
 from xinit.errors import InputError
 
-# A unit counts as saturated where abs f' is under this share of its maximum: for tanh abs a > .975.
-FLAT = 0.05
-
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, eq. 14
 
 

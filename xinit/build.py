@@ -1,6 +1,5 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
-import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -13,14 +12,13 @@ from jax import Array
 
 from xinit import activations, backend, custom, initializers, optimizers, schemes
 from xinit.activations import Activation
-from xinit.config import Config, OptimizerConfig, SchemeConfig, ShapesetConfig, SyntheticConfig, TfdsConfig
-from xinit.data import shapeset, synthetic, tfds
-from xinit.data.dataset import Arrays, Dataset, Examples, endless, pixels_to, stored
+from xinit.data.dataset import Arrays, Dataset
 from xinit.errors import InputError
 from xinit.factories import call_factory, call_with_options
 from xinit.model import Apply, Params, make_apply
 from xinit.probes import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
+from xinit.settings.config import Config, OptimizerConfig, SchemeConfig
 
 Optimizer = Callable[[Hyper], optax.GradientTransformation]
 
@@ -82,16 +80,13 @@ def plan(configs: Sequence[Config]) -> Plan:
 
 def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
     """The memory that a run needs at the least, by what it is for and the settings that decide it."""
-    layers, values, n_inputs = len(config.widths), sum(problem.widths), problem.widths[0]
-    float32, stored_input = 4, 4 if isinstance(config.data, SyntheticConfig) else 1  # a pixel is stored as a byte
-    # A set on disk was loaded to make the problem: it has its memory already.
-    generated = 0 if isinstance(config.data, TfdsConfig) else config.data.valid + config.data.test
+    layers, values, float32 = len(config.widths), sum(problem.widths), 4
     probed = config.probe.examples if problem.probe else 0
     jacobians = min(config.probe.jacobian_examples, probed) if config.probe.tier == "full" else 0
     weights = sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
     return {
         "the weights and their update (width, depth)": 2 * float32 * weights,
-        "the fixed examples (data.valid, data.test)": stored_input * n_inputs * generated,
+        "the fixed examples (data.valid, data.test)": config.data.generated_bytes,
         "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
         "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
         "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
@@ -143,7 +138,7 @@ def build_problem(config: Config) -> Problem:
     """The static side of a config."""
     functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
     optimizer = _optimizer(config.optimizer)
-    dataset = _dataset(config.data, config.batch_size)
+    dataset = config.data.dataset(config.batch_size)
     widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
     apply = make_apply(widths, functions, config.precision)
     probe = None
@@ -220,47 +215,3 @@ def _check_params(made, problem: Problem, fn: str) -> None:
                 )
     if getattr(lr_scale, "shape", None) != (len(layers),):
         raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")
-
-
-@functools.singledispatch
-def _dataset(data: object, batch_size: int) -> Dataset:
-    """The data set of its settings: each kind has a function of its own below."""
-    raise InputError(f"data.kind is {getattr(data, 'kind', data)!r}, which xinit.build cannot load yet.")
-
-
-@_dataset.register
-def _(data: TfdsConfig, batch_size: int) -> Dataset:
-    splits = tfds.load(data.name, data.dir, train=data.train, valid=data.valid, test=data.test)
-    sets = {
-        "train": Examples(splits.train_x, splits.train_y),
-        "valid": Examples(splits.valid_x, splits.valid_y),
-        "test": Examples(splits.test_x, splits.test_y),
-    }
-    return stored(sets, batch_size, n_classes=splits.n_classes, decode=pixels_to(data.pixel_range))
-
-
-@_dataset.register
-def _(data: ShapesetConfig, batch_size: int) -> Dataset:
-    return endless(
-        lambda key, n: Examples(*shapeset.draw(key, n, data.size)),
-        batch_size,
-        n_inputs=data.size**2,
-        n_classes=shapeset.N_CLASSES,
-        n_valid=data.valid,
-        n_test=data.test,
-        decode=pixels_to(data.pixel_range),
-        chance_error=shapeset.CHANCE_ERROR,
-    )
-
-
-@_dataset.register
-def _(data: SyntheticConfig, batch_size: int) -> Dataset:
-    return endless(
-        synthetic.make_sample(data.inputs, data.classes),
-        batch_size,
-        n_inputs=data.inputs,
-        n_classes=data.classes,
-        n_valid=data.valid,
-        n_test=data.test,
-        decode=lambda x: x,
-    )

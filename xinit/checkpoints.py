@@ -19,9 +19,8 @@ import numpy as np
 
 from xinit import files, manifests
 from xinit.errors import InputError
-from xinit.files import DamagedError
+from xinit.files import DamagedError, writing
 from xinit.readings import EDGES
-from xinit.record import writing
 
 KEPT = 2  # should the last one be damaged, there is one before it
 

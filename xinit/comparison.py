@@ -5,8 +5,6 @@ the search's seeds; the score is the test error on fresh seeds at that rate. Sch
 differences are taken seed by seed. A diverged run counts with the chance error. All errors are shares, 0 to 1.
 """
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +77,9 @@ class Difference(NamedTuple):
 def choose_rates(search: Iterable[Trial], schemes: Sequence[str], rates: Sequence[float]) -> dict[str, Choice]:
     """Each scheme's best rate by mean validation error; of equal ones the lower.
 
+    >>> choose_rates(comparison.search, comparison.schemes, comparison.rates)["he"]
+    Choice(learning_rate=0.3, error=0.2, edge='highest')
+
     Raises:
       ValueError: a scheme was not tried at some rate, so the grid was not the same for all.
     """
@@ -98,7 +99,11 @@ def choose_rates(search: Iterable[Trial], schemes: Sequence[str], rates: Sequenc
 
 
 def score(comparison: Comparison, scheme: str) -> Interval:
-    """The test error of a scheme over its fresh seeds, with Student's interval."""
+    """The test error of a scheme over its fresh seeds, with Student's interval.
+
+    >>> f"{score(comparison, 'he').mean:.1%}"
+    '20.5%'
+    """
     return mean_interval([trial.error for trial in comparison.scores if trial.scheme == scheme])
 
 
@@ -106,6 +111,9 @@ def differences(comparison: Comparison) -> list[Difference]:
     """Every pair of schemes, in the order given, over the seeds that both have.
 
     The interval is the bootstrap's from `BOOTSTRAP_FROM` seeds on, Student's below.
+
+    >>> [(pair.first, pair.second, pair.real) for pair in differences(comparison)]
+    [('he', 'xavier', True)]
     """
     by_seed = {scheme: {} for scheme in comparison.schemes}
     for trial in comparison.scores:
@@ -120,7 +128,11 @@ def differences(comparison: Comparison) -> list[Difference]:
 
 
 def winner(comparison: Comparison) -> str | None:
-    """The scheme whose difference from every other one is real and in its favour, if there is one."""
+    """The scheme whose difference from every other one is real and in its favour, if there is one.
+
+    >>> winner(comparison)
+    'he'
+    """
     lost = dict.fromkeys(comparison.schemes, 0)
     for first, second, interval, real in differences(comparison):
         lost[first] += not (real and interval.mean < 0)
@@ -129,7 +141,11 @@ def winner(comparison: Comparison) -> str | None:
 
 
 def conclusions(comparison: Comparison) -> list[str]:
-    """What the comparison has shown, what it has not, and what to beware of, a sentence each."""
+    """What the comparison has shown, what it has not, and what to beware of, a sentence each.
+
+    >>> conclusions(comparison)[0]
+    'he beats xavier by 5.0 points [3.8, 6.2] (n = 3 seeds, paired)'
+    """
     pairs = differences(comparison)
     told = [_sentence(pair) for pair in sorted(pairs, key=lambda pair: not pair.real)]
     return told + _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
@@ -147,9 +163,9 @@ def _sentence(pair: Difference) -> str:
 
 
 def _points(mean: float, low: float, high: float) -> str:
-    places = _places(low, high)
-    words = f"{_fixed(mean, places)} points"
-    return words if math.isnan(low) else f"{words} [{_fixed(low, places)}, {_fixed(high, places)}]"
+    places = decimals(low, high)
+    words = f"{percent(mean, places)} points"
+    return words if math.isnan(low) else f"{words} [{percent(low, places)}, {percent(high, places)}]"
 
 
 def _level_notes(pairs: Sequence[Difference]) -> list[str]:
@@ -191,109 +207,20 @@ def _diverged_notes(comparison: Comparison) -> list[str]:
     return notes
 
 
-def rows(comparison: Comparison) -> list[dict[str, str]]:
-    """One line a scheme, in words, for a table on a terminal."""
-    choices = choose_rates(comparison.search, comparison.schemes, comparison.rates)
-    return [_row(comparison, scheme, choice) for scheme, choice in choices.items()]
-
-
-def _row(comparison: Comparison, scheme: str, choice: Choice) -> dict[str, str]:
-    mean, _, low, high, n = score(comparison, scheme)
-    places = _places(low, high)
-    return {
-        "scheme": scheme,
-        "learning rate": f"{choice.learning_rate:g}",
-        "valid error": f"{choice.error:.1%}",
-        "test error": f"{_fixed(mean, places)}%" if n else "-",
-        "95 % interval": f"[{_fixed(low, places)}, {_fixed(high, places)}]" if n > 1 else "-",
-        "n": str(n),
-        "diverged": str(_diverged(comparison, scheme)),
-        "edge": choice.edge,
-    }
-
-
-def files(comparison: Comparison) -> dict[str, str]:
-    """Every number as text, by file name: runs.csv, schemes.csv, differences.csv, and table.tex for a paper."""
-    phases = (("search", comparison.search), ("score", comparison.scores))
-    runs = [(phase, *trial) for phase, trials in phases for trial in trials]
-    choices = choose_rates(comparison.search, comparison.schemes, comparison.rates)
-    schemes = [
-        (scheme, *choice[:2], *score(comparison, scheme), _diverged(comparison, scheme), choice.edge)
-        for scheme, choice in choices.items()
-    ]
-    pairs = [(first, second, *interval, real) for first, second, interval, real in differences(comparison)]
-    interval = ("mean", "std", "low", "high", "n")
-    return {
-        "runs.csv": _csv(("phase", *Trial._fields), runs),
-        "schemes.csv": _csv(("scheme", "learning_rate", "valid_error", *interval, "diverged", "edge"), schemes),
-        "differences.csv": _csv(("first", "second", *interval, "real"), pairs),
-        "table.tex": latex(comparison),
-    }
-
-
-def latex(comparison: Comparison) -> str:
-    r"""A table for \usepackage{booktabs}: mean and half width of Student's interval, the `winner` in bold."""
-    best, lines = winner(comparison), []
-    for scheme, choice in choose_rates(comparison.search, comparison.schemes, comparison.rates).items():
-        interval = score(comparison, scheme)
-        cells = escape(scheme), f"{choice.learning_rate:g}", _latex_score(interval, scheme == best)
-        lines.append(f"{' & '.join((*cells, str(interval.n), str(_diverged(comparison, scheme))))} \\\\")
-    about = " ".join(f"{comparison.title}; {comparison.budget}".split())
-    return "\n".join(
-        (
-            f"% {about}; chance {comparison.chance:.1%}. Needs \\usepackage{{booktabs}}.",
-            "% Test error: mean and half width of Student's 95 % interval over n fresh seeds, at the learning rate of",
-            "% least validation error; a diverged run counts as chance. Bold: better than every other scheme,",
-            "% with a 95 % interval of the difference, paired by seed, that excludes 0.",
-            "\\begin{tabular}{lrrrr}",
-            "\\toprule",
-            "Scheme & Learning rate & Test error (\\%) & $n$ & Diverged \\\\",
-            "\\midrule",
-            *lines,
-            "\\bottomrule",
-            "\\end{tabular}\n",
-        )
-    )
-
-
-def _latex_score(interval: Interval, bold: bool) -> str:
-    mean, _, low, high, n = interval
-    if n == 0:
-        return "--"
-    places = _places(low, high)
-    cell = _fixed(mean, places) + (rf" \pm {_fixed((high - low) / 2, places)}" if n > 1 else "")
-    return rf"$\mathbf{{{cell}}}$" if bold else f"${cell}$"
-
-
-def escape(name: str) -> str:
-    """A user's own name as LaTeX prints it."""
-    words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater",
-             "|": "textbar"}  # fmt: skip
-    table = {sign: f"\\{word}{{}}" for sign, word in words.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
-    return " ".join(name.split()).translate(str.maketrans(table))
-
-
-def _diverged(comparison: Comparison, scheme: str) -> int:
+def n_diverged(comparison: Comparison, scheme: str) -> int:
+    """How many of a scheme's scoring runs diverged."""
     return sum(trial.diverged for trial in comparison.scores if trial.scheme == scheme)
 
 
-def _places(low: float, high: float) -> int:
+def decimals(low: float, high: float) -> int:
     """Decimals of a percentage that show its interval's width and on which side of 0 its ends lie: one to three."""
     shown = [abs(100 * value) for value in ((high - low) / 2, low, high) if value and not math.isnan(value)]
     return next((places for places in (1, 2) if all(round(value, places) for value in shown)), 3) if shown else 1
 
 
-def _fixed(share: float, places: int) -> str:
+def percent(share: float, places: int) -> str:
     """A share in percent; without the sign of a zero."""
     return f"{round(100 * float(share), places) + 0.0:.{places}f}"
-
-
-def _csv(headings: Sequence[str], lines: Iterable[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(headings)
-    writer.writerows(lines)
-    return text.getvalue()
 
 
 def _listed(values: Iterable[Any]) -> str:

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xinit.comparison import Choice, Comparison, choose_rates, files
-from xinit.files import write_atomically
+from xinit.comparison import Choice, Comparison, choose_rates
+from xinit.comparison_tables import files
+from xinit.files import write_atomically, writing
 from xinit.intervals import mean_interval
-from xinit.record import writing
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -1,10 +1,8 @@
 """What a person sees while a run goes on and at its end: a live table on a terminal, plain lines elsewhere."""
 
 import contextlib
-import math
 import pathlib
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,19 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from xinit.files import append_line, printable
-from xinit.sweeps import as_text, cells, label, swept
+from xinit.outcomes import Outcome
+from xinit.settings.config import Config
+from xinit.swept import label, swept
+from xinit.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
 
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
-
-# What the layer table shows of the last reading: heading, reading, format. Shares are in percent.
-COLUMNS = (
-    ("act mean", "act_mean", "{:.3f}"),
-    ("act std", "act_std", "{:.3f}"),
-    ("saturated %", "act_saturated", "{:.1%}"),
-    ("inactive %", "act_inactive", "{:.1%}"),
-    ("mean slope", "act_slope", "{:.2f}"),
-    ("dL/dz std", "grad_pre_std", "{:.2e}"),
-)
 
 
 class Reporter:
@@ -57,7 +48,10 @@ class Reporter:
     def expect(self, work: float) -> None:
         """What there is to do in all; a run on its own counts its steps instead."""
 
-    def start(self, config: Any, step: int, device: str) -> None:
+    def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
+        """A run on its own has no layout worth telling."""
+
+    def start(self, config: Config, step: int, device: str) -> None:
         """Begin to show the training of a run that is at `step`."""
         self.note(f"{config.name}: {config.steps:,} steps of {config.batch_size} on {device}")
         self._show_bar(step, config.steps)
@@ -82,12 +76,12 @@ class Reporter:
         """Show the readings of a probe point, of a population of one."""
         row = {name: values[0] for name, values in row_R.items()}
         if self._live is not None:
-            self._table = layer_table(row, f"step {step:,}: {_errors(row)}")
+            self._table = layer_table(row, f"step {step:,}: {loss_and_errors(row)}")
             self._live.update(self._view())
-        parts = [f"step {step:>7,}", _errors(row)]
+        parts = [f"step {step:>7,}", loss_and_errors(row)]
         if "act_std" in row:
-            parts.append("act std " + " ".join(f"{value:.2f}" for value in _some(row["act_std"])))
-            parts.append(f"dL/dz bottom/top {_share(row['grad_pre_std'][0], row['grad_pre_std'][-1])}")
+            parts.append("act std " + " ".join(f"{value:.2f}" for value in some_layers(row["act_std"])))
+            parts.append(f"dL/dz bottom/top {share(row['grad_pre_std'][0], row['grad_pre_std'][-1])}")
         if seconds_left is not None:
             parts.append(f"{seconds_left:.0f} s left")
         self._line(parts)
@@ -116,7 +110,7 @@ class Reporter:
         self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]: ", end="")
         self.note(words)
 
-    def contrast(self, outcomes: Sequence[Any]) -> None:
+    def contrast(self, outcomes: Sequence[Outcome]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
         rows = cell_rows(outcomes)
         if len(rows) < len(outcomes):
@@ -157,7 +151,7 @@ class SweepReporter(Reporter):
         self._best: tuple[float, str] | None = None
         self._all = self._before = self._size = self._unit = self._rate = 0.0  # work: of the sweep, of what is done
 
-    def begin(self, configs: Mapping[str, Any], n_done: int, n_groups: int) -> None:
+    def begin(self, configs: Mapping[str, Config], n_done: int, n_groups: int) -> None:
         """Begin a sweep of `configs`, by the names of their folders, of which `n_done` are done."""
         names = zip(configs, swept(list(configs.values())), strict=True)
         self._labels = {name: label(settings) for name, settings in names}
@@ -168,13 +162,13 @@ class SweepReporter(Reporter):
         """What there is to do, in bytes of weights times steps."""
         self._all = work
 
-    def enter(self, members: Sequence[str], words: str, weights: float) -> None:
-        """Begin a population of these members, laid out as `words` say, with so many bytes of weights each."""
+    def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
+        """Begin a population of these members, each with so many bytes of weights."""
         self._before += self._size  # whatever the one before left out
         self._members, self._unit, self._size = members, weights * len(members), 0.0
-        self.note(words)
+        self.note(layout)
 
-    def start(self, config: Any, step: int, device: str) -> None:
+    def start(self, config: Config, step: int, device: str) -> None:
         """Begin to show the training of a population that is at `step`."""
         self._size = config.steps * self._unit
         title = config.name.removesuffix(f"-{config.scheme.label}")
@@ -216,104 +210,3 @@ class SweepReporter(Reporter):
         with contextlib.suppress(OSError):
             append_line(path / "log.txt", error_line(summary))
             append_line(path / "log.txt", summary["verdict"])
-
-
-class RateMeter:
-    """Steps per second, from the time spent training alone."""
-
-    def __init__(self) -> None:
-        self.steps, self.seconds = 0, 0.0
-
-    def add(self, steps: int, started: float) -> None:
-        """Count `steps` done since the clock reading `started`."""
-        self.steps += steps
-        self.seconds += time.perf_counter() - started
-
-    @property
-    def rate(self) -> float:
-        """Steps per second so far; nan before the first."""
-        return self.steps / self.seconds if self.seconds else math.nan
-
-
-def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:
-    """One line a layer, from the input upwards; columns that mean nothing for this activation are left out."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("layer", justify="right")
-    shown = [column for column in COLUMNS if not np.all(np.isnan(row[column[1]]))]
-    for heading, _, _ in shown:
-        table.add_column(heading.removesuffix(" %"), justify="right")
-    table.add_column("of top", justify="right")
-    gradient = row["grad_pre_std"]
-    for l in range(len(gradient)):
-        cells = [form.format(row[name][l]) for _, name, form in shown]
-        table.add_row(str(l + 1), *cells, _share(gradient[l], gradient[-1]))
-    return table
-
-
-def error_line(summary: Mapping[str, Any]) -> str:
-    """The test error beside chance and beside how much was seen."""
-    if summary["test_error"] is None:
-        return f"no test error: the run diverged (chance {summary['chance_error']:.1%})"
-    seen = f"{summary['examples']:,} examples"
-    if summary.get("paper_share") is not None:
-        seen += f": {summary['paper_share']:.1%} of the paper's budget"
-    return f"test error {summary['test_error']:.1%}, chance {summary['chance_error']:.1%}, {seen}"
-
-
-def _errors(row: Mapping[str, np.ndarray]) -> str:
-    shown = [("loss", "train_loss", "{:.3f}"), ("train", "train_error", "{:.1%}"), ("valid", "valid_error", "{:.1%}")]
-    return "  ".join(
-        f"{word} {form.format(float(row[name]))}"
-        for word, name, form in shown
-        if name in row and not np.isnan(row[name])
-    )
-
-
-def _share(part: np.floating, whole: np.floating) -> str:
-    return f"{part / whole:.2g}" if whole else "-"
-
-
-def _some(values: np.ndarray, most: int = 6) -> np.ndarray:
-    """At most six of the layers, evenly spaced, both ends among them."""
-    return values[np.unique(np.linspace(0, len(values) - 1, min(most, len(values))).round().astype(int))]
-
-
-def contrast_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
-    """A line for each outcome: what its config has that others have not, and what came of it."""
-    rows = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
-    return [{name: as_text(value) for name, value in own.items()} | _outcome_cells(outcome) for outcome, own in rows]
-
-
-def _outcome_cells(outcome: Any) -> dict[str, str]:
-    if not outcome.summary:
-        return {"test error": outcome.state, "chance": "", "verdict": ""}
-    error, readings = outcome.summary["test_error"], outcome.readings
-    cells = {
-        "test error": "diverged" if error is None else f"{error:.1%}",
-        "chance": f"{outcome.summary['chance_error']:.1%}",
-    }
-    if "act_std" in readings:
-        signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0]
-        cells["signal x"] = _share(signal[-1], signal[0])
-        cells["gradient x"] = _share(gradient[0], gradient[-1])
-        cells["least slope"] = f"{readings['act_slope'][-1].min():.2f}"
-    level = outcome.findings[0].level
-    rules = [finding.rule for finding in outcome.findings if finding.level == level != "OK"]
-    return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}
-
-
-def cell_rows(outcomes: Sequence[Any]) -> list[dict[str, str]]:
-    """A line for each cell of a sweep: mean, standard deviation and interval of the test error over its seeds."""
-    rows = []
-    for cell in cells(outcomes):
-        interval, wide = cell.pop("test_error"), lambda low, high: f"[{low:.1%}, {high:.1%}]"
-        shown = {
-            "test error": f"{interval.mean:.1%}" if interval.n else "-",
-            "sd": f"{interval.std:.1%}" if interval.n > 1 else "-",
-            "95 % interval": wide(interval.low, interval.high) if interval.n > 1 else "-",
-            "n": str(interval.n),
-        }
-        results = ("diverged", "unfinished", "verdicts")
-        where = {name: as_text(value) for name, value in cell.items() if name not in results}
-        rows.append(where | shown | {name: str(cell[name]) for name in results if name in cell})
-    return rows

@@ -42,7 +42,9 @@ def call_factory(
     return call_with_options(public[fn], options, path, also)
 
 
-def call_with_options(function: Callable, options: Mapping[str, Any], path: str, also: Sequence[str] = ()) -> Any:
+def call_with_options(
+    function: Callable[..., Any], options: Mapping[str, Any], path: str, also: Sequence[str] = ()
+) -> Any:
     """`function(**options)`, with the options checked against its signature first.
 
     `**keywords: Unpack[...]` are for Python alone: what an array's axes are is no setting of a choice.
@@ -64,14 +66,13 @@ def call_with_options(function: Callable, options: Mapping[str, Any], path: str,
     return function(**options)
 
 
-def _public_functions(module: types.ModuleType) -> dict[str, Callable]:
+def _public_functions(module: types.ModuleType) -> dict[str, Callable[..., Any]]:
     """Those of the module's own, or for a package those that it takes from its modules."""
-    inside = lambda f: f"{f.__module__}.".startswith(f"{module.__name__}.")
-    own = lambda name, f: inspect.isfunction(f) and inside(f) and not name.startswith("_")
-    return {name: f for name, f in vars(module).items() if own(name, f)}
+    public = {name: f for name, f in vars(module).items() if inspect.isfunction(f) and not name.startswith("_")}
+    return {name: f for name, f in public.items() if f"{f.__module__}.".startswith(f"{module.__name__}.")}
 
 
-def _required(function: Callable) -> set[str]:
+def _required(function: Callable[..., Any]) -> set[str]:
     parameters = inspect.signature(function).parameters.values()
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return {p.name for p in parameters if p.default is p.empty and p.kind not in variable}

@@ -4,12 +4,14 @@ The folder itself is where its owner says, link or not; the names below it are c
 """
 
 import contextlib
+import csv
 import hashlib
+import io
 import json
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, TextIO
 
 from xinit.errors import InputError
@@ -50,6 +52,18 @@ def reading(path: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+@contextlib.contextmanager
+def writing(path: pathlib.Path) -> Iterator[None]:
+    """Turn an operating-system error into one sentence; whatever was written before stays."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"The run folder {path} cannot be written: {error.strerror or error}; "
+            "choose another with out=DIR or make room there. What was written before is kept."
+        ) from error
 
 
 def read(folder: pathlib.Path, name: str, largest: int = LARGEST_TEXT) -> bytes | None:
@@ -176,6 +190,13 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def as_csv(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The text of a CSV file; None is an empty cell."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([headings, *rows])
+    return text.getvalue()
 
 
 def append_line(path: pathlib.Path, text: str) -> None:

@@ -1,7 +1,9 @@
-"""Which texts can name a folder to write to."""
+"""Names of folders: which texts can be one, and what a folder is called that holds something of several runs."""
 
+import hashlib
 import os
 import pathlib
+from collections.abc import Iterable
 
 LONGEST_NAME = 255  # bytes, on the file systems that people have
 LONGEST_PATH = 3500  # bytes: Linux takes 4096, of which a run's own folders and files need a few hundred
@@ -17,3 +19,8 @@ def can_be_folder(text: object) -> bool:
     except UnicodeEncodeError:  # half a character
         return False
     return len(os.fsencode(text)) <= LONGEST_PATH and all(len(part) <= LONGEST_NAME for part in parts)
+
+
+def name_of_members(hashes: Iterable[str]) -> str:
+    """Twelve hex digits for a set of runs, given by their hashes: the order does not count, nor does a repeat."""
+    return hashlib.sha256(" ".join(sorted(set(hashes))).encode()).hexdigest()[:12]

@@ -25,6 +25,11 @@ ROWS = {
 def frame(readings: "xarray.Dataset", by: str | None = None) -> "pandas.DataFrame":
     """The table that `xinit.frame` describes.
 
+    >>> frame(sweep)[["seed", "diverged_at"]].to_dict("list")
+    {'seed': [0, 1], 'diverged_at': [nan, nan]}
+    >>> list(frame(run, "weight").columns[:2])
+    ['step', 'weight']
+
     Raises:
       InputError: `by` is none of ROWS, or the runs have no such readings.
     """

@@ -8,19 +8,19 @@ import base64
 import json
 import os
 import pathlib
+import sys
 import textwrap
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from hydra.core.utils import JobReturn, JobStatus
 
-from xinit import record
+from xinit import record, sweeping
 from xinit.errors import InputError
-from xinit.sweeps import label, swept
-
-if TYPE_CHECKING:
-    from xinit.runner import Outcome
+from xinit.grouping import by_program
+from xinit.outcomes import Outcome
+from xinit.swept import label, swept
 
 SHOWN = 5  # jobs that are named where many went wrong in one way
 SECONDS_UNTIL_SEEN = 60.0  # within which a network file system shows what another machine wrote
@@ -34,21 +34,15 @@ class Job(NamedTuple):
     places: list[int]
 
 
-def divide(outcomes: "Sequence[Outcome]", most: int | None) -> list[Job]:
+def divide(outcomes: Sequence[Outcome], most: int | None) -> list[Job]:
     """The jobs that do what is not done yet: runs of one program each, at most so many, parts of a group alike."""
     todo = {o.path: i for i, o in enumerate(outcomes) if o.config.force or not o.summary}  # equal jobs are one run
-    groups: dict[str, list[int]] = {}
-    for i in todo.values():
-        groups.setdefault(outcomes[i].config.program(), []).append(i)
-    parts = [part for group in groups.values() for part in _parts(_neighbours(group, outcomes), most)]
+    places = list(todo.values())
+    groups = by_program([outcomes[i].config for i in places])
+    parts = [[places[k] for k in part] for group in groups for part in _parts(group, most)]
     labels = [label(settings) for settings in swept([outcome.config for outcome in outcomes])]
     named = zip((f"job {k} of {len(parts)}" for k in range(1, len(parts) + 1)), parts, strict=True)
     return [Job(name, _words(part, labels), part) for name, part in named]
-
-
-def _neighbours(group: Sequence[int], outcomes: "Sequence[Outcome]") -> list[int]:
-    """Runs that share their batches beside one another: a part draws fewer."""
-    return sorted(group, key=lambda i: outcomes[i].config.data_seed)
 
 
 def _parts(group: Sequence[int], most: int | None) -> list[list[int]]:
@@ -117,7 +111,22 @@ class NamedLines:
         self.stream.flush()
 
 
-def wait_until_seen(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: "Sequence[Outcome]") -> None:
+def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | str:
+    """Run a job that was handed over, from its first member's config; what its runs return, or why it was refused."""
+    from rich.console import Console
+
+    given = unpack(members)
+    lines = NamedLines(given["job"], sys.stdout)
+    try:
+        settle_in(given["folder"], given["cores"])
+        configs = sweeping.parse_all([{**raw, **own} for own in given["members"]])
+        outcomes = sweeping.run_all(configs, Console(file=lines, highlight=False, width=120))
+    except InputError as error:  # told by the launching process, which knows what else went wrong
+        return str(error)
+    return [sweeping.returned(outcome) for outcome in outcomes]
+
+
+def wait_until_seen(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: Sequence[Outcome]) -> None:
     """Return when the runs that workers say are over are seen to be: file systems of several machines take a while."""
     told = [outcomes[i].path for job, own in zip(jobs, returned, strict=True) for i in _over(job, own)]
     deadline = time.monotonic() + SECONDS_UNTIL_SEEN
@@ -131,7 +140,7 @@ def _over(job: Job, returned: JobReturn) -> list[int]:
     return [i for i, value in zip(job.places, values, strict=True) if value is not None] if type(values) is list else []
 
 
-def error_of(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: "Sequence[Outcome]") -> Exception | None:
+def error_of(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: Sequence[Outcome]) -> Exception | None:
     """What is to be raised for the jobs that went wrong, whose names it holds; None where none did."""
     wrong: dict[str, list[Job]] = {}
     crash = None
@@ -149,7 +158,7 @@ def error_of(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: "Sequ
     return error
 
 
-def _trouble(job: Job, returned: JobReturn, outcomes: "Sequence[Outcome]") -> str | Exception | None:
+def _trouble(job: Job, returned: JobReturn, outcomes: Sequence[Outcome]) -> str | Exception | None:
     """Why a job was refused, what it raised, or that its runs are not where they should be."""
     value = returned._return_value
     if returned.status == JobStatus.FAILED:

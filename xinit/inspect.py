@@ -30,20 +30,22 @@ def inspect(raw: dict[str, Any]) -> int:
     import pathlib
 
     from xinit import backend
-    from xinit.config import NETWORKS, at_least, count_of, parse
+    from xinit.core.rules import at_least
+    from xinit.settings.config import NETWORKS
+    from xinit.settings.parse import count_of, parse
 
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)
     if seeds > (left := 2**32 - config.init_seed):
         raise InputError(f"seeds is {seeds}; from init_seed={config.init_seed} on there are {left}.")
     backend.use_compilation_cache()
-    from xinit import console, inspection, inspection_plots, record, verdict
+    from xinit import console, inspection, inspection_plots, inspection_table, record, verdict
     from xinit.custom import source_of
 
     found = inspection.inspect_config(config, seeds)
     reporter = console.Reporter()
-    reporter.table(config.name, inspection_plots.rows(found))
-    for line in inspection_plots.notes(found):
+    reporter.table(config.name, inspection_table.rows(found))
+    for line in inspection_table.notes(found):
         reporter.note(line)
     reporter.verdict(verdict.sentence(found.findings, found.remedy))
     identity = config.identity() | {"seeds": seeds}
@@ -52,8 +54,7 @@ def inspect(raw: dict[str, Any]) -> int:
     title = f"{config.name}: {found.findings[0].level}"
     inspection_plots.write(folder, found, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
-    level = found.findings[0].level
-    return cli.FAILED if level == "FAIL" else cli.WARNED if level == "WARN" and config.strict else cli.DONE
+    return cli.exit_code_of(found.findings[0].level, config.strict)
 
 
 if __name__ == "__main__":

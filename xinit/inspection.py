@@ -5,67 +5,24 @@ The measured side is the probe that training uses, on the initial networks of se
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
 
 from xinit import ensemble, verdict
-from xinit.build import Plan, Problem, build_scheme, load, plan
-from xinit.config import ActivationConfig, Config, SchemeConfig
+from xinit.build import Plan, Problem, load, plan
 from xinit.data.dataset import Arrays
 from xinit.errors import InputError
+from xinit.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
 from xinit.initializers import Law
-from xinit.intervals import Interval, mean_interval
-from xinit.schemes import law_of
-from xinit.theory.advice import Candidate, expected_dead, remedy
+from xinit.inspected import HORIZON, Inspection, Reach
+from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 
-RANGES = ("act_low", "act_high")
-HORIZON = 300  # layers up to which a trainable depth is looked for
-NARROW = 16  # units: wider layers of rectifiers are not dead in one network of ten thousand
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
-
-
-class Reach(NamedTuple):
-    """How deep such a network could be, its further layers like its hidden ones.
-
-    `products`: layers until signal or gradient leave the verdict's bounds, HORIZON if that is further. `correlation`:
-    6 xi_c, where two inputs can no longer be told apart.
-    """
-
-    products: int
-    correlation: float
-
-
-class Inspection(NamedTuple):
-    """What was predicted and measured, by the names of `Prediction.values`.
-
-    `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
-    networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
-    are from.
-    """
-
-    config: Config
-    widths: tuple[int, ...]
-    prediction: Prediction
-    measured: dict[str, np.ndarray]
-    scores: dict[str, np.ndarray]
-    findings: list[verdict.Finding]
-    remedy: str | None
-    reach: Reach | None
-    source: str
-
-    def interval(self, name: str) -> Interval:
-        """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
-        with np.errstate(all="ignore"):  # a signal may have left the range of floats
-            if not name.endswith("_second"):
-                return mean_interval(self.measured[name])
-            logs = mean_interval(np.log(self.measured[name]))
-            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
 
 
 @jax.enable_x64(False)  # as a run computes, whatever else the session does
@@ -109,19 +66,6 @@ def prepare(config: Config) -> tuple[Plan, Arrays]:
     return planned, load(planned)
 
 
-def examples(problem: Problem, data: Arrays) -> tuple[np.ndarray, np.ndarray]:
-    """Of the probe batch, the second moments between inputs (B, B) and the labels (B,).
-
-    Raises:
-      InputError: an input is not finite.
-    """
-    batch = ensemble.probe_batch(problem, data)
-    x, labels = np.asarray(batch[0], float), np.asarray(batch[1])
-    if not np.all(np.isfinite(x)):
-        raise InputError("The probe examples have values that are infinite or not numbers; inputs must be finite.")
-    return x @ x.T / x.shape[1], labels
-
-
 @jax.enable_x64(False)  # as a run computes, whatever else the session does
 def predict_config(config: Config) -> Prediction:
     """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
@@ -130,35 +74,6 @@ def predict_config(config: Config) -> Prediction:
     gram, labels = examples(problem, data)
     networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
-
-
-def predicted_readings(
-    problem: Problem, scheme: SchemeConfig, gram: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
-    """What theory predicts of a run at its start, by the names of `readings.PREDICTED`.
-
-    Nothing where the scheme states no law, or theory cannot follow the signal.
-    """
-    laws = stated_laws(scheme, problem)
-    if not laws:
-        return {}
-    try:
-        prediction = predict(problem.widths, problem.activations, laws, gram, labels)
-    except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
-        return {}
-    found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
-    for name in prediction.networks:
-        rms = f"{name.removesuffix('_second')}_rms_predicted"
-        ends = prediction.interval(name)
-        found |= {rms: prediction.values[name], f"{rms}_low": ends[0], f"{rms}_high": ends[1]}
-    known = {name: np.sqrt(values) if "_rms_" in name else values for name, values in found.items()}
-    return {name: values for name, values in known.items() if values.size and not np.all(np.isnan(values))}
-
-
-def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
-    """The laws of all weights, gain included, as the scheme states them; none where it states none."""
-    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
-    return [law.scaled(scheme.gain) for law in stated or ()]
 
 
 def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:
@@ -172,55 +87,10 @@ def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law
 
 
 def _dead_of(prediction: Prediction, laws: Sequence[Law], problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
-    """As `expectations`; without biases a prediction has come to the same."""
+    """As `dead_expected`; without biases a prediction has come to the same."""
     plain = all(f.rectifies for f in problem.activations) and not any(law.bias_variance for law in laws)
     same = plain and not prediction.void
-    return {"act_dead_expected": prediction.values["act_dead"]} if same else expectations(problem, gram)
-
-
-def bounds(problem: Problem) -> dict[str, np.ndarray]:
-    """(layer,) the range of each activation function, by the names of the readings."""
-    return {name: np.array([getattr(f, name.removeprefix("act_")) for f in problem.activations]) for name in RANGES}
-
-
-def expectations(problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
-    """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers."""
-    if not all(f.rectifies for f in problem.activations):
-        return {}
-    return {"act_dead_expected": expected_dead(problem.activations, gram)}
-
-
-def remedy_for(
-    config: Config, problem: Problem, data: Arrays, laws: Sequence[Law], fault: Callable[[Candidate], str]
-) -> str:
-    """The sentence of `theory.advice.remedy` for networks of a config, on its probe examples.
-
-    Args:
-      config: of the networks that failed.
-      problem: its problem.
-      data: its data.
-      laws: of its weights, or none where they are not known.
-      fault: as `fault_of` says.
-    """
-    gram, labels = examples(problem, data)
-    narrow = min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations)
-    dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
-    q = float(np.mean(np.diag(gram)))
-    within = config.verdict.signal_warn, config.verdict.signal_fail
-    return remedy(problem.widths, problem.activations, q, *within, laws, fault, dead)
-
-
-def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:
-    """What the verdict finds wrong with networks of other weights that another initialisation may mend, or ""."""
-    scheme = SchemeConfig(candidate.fn, candidate.gain, dict(candidate.options))
-    changed = dataclasses.replace(config, scheme=scheme)
-    if candidate.activation:
-        other = (ActivationConfig(candidate.activation),) * len(config.widths)
-        changed = dataclasses.replace(changed, activations=other)
-    planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
-    networks = ensemble.measure(planned, data, seeds)
-    findings = verdict.judge_start(networks | bounds(planned.problem), dataclasses.asdict(config.verdict))
-    return verdict.words_of(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""
+    return {"act_dead_expected": prediction.values["act_dead"]} if same else dead_expected(problem, gram)
 
 
 def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:

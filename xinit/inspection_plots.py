@@ -1,22 +1,19 @@
-"""The table, the figure and the files of an inspection, from its arrays alone."""
+"""The figure and the files of an inspection, from its arrays alone."""
 
 import io
 import json
-import math
 import pathlib
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xinit import netcdf, record, verdict
-from xinit.files import write_atomically
+from xinit import netcdf, verdict
+from xinit.files import write_atomically, writing
+from xinit.inspected import Inspection, measured, predicted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-    from xinit.inspection import Inspection
 
 PREDICTED, MEASURED = "#0072B2", "#D55E00"  # Okabe and Ito's, told apart by colour-blind eyes
 PANELS = (  # name, title, logarithmic; second moments are shown as their roots
@@ -27,55 +24,10 @@ PANELS = (  # name, title, logarithmic; second moments are shown as their roots
     ("act_slope", "mean slope, share of its maximum", False),
 )
 SCORED = (("act_second", "activations", "o"), ("grad_pre_second", "dL/dz", "s"), ("grad_w_second", "dL/dW", "^"))
-TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 AXES = {"grad_w_second": "weight", "jacobian_sv_mean": "jacobian"}  # of the others: layer
 
 
-def rows(found: "Inspection") -> list[dict[str, str]]:
-    """One row a layer: root mean squares of activations and dL/dz and the cosine, predicted beside measured."""
-    table = []
-    for l in range(len(found.widths) - 2):
-        row = {"layer": str(l + 1), "width": str(found.widths[l + 1])}
-        for heading, name, form in TABLED:
-            row[f"{heading} pred."] = _with_band(*(values[l] for values in _predicted(found, name)), form)
-            row[f"{heading} meas."] = _with_band(*(values[l] for values in _measured(found, name)), form)
-            row[f"{heading} z"] = _number(found.scores[name][l], "{:+.1f}")
-        row["cosine"] = _number(found.prediction.values["act_cosine"][l], "{:.3f}")
-        row["measured"] = _number(_measured(found, "act_cosine")[0][l], "{:.3f}")
-        table.append(row)
-    return table
-
-
-def notes(found: "Inspection") -> list[str]:
-    """What the table means, and how deep such a network could be."""
-    n = len(next(iter(found.measured.values())))
-    lines = [
-        "rms over units and examples, geometric mean over networks. predicted: 95 % of networks lie within ±, or x÷ a "
-        f"factor; measured: {n} networks, the 95 % interval of their mean; z: the difference of the logarithms in "
-        "standard errors.",
-        f"variances of the weights {found.source}.",
-    ]
-    if found.prediction.void:
-        lines.append(f"where nothing is predicted, theory does not hold: {found.prediction.void}.")
-    if found.prediction.unbounded:
-        lines.append(f"no band and no z: {found.prediction.unbounded}.")
-    if found.reach:
-        lines.append(f"{_reach(found)}; asked: {len(found.widths) - 2}.")
-    return lines
-
-
-def _reach(found: "Inspection") -> str:
-    from xinit.inspection import HORIZON
-
-    reach = found.reach
-    layers = lambda n: f"{n} layer" if n == 1 else f"{n} layers"
-    products = layers(reach.products) if reach.products < HORIZON else f"{HORIZON} layers and more"
-    deep = f"for {layers(round(reach.correlation))} (6 xi_c)" if math.isfinite(reach.correlation) else "without end"
-    words = f"trainable depth: signal and gradient stay within bounds for {products}"
-    return f"{words}, inputs can be told apart {deep}"
-
-
-def figure(found: "Inspection", title: str) -> "Figure":
+def figure(found: Inspection, title: str) -> "Figure":
     """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean."""
     from xinit.display import Figure
 
@@ -91,9 +43,9 @@ def figure(found: "Inspection", title: str) -> "Figure":
     return drawn
 
 
-def write(folder: pathlib.Path, found: "Inspection", title: str, draw: bool) -> None:
+def write(folder: pathlib.Path, found: Inspection, title: str, draw: bool) -> None:
     """inspection.nc, inspection.json and, where asked, inspection.png."""
-    with record.writing(folder):
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "inspection.nc", _netcdf(found))
         write_atomically(folder / "inspection.json", (json.dumps(_summary(found), indent=2) + "\n").encode())
@@ -103,42 +55,10 @@ def write(folder: pathlib.Path, found: "Inspection", title: str, draw: bool) -> 
             write_atomically(folder / "inspection.png", content.getvalue())
 
 
-def _predicted(found: "Inspection", name: str) -> Sequence[np.ndarray]:
-    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band."""
-    prediction = found.prediction
-    values = prediction.values[name]
-    if name not in prediction.networks or np.isnan(prediction.networks[name]).all():
-        return [_shown(name, a) for a in (values, *[np.full_like(values, np.nan)] * 2)]
-    return [_shown(name, a) for a in (prediction.typical(name), *prediction.interval(name))]
-
-
-def _measured(found: "Inspection", name: str) -> Sequence[np.ndarray]:
-    interval = found.interval(name)
-    return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
-
-
-def _shown(name: str, a: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.maximum(a, 0)) if name.endswith("_second") else a
-
-
-def _with_band(value: float, low: float, high: float, form: str) -> str:
-    """With the half-width of the band in percent, or as a factor where it is none of a few percent."""
-    if not (value > 0 and np.isfinite(high - low)):
-        return _number(value, form)
-    share = (high - low) / 2 / value
-    return form.format(value) + (
-        f" ±{share:.0%}" if share < 1 else f" x÷{math.sqrt(high / low):.2g}" if low > 0 else ""
-    )
-
-
-def _number(value: float, form: str) -> str:
-    return form.format(value) if np.isfinite(value) else ""
-
-
-def _panel(axes: "Axes", found: "Inspection", name: str, logarithmic: bool) -> None:
-    mean, low, high = _measured(found, name)
+def _panel(axes: "Axes", found: Inspection, name: str, logarithmic: bool) -> None:
+    mean, low, high = measured(found, name)
     layers = np.arange(1, len(mean) + 1)
-    value, least, most = _predicted(found, name)
+    value, least, most = predicted(found, name)
     if np.isfinite(value).any():
         axes.fill_betweenx(layers, least, most, color=PREDICTED, alpha=0.2, lw=0, label="where 95 % of networks lie")
         axes.plot(value, layers, color=PREDICTED, lw=1.4, label="predicted")
@@ -155,7 +75,7 @@ def _panel(axes: "Axes", found: "Inspection", name: str, logarithmic: bool) -> N
     _layer_axis(axes, len(mean), "weight matrix" if name == "grad_w_second" else "layer")
 
 
-def _scores(axes: "Axes", found: "Inspection") -> None:
+def _scores(axes: "Axes", found: Inspection) -> None:
     axes.axvspan(-2, 2, color="0.92", lw=0)
     for name, label, marker in SCORED:
         scores = found.scores[name]
@@ -177,7 +97,7 @@ def _layer_axis(axes: "Axes", n: int, label: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _netcdf(found: "Inspection") -> bytes:
+def _netcdf(found: Inspection) -> bytes:
     axis = lambda name: AXES.get(name, "layer")
     described, arrays = {}, {}
 
@@ -196,7 +116,7 @@ def _netcdf(found: "Inspection") -> bytes:
     return netcdf.encode(arrays, described, {"widths": list(found.widths)})
 
 
-def _summary(found: "Inspection") -> dict[str, object]:
+def _summary(found: Inspection) -> dict[str, object]:
     return {
         "verdict": verdict.sentence(found.findings, found.remedy),
         "findings": [finding._asdict() for finding in found.findings],

@@ -21,6 +21,10 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
 
     mean +- t_{(1 + level) / 2, n - 1} s / sqrt(n)
 
+    >>> interval = mean_interval([0.52, 0.48, 0.5])
+    >>> f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}], n = {interval.n}"
+    '0.50 [0.45, 0.55], n = 3'
+
     Reference: Student, "The probable error of a mean", Biometrika 6, 1908.
     """
     mean, std, n = _moments(values)
@@ -40,6 +44,10 @@ def bootstrap_interval(values: np.ndarray, level: float = 0.95, resamples: int =
 
     gives Student's interval wherever the resampled means are normal. It cannot pass the smallest and the largest value,
     so on symmetric data its coverage is at most 1 - 2^(1 - n): below 95 % for n < 6, 93.8 % at 5, and only 50 % at 2.
+
+    >>> interval = bootstrap_interval([0.1, 0.2, 0.2, 0.3, 0.3, 0.4, 0.5, 1.4])
+    >>> f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"  # Student's is symmetric: [0.08, 0.77]
+    '0.42 [0.19, 0.85]'
 
     Reference: Hesterberg, "What teachers should know about the bootstrap", The American Statistician 69, 2015.
     """

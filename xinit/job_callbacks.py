@@ -2,11 +2,12 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
 class JobCallbacks:
@@ -16,7 +17,12 @@ class JobCallbacks:
     """
 
     def __init__(
-        self, context: Any, config: Any, task_function: Callable, jobs: Sequence[Sequence[str]], first: int
+        self,
+        context: HydraContext,
+        config: DictConfig,
+        task_function: TaskFunction,
+        jobs: Sequence[Sequence[str]],
+        first: int,
     ) -> None:
         self.callbacks, self.task_function = context.callbacks, task_function
         load = lambda job: context.config_loader.load_sweep_config(config, list(job))
@@ -37,9 +43,7 @@ class JobCallbacks:
                 self.callbacks.on_job_end(config=config, job_return=returned)
 
 
-def _numbered(config: Any, number: int) -> Any:
-    from omegaconf import open_dict, read_write
-
+def _numbered(config: DictConfig, number: int) -> DictConfig:
     with open_dict(config):
         config.hydra.job.id = config.hydra.job.num = number
     with _current(config):
@@ -49,16 +53,14 @@ def _numbered(config: Any, number: int) -> Any:
     return config
 
 
-def _describe(returned: JobReturn, config: Any) -> None:
-    from omegaconf import OmegaConf
-
+def _describe(returned: JobReturn, config: DictConfig) -> None:
     returned.cfg = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
     returned.hydra_cfg = OmegaConf.masked_copy(config, ["hydra"])
     returned.task_name, returned.working_dir = config.hydra.job.name, os.getcwd()
 
 
 @contextlib.contextmanager
-def _current(config: Any) -> Iterator[None]:
+def _current(config: DictConfig) -> Iterator[None]:
     """In here HydraConfig, and what its interpolations mean, is of this job."""
     before = HydraConfig.instance().cfg
     HydraConfig.instance().set_config(config)

@@ -7,31 +7,27 @@ takes any): a group, or a part of it, becomes one job of that launcher, whose co
 """
 
 import copy
-import math
 import os
 import pathlib
 import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import BrokenExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict, read_write
 
-from xinit import cli, handover, interrupts, record
+from xinit import files, handover, interrupts, sweeping
 from xinit.errors import InputError
 from xinit.job_callbacks import JobCallbacks
-from xinit.mistakes import said_in_our_words
+from xinit.outcomes import Outcome
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose_all, normalise, overrides_from
+from xinit.settings.config import Config
+from xinit.settings.hydra_errors import said_in_our_words
 
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from xinit.runner import Outcome
-
-SHOWN = 5  # mistakes of a sweep that are listed
-MOST_RUNS = 100_000  # of one command: each has a folder of its own, and a few milliseconds of checks before the first
 RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
 
 
@@ -42,12 +38,14 @@ class PopulationLauncher(Launcher):
     cores; by default they are a whole group, and all cores that its process may use.
     """
 
-    def __init__(self, inner: Any = None, runs_per_job: int | None = None, cores_per_job: int | None = None) -> None:
+    def __init__(
+        self, inner: DictConfig | None = None, runs_per_job: int | None = None, cores_per_job: int | None = None
+    ) -> None:
         self.inner, self.runs_per_job, self.cores_per_job = inner, runs_per_job, cores_per_job
         self.outcomes: dict[pathlib.Path, Outcome] = {}  # of all batches that the sweeper has launched
         self.aggregate: pathlib.Path | None = None
 
-    def setup(self, *, hydra_context: Any, task_function: Callable, config: Any) -> None:
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """What Hydra tells a launcher before `launch`.
 
         Raises:
@@ -65,17 +63,17 @@ class PopulationLauncher(Launcher):
           InputError: a job is wrong, and all are checked before the first begins; a worker refused one.
           RuntimeError: a worker crashed; the results of the others are kept and shown before.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
+        overrides = [normalise(job) for job in job_overrides]
         raws = compose_jobs(self.hydra_context, self.config, overrides)
-        configs = parse_all(raws)
+        configs = sweeping.parse_all(raws)
         folder = pathlib.Path(self.config.hydra.sweep.dir)
-        with record.writing(folder):
+        with files.writing(folder):
             folder.mkdir(parents=True, exist_ok=True)  # sweepers expect it of a launcher
         callbacks = JobCallbacks(self.hydra_context, self.config, self.task_function, overrides, initial_job_idx)
         callbacks.start()
         error = None
         if self.inner is None:
-            outcomes = run_all(configs)
+            outcomes = sweeping.run_all(configs)
         else:
             outcomes, error = self._hand_over(overrides, raws, configs, initial_job_idx)
         returns = [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
@@ -87,8 +85,8 @@ class PopulationLauncher(Launcher):
         return returns
 
     def _hand_over(
-        self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], configs: Sequence[Any], first_index: int
-    ) -> "tuple[list[Outcome], Exception | None]":
+        self, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping], configs: Sequence[Config], first_index: int
+    ) -> tuple[list[Outcome], Exception | None]:
         """The outcomes of jobs that another launcher ran, and what is to be raised for those that went wrong."""
         from xinit import runner
         from xinit.console import SweepReporter
@@ -108,14 +106,12 @@ class PopulationLauncher(Launcher):
 
     def _inner_job(self, job: handover.Job, overrides: Sequence[Sequence[str]], raws: Sequence[Mapping]) -> list[str]:
         """The overrides of a job for the inner launcher; Hydra's folder is absolute since a worker may be elsewhere."""
-        folder = cli.overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
+        folder = overrides_from({"hydra.sweep.dir": os.path.abspath(self.config.hydra.sweep.dir)})
         return [*overrides[job.places[0]], handover.pack(job, raws, self.cores_per_job), *folder]
 
     def _inner_launcher(self) -> Launcher:
         from hydra._internal.callbacks import Callbacks
         from hydra.core.plugins import Plugins
-        from hydra.types import HydraContext
-        from omegaconf import open_dict, read_write
 
         config = copy.deepcopy(self.config)
         with read_write(config), open_dict(config):
@@ -135,7 +131,7 @@ class PopulationLauncher(Launcher):
         parts = (jobs[:half], first_index), (jobs[half:], first_index + half)
         return [returned for part, first in parts for returned in self._run_by_inner(part, first)]
 
-    def _conclude(self, outcomes: "Sequence[Outcome]") -> None:
+    def _conclude(self, outcomes: Sequence[Outcome]) -> None:
         """Show what came of a batch; the aggregate of all batches so far takes the place of the one before."""
         from xinit import sweeps
 
@@ -143,7 +139,7 @@ class PopulationLauncher(Launcher):
         self.outcomes |= batch
         every = list(self.outcomes.values())
         known = sweeps.folder(every).exists()  # a sweep of its own, that somebody ran before: not ours to replace later
-        path = conclude(list(batch.values()), every)
+        path = sweeping.conclude(list(batch.values()), every)
         if path != self.aggregate:
             if self.aggregate is not None:
                 sweeps.remove(self.aggregate)
@@ -156,18 +152,18 @@ class PopulationLauncher(Launcher):
 
         every, reporter = list(self.outcomes.values()), SweepReporter()
         results = sweeps.folder(every) / RESULTS
-        with record.writing(results.parent):
+        with files.writing(results.parent):
             shutil.move(pathlib.Path(self.config.hydra.sweep.dir, RESULTS), results)
         reporter.note(f"Optuna's results: {results}")
-        reporter.note(best(every))
+        reporter.note(sweeping.best(every))
 
 
 class OthersLauncher:
     """A launcher of somebody else's, which runs every job on its own; their table is shown at the sweep's end."""
 
-    def __init__(self, launcher: Launcher, hydra_context: Any, config: Any) -> None:
+    def __init__(self, launcher: Launcher, hydra_context: HydraContext, config: DictConfig) -> None:
         self.launcher, self.hydra_context, self.config = launcher, hydra_context, config
-        self.configs: list[Any] = []
+        self.configs: list[Config] = []
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the jobs and return what each returns.
@@ -175,8 +171,8 @@ class OthersLauncher:
         Raises:
           InputError: a job is wrong, and all are checked before the first begins.
         """
-        overrides = [cli.normalise(job) for job in job_overrides]
-        self.configs += parse_all(compose_jobs(self.hydra_context, self.config, overrides))
+        overrides = [normalise(job) for job in job_overrides]
+        self.configs += sweeping.parse_all(compose_jobs(self.hydra_context, self.config, overrides))
         return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
 
     def conclude(self) -> None:
@@ -185,10 +181,10 @@ class OthersLauncher:
 
         outcomes = {outcome.path: outcome for outcome in map(runner.from_disk, self.configs)}.values()
         if over := [outcome for outcome in outcomes if outcome.summary]:
-            conclude(over)
+            sweeping.conclude(over)
 
 
-def _check(name: str, value: int | None, inner: Any) -> None:
+def _check(name: str, value: int | None, inner: DictConfig | None) -> None:
     if value is not None and value < 1:
         raise InputError(f"hydra.launcher.{name} is {value}; it must be a whole number, at least 1, or null.")
     if value is not None and inner is None:
@@ -198,117 +194,23 @@ def _check(name: str, value: int | None, inner: Any) -> None:
         )
 
 
-def parse_all(raws: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The checked configs of a sweep's jobs.
-
-    Raises:
-      InputError: some are wrong; the first few mistakes are named.
-    """
-    from xinit.config import parse
-
-    configs, mistakes = [], {}
-    for raw in raws:
-        try:
-            configs.append(parse(raw))
-        except InputError as error:
-            mistakes[str(error)] = mistakes.get(str(error), 0) + 1
-    if not mistakes:
-        return configs
-    listed = [f"{message} ({count} of {len(raws)} jobs)" for message, count in list(mistakes.items())[:SHOWN]]
-    more = [f"And {len(mistakes) - SHOWN} other mistakes."] if len(mistakes) > SHOWN else []
-    raise InputError("\n".join([*listed, *more]))
-
-
-def check_number(n: int) -> None:
-    """Refuse a command of no runs, or of more than can be.
-
-    Raises:
-      InputError: it is one.
-    """
-    if n == 0:
-        raise InputError("The sweep has no runs: a setting that is swept has no values.")
-    if n > MOST_RUNS:
-        raise InputError(f"The command has {n:,} runs; it must be at most {MOST_RUNS:,}, each with its own folder.")
-
-
-def compose_jobs(context: Any, config: Any, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+def compose_jobs(context: HydraContext, config: DictConfig, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
     """The resolved containers of a sweep's jobs, given by their overrides.
 
     Raises:
       InputError: Hydra refuses an override.
     """
     with said_in_our_words():
-        return cli.compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
+        return compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
 
 
-def run_all(configs: Sequence[Any], console: "Console | None" = None) -> "list[Outcome]":
-    """Run the jobs of a sweep, or a group of them, in this process."""
-    from xinit.backend import use_a_cpu_device_for_each_core
-    from xinit.console import SweepReporter
-    from xinit.runner import execute_all
-
-    use_a_cpu_device_for_each_core()
-    return execute_all(configs, SweepReporter(console))
-
-
-def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | str:
-    """Run a job that was handed over, from its first member's config; what its runs return, or why it was refused."""
-    from rich.console import Console
-
-    given = handover.unpack(members)
-    lines = handover.NamedLines(given["job"], sys.stdout)
-    try:
-        handover.settle_in(given["folder"], given["cores"])
-        configs = parse_all([{**raw, **own} for own in given["members"]])
-        outcomes = run_all(configs, Console(file=lines, highlight=False, width=120))
-    except InputError as error:  # told by the launching process, which knows what else went wrong
-        return str(error)
-    return [returned(outcome) for outcome in outcomes]
-
-
-def conclude(outcomes: "Sequence[Outcome]", every: "Sequence[Outcome] | None" = None) -> pathlib.Path | None:
-    """Show what came of a sweep, or of its last batch, and write the aggregate of `every` run of it.
-
-    With several processes the first does, and returns the aggregate's folder.
-    """
-    from xinit import hosts, sweeps
-    from xinit.console import SweepReporter
-
-    if hosts.index_and_count()[0] != 0:
-        return None
-    every = outcomes if every is None else every
-    reporter, path = SweepReporter(), sweeps.write(every)
-    reporter.contrast(outcomes)
-    reporter.note(f"sweep: {path}" + (f" ({len(every)} runs so far)" if len(every) > len(outcomes) else ""))
-    return path
-
-
-def best(outcomes: "Sequence[Outcome]") -> str:
-    """The run of least validation error in words, and where it lies."""
-    from xinit import sweeps
-
-    errors = [math.inf if (error := returned(outcome)) is None else error for outcome in outcomes]
-    i = errors.index(min(errors))
-    settings = sweeps.label(sweeps.swept([outcome.config for outcome in outcomes])[i])
-    words = f" with {settings}" if settings else ""
-    return f"best of {len(outcomes)} runs: valid error {errors[i]:.1%}{words}, {outcomes[i].path}"
-
-
-def returned(outcome: "Outcome") -> float | None:
-    """What a job returns to a sweeper: the valid error, chance where there is none; None for one that is not over."""
-    if not outcome.summary:
-        return None
-    error = outcome.summary["valid_error"]
-    return outcome.summary["chance_error"] if error is None else error
-
-
-def _returned(overrides: Sequence[str], outcome: "Outcome") -> JobReturn:
+def _returned(overrides: Sequence[str], outcome: Outcome) -> JobReturn:
     failed = outcome.state == "failed"
-    value = RuntimeError(_failure(outcome)) if failed else returned(outcome)
+    value = RuntimeError(_failure(outcome)) if failed else sweeping.returned(outcome)
     status = JobStatus.FAILED if failed else JobStatus.COMPLETED
     return JobReturn(overrides=list(overrides), status=status, _return_value=value)
 
 
-def _failure(outcome: "Outcome") -> str:
+def _failure(outcome: Outcome) -> str:
     reason = RunDirectory(outcome.path).status().get("reason")
     return f"The run {outcome.path} failed: {reason}"

@@ -62,7 +62,7 @@ def make_program(problem: Problem) -> Program:
     )
 
 
-def over_chunks(chunk_steps: int, start: Array, stop: Array, train: Callable, state: Any) -> Any:
+def for_each_chunk(chunk_steps: int, start: Array, stop: Array, train: Callable, state: Any) -> Any:
     """`train(c, first, last, state)` for each chunk of batches that the steps start..stop-1 lie in.
 
     Chunks, and steps within a chunk: nested loops, since a conditional would run both its sides under vmap.
@@ -70,43 +70,6 @@ def over_chunks(chunk_steps: int, start: Array, stop: Array, train: Callable, st
     K = chunk_steps
     one = lambda c, state: train(c, jnp.maximum(start - c * K, 0), jnp.minimum(stop - c * K, K), state)
     return lax.fori_loop(start // K, jnp.where(stop > start, (stop + K - 1) // K, 0), one, state)
-
-
-def make_segment(problem: Problem) -> Callable[..., TrainState]:
-    """`segment(state, key, hyper, data, start, stop) -> TrainState`: one run from step `start` to step `stop`."""
-    program = make_program(problem)
-
-    def segment(state, key, hyper, data, start, stop):
-        def chunk(c, first, last, state):
-            return program.advance(state, hyper, program.draw(key, c, data), data, c, first, last)
-
-        return over_chunks(problem.dataset.chunk_steps, start, stop, chunk, state)
-
-    return segment
-
-
-def make_train(problem: Problem) -> Callable[..., tuple[TrainState, Readings]]:
-    """`train(params, key, hyper, data, edges) -> (TrainState, Readings)`, readings with a leading axis probe point.
-
-    The convenient form of `make_program` for use from Python: one run, no files.
-    """
-    program = make_program(problem)
-    segment, begin = jax.jit(make_segment(problem)), jax.jit(program.start)
-    measure, update_ratio = jax.jit(program.measure), jax.jit(program.update_ratio)
-
-    def train(params, key, hyper, data, edges):
-        state, rows, before = begin(params, hyper), [], 0
-        ratio = jnp.full(len(params["layers"]), jnp.nan)
-        for point in problem.points:
-            if point:
-                earlier = segment(state, key, hyper, data, before, point - 1)
-                state = segment(earlier, key, hyper, data, point - 1, point)
-                ratio = update_ratio(earlier.params, state.params)
-            rows.append(measure(state, data, edges, jnp.float32(point - before), ratio))
-            state, before = state._replace(loss_sum=jnp.float32(0), error_sum=jnp.float32(0)), point
-        return state, jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
-
-    return train
 
 
 def _make_start(problem: Problem):

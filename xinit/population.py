@@ -20,7 +20,7 @@ from jax.sharding import PartitionSpec as P
 
 from xinit import prng
 from xinit.build import Problem
-from xinit.loop import make_program, over_chunks
+from xinit.loop import for_each_chunk, make_program
 from xinit.model import make_params
 
 AT_ONCE = 16  # replicas of a vmap population that are measured, or whose batches are drawn, together
@@ -211,7 +211,7 @@ def _segment(problem: Problem, strategy: Strategy) -> Callable:
 
             return strategy.update(advance, state, hyper, places)
 
-        return over_chunks(K, start, stop, chunk, state)
+        return for_each_chunk(K, start, stop, chunk, state)
 
     return segment
 

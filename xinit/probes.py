@@ -9,34 +9,42 @@ loss over the probe batch. Histograms hold the share of all values in each bin.
 
 import functools
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int
 
 from xinit import stats
-from xinit.activations import FLAT, Activation
-from xinit.model import Apply, Params
+from xinit.activations import Activation
+from xinit.model import Apply, Outputs, Params
+from xinit.readings import FLAT
 
 Readings = dict[str, Array]
-Batch = tuple[Array, Array]
-Probe = Callable[[Params, Batch, Mapping[str, Array]], Readings]
+Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
+Edges = Mapping[str, ArrayLike]  # of the histograms' bins, (layer, BINS + 1) each
+Probe = Callable[[Params, Batch, Edges], Readings]
+Quantiles = Callable[[Array], Array]
+T = TypeVar("T")
 
 BINS = 128
 
 
-def mean_loss(apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] | None = None):
+def mean_loss(
+    apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] | None = None
+) -> tuple[Array, tuple[Array, Outputs]]:
     """Mean of -log P(y|x) over the batch, with (logits, Outputs) beside it."""
     x_BI, y_B = batch
     logits, outputs = apply(params, x_BI, taps)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y_B)), (logits, outputs)
 
 
-def backpropagate(apply: Apply, params: Params, batch: Batch):
+def backpropagate(apply: Apply, params: Params, batch: Batch) -> tuple[Outputs, Params, list[Array]]:
     """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
     n = len(batch[1])
     taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
@@ -55,7 +63,7 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
     saturates = jnp.array([f.saturates for f in activations])
     rectifies = jnp.array([f.rectifies for f in activations])
 
-    def probe(params: Params, batch: Batch, edges: Mapping[str, Array]) -> Readings:
+    def probe(params: Params, batch: Batch, edges: Edges) -> Readings:
         outputs, g_params, g_taps = backpropagate(apply, params, batch)
         slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
         steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
@@ -68,8 +76,9 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
         readings["act_inactive"] = jnp.where(rectifies, readings["act_inactive"], jnp.nan)
         if tier != "economy":
             hidden = functools.partial(layer_distributions, quantiles)
-            lists = outputs.pre, outputs.post, g_pre, edges["act_edges"], edges["grad_pre_edges"]
-            readings |= over_layers(hidden, *lists) | over_layers(weight_distributions, g_w, edges["grad_w_edges"])
+            bins = [jnp.asarray(edges[name]) for name in ("act_edges", "grad_pre_edges", "grad_w_edges")]
+            readings |= over_layers(hidden, outputs.pre, outputs.post, g_pre, *bins[:2])
+            readings |= over_layers(weight_distributions, g_w, bins[2])
         if tier == "full":
             kernels = [layer["kernel"] for layer in params["layers"].values()]
             readings |= jacobians(kernels, slopes, jacobian_examples, quantiles)
@@ -78,7 +87,7 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
     return probe
 
 
-def over_layers(function: Callable[..., Any], *lists: Sequence[Array]) -> Any:
+def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
     """`function` of each layer, its results stacked: the leading axis is the layer.
 
     Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
@@ -88,10 +97,16 @@ def over_layers(function: Callable[..., Any], *lists: Sequence[Array]) -> Any:
     groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
     stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
     results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
-    return jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    return joined
 
 
-def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
+def layer_moments(
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    steepness: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+) -> Readings:
     """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
 
     Both the share beyond the cut and that of z <= 0 are given; f decides which of the two is reported: a rectifier's
@@ -119,13 +134,18 @@ def layer_moments(z: Array, h: Array, steepness: Array, g_z: Array) -> Readings:
     }
 
 
-def weight_moments(g_w: Array) -> Readings:
+def weight_moments(g_w: Float[Array, "inputs outputs"]) -> Readings:
     """Size of one layer's weight gradient."""
     return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w)}
 
 
 def layer_distributions(
-    quantiles: Callable[[Array], Array], z: Array, h: Array, g_z: Array, act_edges: Array, grad_edges: Array
+    quantiles: Quantiles,
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+    act_edges: Float[Array, " edges"],
+    grad_edges: Float[Array, " edges"],
 ) -> Readings:
     """Histograms between the given edges, quantiles, and cosines between the examples of one layer."""
     return {
@@ -137,12 +157,12 @@ def layer_distributions(
     }
 
 
-def weight_distributions(g_w: Array, edges: Array) -> Readings:
+def weight_distributions(g_w: Float[Array, "inputs outputs"], edges: Float[Array, " edges"]) -> Readings:
     """Histogram of one layer's weight gradient between the given edges."""
     return {"grad_w_hist": stats.histogram(g_w, edges[0], edges[-1], BINS)}
 
 
-def jacobians(kernels, slopes, n_examples: int, quantiles: Callable) -> Readings:
+def jacobians(kernels: Sequence[Array], slopes: Sequence[Array], n_examples: int, quantiles: Quantiles) -> Readings:
     """Singular values of J_l = da(l+1)/da(l) = diag f'(z) W^T (Glorot & Bengio 2010, eq. 17) and of their product.
 
     At the first `n_examples` probe examples; a is the post-activation.

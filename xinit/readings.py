@@ -1,8 +1,18 @@
-"""What a reading is: the one table of names, axes and definitions, for those who measure and those who read."""
+"""What a reading is: the one table of names, axes and definitions, for the code that measures and the code that reads.
+
+A name means one quantity wherever it is measured: in training (`probes`) and in anybody's model (`xinit.probe`). h is
+what a layer reads, z = h W + b what it gives, and a = f(z) the activation. dL/dz is per example, the gradient of the
+mean loss times the number of examples; dL/dW is that of the mean loss. Means and standard deviations run over units and
+examples, of a convolution also over positions.
+"""
 
 QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
 
-# Every reading: its axes after `step`, and what it is.
+# A unit counts as saturated where abs f' is under this share of its maximum: for tanh abs a > .975.
+FLAT = 0.05
+_FLAT_SLOPE = f"abs f'(z) < {str(FLAT).lstrip('0')} max abs f'"
+
+# Every reading of a run: its axes after `step`, and what it is.
 READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "train_loss": ((), "mean of -log P(y|x) over the training batches since the last probe"),
     "train_error": ((), "share misclassified of the training batches since the last probe"),
@@ -14,12 +24,12 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "act_max": (("layer",), "largest activation"),
     "act_quantile": (("layer", "quantile"), "quantiles of the activations"),
     "act_hist": (("layer", "bin"), "share of the activations in each bin of act_edges"),
-    "act_saturated": (("layer",), "share of (unit, example) with abs f'(z) < .05 max abs f'"),
+    "act_saturated": (("layer",), f"share of (unit, example) with {_FLAT_SLOPE}"),
     "act_saturated_low": (("layer",), "the part of act_saturated with z < 0"),
     "act_saturated_high": (("layer",), "the part of act_saturated with z >= 0"),
     "act_slope": (("layer",), "mean of abs f'(z) / max abs f'"),
     "act_inactive": (("layer",), "rectifiers: share of (unit, example) with z <= 0"),
-    "act_dead": (("layer",), "share of units with abs f'(z) < .05 max abs f' on every probe example"),
+    "act_dead": (("layer",), f"share of units with {_FLAT_SLOPE} on every probe example"),
     "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
     "act_copies": (
         ("layer",),
@@ -50,9 +60,7 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }
-# Without a step too: what theory predicts of the start, before a network is drawn, and where 95 % of networks lie.
-# Not there where the scheme states no law.
-PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
+_BANDS: dict[str, tuple[tuple[str, ...], str]] = {
     f"{name}_rms_predicted{end}": ((axis,), f"root mean square of {words} at initialisation, {which}")
     for name, axis, words in (
         ("act", "layer", "the activations"),
@@ -61,9 +69,23 @@ PREDICTED: dict[str, tuple[tuple[str, ...], str]] = {
         ("grad_w", "weight", "dL/dW"),
     )
     for end, which in (("", "predicted"), ("_low", "2.5 % of networks below"), ("_high", "2.5 % of networks above"))
-} | {
+}
+# Without a step too: what theory predicts of the start, before a network is drawn, and where 95 % of networks lie.
+# Not there where the scheme states no law.
+PREDICTED: dict[str, tuple[tuple[str, ...], str]] = _BANDS | {
     "act_slope_predicted": (("layer",), "act_slope at initialisation, predicted"),
     "act_cosine_predicted": (("layer",), "act_cosine_mean at initialisation, predicted"),
     "jacobian_sv_mean_predicted": (("jacobian",), "jacobian_sv_mean at initialisation, predicted"),
 }
 EDGES |= PREDICTED
+
+# What `xinit.probe` measures of each layer of any model: of these readings those that need no activation function, ...
+SHARED = ("pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std", "grad_w_norm")
+# ... and its own. Between two layers may lie anything, so it looks at what a layer reads, not at an activation.
+TRACED: dict[str, tuple[tuple[str, ...], str]] = {
+    "input_mean": (("layer",), "mean of what the layer reads"),
+    "input_std": (("layer",), "standard deviation of what the layer reads"),
+    "input_cosine_mean": (("layer",), "mean cosine between what the layer reads of different examples"),
+    "grad_pre_zero": (("layer",), "share of (unit, example, position) with dL/dz = 0"),
+    "grad_pre_zero_units": (("layer",), "share of units with dL/dz = 0 at every example and position"),
+}

@@ -6,21 +6,23 @@ The status, the summary and the readings carry the hash of their run, so that a 
 of this. A folder may come from a stranger: see `files` and `netcdf` for what is refused.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from xinit import files, netcdf
+from xinit.core.identity import names_outside_identity
+from xinit.data.contract import settings_class
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.readings import EDGES, READINGS
+from xinit.settings.config import Config
 
 if TYPE_CHECKING:
     import xarray
@@ -31,6 +33,10 @@ DESCRIBED = {
     **{name: (("step", *axes), words) for name, (axes, words) in READINGS.items()},
     **EDGES,
 }
+
+# The format of a run's files, which its status.json names; a run that names none is of format 0. Raise it when an older
+# xinit would misread what is written now, or when older runs have to be translated; tests/data keeps a run of each.
+FORMAT = 1
 
 OVER = ("done", "diverged")
 FILES = ("config.yaml", "status.json", "summary.json", "readings.nc")
@@ -48,21 +54,28 @@ def run_hash(identity: Mapping[str, Any], source: str) -> str:
     return hashlib.sha256((canonical + source).encode()).hexdigest()[:12]
 
 
-@contextlib.contextmanager
-def writing(path: pathlib.Path) -> Iterator[None]:
-    """Turn an operating-system error into one sentence; whatever was written before stays."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"The run folder {path} cannot be written: {error.strerror or error}; "
-            "choose another with out=DIR or make room there. What was written before is kept."
-        ) from error
-
-
 def read_json(path: pathlib.Path) -> dict[str, Any]:
     """The mapping in a JSON file; empty where there is none. Raises as `files.read_json`."""
     return files.read_json(path.parent, path.name)
+
+
+def read_status(path: pathlib.Path) -> dict[str, Any]:
+    """The status.json of a run's folder; empty where there is none.
+
+    Raises:
+      DamagedError: it is cut short or holds something else.
+      InputError: a newer xinit wrote it, or it cannot be read.
+    """
+    status = read_json(path / "status.json")
+    found = status.get("format", 0)
+    if type(found) is not int:
+        raise DamagedError(f"{path / 'status.json'} is none of a run's: its format is not a number.")
+    if found > FORMAT:
+        raise InputError(
+            f"The run {path} is of format {found}, made by a newer xinit; this one knows formats up to {FORMAT}. "
+            "Take the newer xinit, or compute elsewhere with out=DIR."
+        )
+    return status
 
 
 def is_finished(path: pathlib.Path) -> bool:
@@ -115,9 +128,9 @@ def load(path: pathlib.Path) -> Stored:
 
     Raises:
       DamagedError: a file is cut short, holds something else, or is of another run.
-      InputError: a file is a link, or the system cannot read it.
+      InputError: a file is a link, or the system cannot read it, or a newer xinit wrote it.
     """
-    status, summary = read_json(path / "status.json"), read_json(path / "summary.json")
+    status, summary = read_status(path), read_json(path / "summary.json")
     config = files.read(path, "config.yaml", files.LARGEST_YAML) or b""
     content = files.read(path, "readings.nc", netcdf.LARGEST)
     attributes = netcdf.attributes(content, path / "readings.nc") if content is not None else {}
@@ -147,13 +160,21 @@ def _check_config(path: pathlib.Path, own: str, of_readings: str) -> None:
         raise DamagedError(f"{path / 'readings.nc'} and {path / 'config.yaml'} are not of one run.")
 
 
-def _identity(text: str, path: pathlib.Path) -> dict[str, Any]:
-    """Of a config as YAML the settings that a run's hash covers, flat: those before the verdict's."""
+def _identity(text: str, path: pathlib.Path) -> dict[tuple[str, str], Any]:
+    """Of a config as YAML the settings that a run's hash covers, flat."""
     config = files.parse_yaml(text, path)
-    names = list(config)
-    kept = names[: names.index("verdict")] if "verdict" in config else names
-    pairs = {(name, key): value for name in kept for key, value in _items(config[name])}
-    return {key: value for key, value in pairs.items() if key != ("data", "dir")}
+    names = config.keys() - names_outside_identity(Config)
+    pairs = {(name, key): value for name in names for key, value in _items(config[name])}
+    outside = _outside_identity_of_data(pairs.get(("data", "kind")))
+    return {(name, key): value for (name, key), value in pairs.items() if name != "data" or key not in outside}
+
+
+def _outside_identity_of_data(kind: Any) -> set[str]:
+    """The settings of a kind of data set that change no result; none are known of one that is not there any more."""
+    try:
+        return names_outside_identity(settings_class(kind))
+    except InputError:
+        return set()
 
 
 def _items(value: Any) -> list[tuple[str, Any]]:

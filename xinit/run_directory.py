@@ -40,7 +40,7 @@ class RunDirectory:
         Raises:
           InputError: another process holds it, it cannot be written, or a name that a run writes to is a link.
         """
-        with record.writing(self.path):
+        with files.writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             for name in NAMES:
                 files.inside(self.path, name)
@@ -60,8 +60,8 @@ class RunDirectory:
         checkpoint = self.to_resume_from(force)
         anew = force and not self._forced_run_was_cut()
         self._checkpoint = os.path.relpath(checkpoint, self.path) if checkpoint else None
-        with record.writing(self.path):
-            self._remove_half_written()
+        with files.writing(self.path):
+            _remove_half_written(self.path)
             self.write_text("config.yaml", config_yaml)
             if anew:
                 self.write_status("running")  # needs no checkpoint any more; killed now, it will be forced once more
@@ -87,28 +87,11 @@ class RunDirectory:
           InputError: the status names a folder that is not one of checkpoints in the same `out`.
         """
         if pointer := self._checkpoint or self.status().get("checkpoint"):
-            return self._checked(pathlib.Path(os.path.normpath(self.path / str(pointer))))
+            return _checked(self.path, pathlib.Path(os.path.normpath(self.path / str(pointer))))
         if self.status():
             return None
-        found = self._own_checkpoints()
+        found = _own_checkpoints(self.path)
         return max(found, key=lambda path: path.name).parent if found else None
-
-    def _checked(self, folder: pathlib.Path) -> pathlib.Path:
-        """The folder, where it is <out>/<name>/<hash>/checkpoints/<chunk> of the `out` that this run lies in."""
-        out = pathlib.Path(os.path.realpath(self.path)).parents[1]
-        parts = pathlib.PurePath(os.path.relpath(os.path.realpath(folder), out)).parts
-        if len(parts) != 4 or not record.HASH.fullmatch(parts[1]) or parts[2] != "checkpoints":
-            raise InputError(
-                f"{self.path / 'status.json'} names {files.printable(str(folder))} as the run's checkpoints, which is "
-                f"none of {out}: nothing there is read or removed. Remove that entry to begin anew."
-            )
-        files.inside(folder.parents[1], f"checkpoints/{folder.name}")
-        return folder
-
-    def _own_checkpoints(self) -> list[pathlib.Path]:
-        folder = files.inside(self.path, "checkpoints")
-        chunks = [path for path in folder.glob("*") if path.is_dir() and not path.is_symlink()]
-        return [path for chunk in chunks for path in manifests.checkpoints(chunk)]
 
     def to_resume_from(self, force: bool) -> pathlib.Path | None:
         """The checkpoint that a run begun now would go on from."""
@@ -120,12 +103,6 @@ class RunDirectory:
         if pointer != self._checkpoint:
             self._checkpoint = pointer
             self.write_status("running")
-
-    def _remove_half_written(self) -> None:
-        for entry in list(os.scandir(self.path)):
-            if HALF_WRITTEN.fullmatch(entry.name):
-                os.unlink(entry.path)
-        manifests.remove_half_written(self.path)
 
     def _remove_results(self) -> None:
         """Remove what the run before has left, and of folders only what xinit wrote into them."""
@@ -148,16 +125,26 @@ class RunDirectory:
             self._lock = None
 
     def status(self) -> dict[str, Any]:
-        """The content of status.json; empty where there is none, or one that is damaged or of another run."""
+        """The content of status.json; empty where there is none, or one that is damaged or of another run.
+
+        Raises:
+          InputError: a newer xinit wrote it, or it cannot be read.
+        """
         try:
-            found = record.read_json(self.path / "status.json")
+            found = record.read_status(self.path)
         except DamagedError:
             return {}
         return found if found.get("run", self.path.name) == self.path.name else {}
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""
-        who = {"run": self.path.name, "pid": os.getpid(), "host": platform.node(), "forced": self._forced}
+        who = {
+            "run": self.path.name,
+            "format": record.FORMAT,
+            "pid": os.getpid(),
+            "host": platform.node(),
+            "forced": self._forced,
+        }
         if self._checkpoint is not None and state not in record.OVER:
             who["checkpoint"] = self._checkpoint
         self.write_json("status.json", {"state": state, **who, **more})
@@ -168,15 +155,41 @@ class RunDirectory:
 
     def write_text(self, name: str, content: str) -> None:
         """A text file of the run, atomically."""
-        with record.writing(self.path):
+        with files.writing(self.path):
             files.write_atomically(self.path / name, content.encode())
 
     def write_readings(self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
         """readings.nc, atomically: arrays with a leading axis `step`, edges without."""
         # Made in memory first: HDF5 answers a full disk with much more than an OSError.
         content = netcdf.encode(readings, record.DESCRIBED, {"run": self.path.name, **attributes})
-        with record.writing(self.path):
+        with files.writing(self.path):
             files.write_atomically(self.path / "readings.nc", content)
+
+
+def _checked(path: pathlib.Path, folder: pathlib.Path) -> pathlib.Path:
+    """The folder, where it is <out>/<name>/<hash>/checkpoints/<chunk> of the `out` that the run at `path` lies in."""
+    out = pathlib.Path(os.path.realpath(path)).parents[1]
+    parts = pathlib.PurePath(os.path.relpath(os.path.realpath(folder), out)).parts
+    if len(parts) != 4 or not record.HASH.fullmatch(parts[1]) or parts[2] != "checkpoints":
+        raise InputError(
+            f"{path / 'status.json'} names {files.printable(str(folder))} as the run's checkpoints, which is "
+            f"none of {out}: nothing there is read or removed. Remove that entry to begin anew."
+        )
+    files.inside(folder.parents[1], f"checkpoints/{folder.name}")
+    return folder
+
+
+def _own_checkpoints(path: pathlib.Path) -> list[pathlib.Path]:
+    folder = files.inside(path, "checkpoints")
+    chunks = [entry for entry in folder.glob("*") if entry.is_dir() and not entry.is_symlink()]
+    return [checkpoint for chunk in chunks for checkpoint in manifests.checkpoints(chunk)]
+
+
+def _remove_half_written(path: pathlib.Path) -> None:
+    for entry in list(os.scandir(path)):
+        if HALF_WRITTEN.fullmatch(entry.name):
+            os.unlink(entry.path)
+    manifests.remove_half_written(path)
 
 
 def drop_unless_needed(folder: pathlib.Path) -> None:

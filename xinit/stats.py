@@ -5,15 +5,18 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float
 
 from xinit.readings import QUANTILES
 
 # Quantiles from a histogram this fine are off by at most 1/2048 of the range; sorting costs a hundred times as much.
 FINE_BINS = 2048
-SAME = 1e-5  # of a layer's largest value: sums of equal terms in another order differ by a hundredth of it
+SAME = 1e-5  # of a layer's largest value: float32 sums of equal terms in another order differ by a hundredth of it
 
 
-def histogram(x: Array, low: Array, high: Array, bins: int) -> Array:
+def histogram(
+    x: Float[Array, "..."], low: Float[Array, ""] | float, high: Float[Array, ""] | float, bins: int
+) -> Float[Array, " bins"]:
     """Share of all values in each of `bins` equal bins of [low, high]; a sum below 1 says the rest lies outside."""
     place = jnp.floor((x.ravel() - low) / (high - low) * bins)
     place = jnp.where(x.ravel() == high, bins - 1, place)  # the last bin is closed
@@ -22,7 +25,7 @@ def histogram(x: Array, low: Array, high: Array, bins: int) -> Array:
     return jnp.zeros(bins).at[index].add(1.0, mode="drop") / x.size
 
 
-def fine_quantiles(x: Array, q: Sequence[float] = QUANTILES) -> Array:
+def fine_quantiles(x: Float[Array, "..."], q: Sequence[float] = QUANTILES) -> Float[Array, " quantiles"]:
     """Quantiles (len(q),) by linear interpolation in a histogram of FINE_BINS bins over the range of x."""
     low, high = jnp.min(x), jnp.max(x)
     span = jnp.maximum(high - low, jnp.finfo(x.dtype).tiny)
@@ -31,12 +34,12 @@ def fine_quantiles(x: Array, q: Sequence[float] = QUANTILES) -> Array:
     return jnp.interp(jnp.array(q), shares, low + span * jnp.linspace(0, 1, FINE_BINS + 1))
 
 
-def exact_quantiles(x: Array, q: Sequence[float] = QUANTILES) -> Array:
+def exact_quantiles(x: Float[Array, "..."], q: Sequence[float] = QUANTILES) -> Float[Array, " quantiles"]:
     """Quantiles (len(q),) by sorting."""
     return jnp.quantile(x.ravel(), jnp.array(q))
 
 
-def cosines(h_NW: Array) -> Array:
+def cosines(h_NW: Float[Array, "examples width"]) -> Float[Array, " pairs"]:
     """Cosines between the activations of different examples, one for each of the N (N - 1) / 2 pairs."""
     _, exponents = jnp.frexp(jnp.max(jnp.abs(h_NW), axis=1, keepdims=True))
     h_NW = jnp.ldexp(h_NW, -exponents)  # exact; the squares of a signal that has vanished would be 0
@@ -45,7 +48,7 @@ def cosines(h_NW: Array) -> Array:
     return jnp.matmul(unit_NW, unit_NW.T, precision="float32")[jnp.triu_indices(len(h_NW), k=1)]
 
 
-def copies(h_NW: Array, g_NW: Array) -> Array:
+def copies(h_NW: Float[Array, "examples width"], g_NW: Float[Array, "examples width"]) -> Float[Array, ""]:
     """How far the units of a layer are copies of each other: 1 - (different - 1) / (units - 1), 1 where all are one.
 
     Two units are copies if they have the same activation h and the same dL/dz on every example: their incoming weights

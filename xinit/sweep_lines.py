@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from xinit import frames
-from xinit.sweeps import SEEDS, as_text
+from xinit.swept import SEEDS, as_text
 
 if TYPE_CHECKING:
     import pandas

@@ -1,11 +1,8 @@
-"""A sweep from its runs: what varies between them, a table of its cells, and one labelled dataset of all.
+"""A sweep from its runs: a table of its cells, and one labelled dataset of all.
 
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 """
 
-import csv
-import hashlib
-import io
 import itertools
 import json
 import os
@@ -15,19 +12,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, manifests, netcdf, record
+from xinit import files, folders, manifests, netcdf
 from xinit.errors import InputError
 from xinit.files import DamagedError
 from xinit.intervals import Interval, mean_interval
+from xinit.outcomes import Outcome
 from xinit.readings import EDGES, READINGS
+from xinit.swept import SEEDS, as_text, swept
+from xinit.verdict import LEVELS
 
 if TYPE_CHECKING:
     import xarray
 
 FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc")
-SEEDS = ("seed", "init_seed", "data_seed")
-# Settings of a choice count as swept only where they differ between runs that chose the same.
-CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
 # What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
 SCORES = {
     "test_error": ("test_error", "share misclassified of the test set at the end; nan where the run diverged"),
@@ -46,84 +43,27 @@ DESCRIBED = {
 }
 
 
-def swept(configs: Sequence[Any]) -> list[dict[str, Any]]:
-    """For each config what it has that others have not, under the shortest names that tell the settings apart."""
-    settings = [_settings(config) for config in configs]
-    if all(one["init_seed"] == one["data_seed"] for one in settings):
-        settings = [{"seed": one["init_seed"], **one} for one in settings]
-        settings = [{k: v for k, v in one.items() if k not in ("init_seed", "data_seed")} for one in settings]
-    keys = dict.fromkeys(key for one in settings for key in one)
-    varied = [key for key in keys if _varies(key, settings)]
-    names = _short_names(varied)
-    return [{names[key]: one[key] for key in varied if key in one} for one in settings]
-
-
-def label(settings: Mapping[str, Any]) -> str:
-    """Swept settings in words: "scheme=xavier learning_rate=0.03"."""
-    return " ".join(f"{name}={as_text(value)}" for name, value in settings.items())
-
-
-def as_text(value: Any) -> str:
-    """A setting's value for a table."""
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
-    parent = CHOICES.get(key.partition(".")[0])
-    parent = None if parent == key else parent
-    values: dict[Any, set[str]] = {}
-    for one in settings:
-        values.setdefault(one.get(parent), set()).add(repr(one.get(key)))
-    return any(len(own) > 1 for own in values.values())
-
-
-def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    words = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
-    once = lambda word: list(words.values()).count(word) == 1
-    return {key: word if once(word) else key for key, word in words.items()}
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    """What decides a run, flat, with what has a short name under it."""
-    names = [activation.fn for activation in config.activations]
-    short = {
-        "scheme.fn": config.scheme.fn,
-        "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
-        "width": " ".join(map(str, config.widths)),
-    }
-    if len(set(config.widths)) == 1:
-        short |= {"depth": len(config.widths), "width": config.widths[0]}
-    identity = config.identity()
-    options = [activation["options"] for activation in identity.pop("activations")]
-    del identity["widths"]
-    if any(options) and all(own == options[0] for own in options):
-        identity["activation_options"] = options[0]
-    return _flat(identity) | short
-
-
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    if not isinstance(tree, Mapping):
-        return {prefix.removesuffix("."): tree}
-    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
-
-
-def cells(outcomes: Sequence[Any]) -> list[dict[str, Any]]:
+def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
     """One row for each combination of swept settings but the seeds: the test error over its seeds.
 
     A diverged run has no error; it is counted beside the others, whose number is n.
+
+    >>> [cell] = cells(outcomes)  # two runs that differ in their seed alone
+    >>> cell["test_error"].n, cell["diverged"]
+    (2, 0)
     """
-    grouped: dict[str, tuple[dict[str, Any], list[Any]]] = {}
+    grouped: dict[str, tuple[dict[str, Any], list[Outcome]]] = {}
     for outcome, settings in zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True):
         where = {name: value for name, value in settings.items() if name not in SEEDS}
         grouped.setdefault(repr(where), (where, []))[1].append(outcome)
     return [where | _scores(members) for where, members in grouped.values()]
 
 
-def _scores(members: Sequence[Any]) -> dict[str, Any]:
+def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
     errors = [member.summary["test_error"] for member in members if member.summary]
     interval = mean_interval([error for error in errors if error is not None])
     levels = [member.findings[0].level for member in members if member.findings]
-    counts = {level: levels.count(level) for level in ("OK", "WARN", "FAIL") if level in levels}
+    counts = {level: levels.count(level) for level in LEVELS if level in levels}
     unfinished = {"unfinished": len(members) - len(errors)} if len(errors) < len(members) else {}
     return {
         "test_error": interval,
@@ -133,23 +73,30 @@ def _scores(members: Sequence[Any]) -> dict[str, Any]:
     }
 
 
-def folder(outcomes: Sequence[Any]) -> pathlib.Path:
-    """Where the aggregate of a sweep lies: it depends on its members alone."""
+def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
+    """Where the aggregate of a sweep lies: it depends on its members alone.
+
+    >>> str(folder(outcomes)) == sweep.attrs["path"]
+    True
+    """
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
-    hashes = sorted({outcome.path.name for outcome in outcomes})
-    name = hashlib.sha256(" ".join(hashes).encode()).hexdigest()[:12]
+    name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
-def write(outcomes: Sequence[Any]) -> pathlib.Path:
-    """The aggregate of the runs that came to an end: tables, and the readings of all in one file."""
+def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
+    """The aggregate of the runs that came to an end: tables, and the readings of all in one file.
+
+    >>> sorted(file.name for file in write(outcomes).iterdir())
+    ['readings.nc', 'runs.csv', 'sweep.json', 'table.csv']
+    """
     path = folder(outcomes)
     rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
     members = [
         {"path": os.path.relpath(outcome.path, path), **settings, **_run_scores(outcome)} for outcome, settings in rows
     ]
     table = [_flat_interval(cell) for cell in cells(outcomes)]
-    with record.writing(path):
+    with files.writing(path):
         path.mkdir(parents=True, exist_ok=True)
         files.write_atomically(path / "runs.csv", _csv(members))
         files.write_atomically(path / "table.csv", _csv(table))
@@ -161,7 +108,7 @@ def write(outcomes: Sequence[Any]) -> pathlib.Path:
     return path
 
 
-def _run_scores(outcome: Any) -> dict[str, Any]:
+def _run_scores(outcome: Outcome) -> dict[str, Any]:
     scores = {name: outcome.summary[key] for name, (key, _) in SCORES.items()}
     return scores | {"verdict": outcome.findings[0].level}
 
@@ -178,15 +125,11 @@ def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
-    text = io.StringIO()
     headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    writer = csv.DictWriter(text, headings, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+    return files.as_csv(headings, [[row.get(heading) for heading in headings] for row in rows]).encode()
 
 
-def _netcdf(outcomes: Sequence[Any], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
+def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
     """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
     readings = _stacked([outcome.readings for outcome in outcomes])
     readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}
@@ -263,6 +206,9 @@ class Stored(NamedTuple):
 
 def load(path: pathlib.Path) -> Stored:
     """What a sweep's folder holds.
+
+    >>> load(folder(outcomes)).columns["seed"]
+    array([0, 1])
 
     Raises:
       InputError: a file is damaged, of another sweep, a link, or cannot be read.

@@ -6,28 +6,32 @@ if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xinit import cli
+from xinit.settings.parse import parse
+
+if TYPE_CHECKING:
+    from xinit.outcomes import Outcome
 
 
 def main() -> int:
     """Run what the command line asks for; the exit code."""
-    outcomes: list = []
+    outcomes: list[Outcome] = []
     code = cli.hydra_main(lambda raw: job(raw, outcomes), "train")
     return exit_code(outcomes[0]) if outcomes else code
 
 
-def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | None:
+def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | None] | None:
     """One run of a command line, or a group of a sweep; what it returns goes to a sweeper, the outcome to a command of
     one run."""
     from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it
     from hydra.types import RunMode
 
-    from xinit.config import parse
     from xinit.console import Reporter
-    from xinit.launcher import returned, run_members
+    from xinit.handover import run_members
     from xinit.runner import execute
+    from xinit.sweeping import returned
 
     if "members" in raw:
         return run_members(raw, raw.pop("members"))
@@ -37,15 +41,13 @@ def job(raw: dict[str, Any], outcomes: list) -> float | list[float | None] | Non
     return returned(outcome)
 
 
-def exit_code(outcome: Any) -> int:
+def exit_code(outcome: "Outcome") -> int:
     """The exit code of a command of one run."""
     if not outcome.summary:
         return cli.DONE
     if outcome.state == "diverged":
         return cli.DIVERGED
-    level = outcome.findings[0].level
-    strict = outcome.config.strict
-    return cli.FAILED if level == "FAIL" else cli.WARNED if level == "WARN" and strict else cli.DONE
+    return cli.exit_code_of(outcome.findings[0].level, outcome.config.strict)
 
 
 if __name__ == "__main__":

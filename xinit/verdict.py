@@ -29,6 +29,9 @@ class Finding(NamedTuple):
 def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: Mapping[str, float]) -> list[Finding]:
     """The findings of every rule that has something to look at in a run, worst first.
 
+    >>> judge({}, {"diverged_at": 30, "learning_rate": 1.0}, limits)[0].sentence
+    'the loss became infinite or not a number at step 30 at learning rate 1'
+
     Args:
       readings: arrays by name, leading axis probe point, the first of them at step 0.
       facts: test_error, chance_error, test_examples, learning_rate, examples, and diverged_at (a step) or None.
@@ -53,6 +56,10 @@ def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float])
     """The findings at initialisation, worst first; every reading but those in EDGES has a leading axis of networks.
 
     With several networks a rule over depth fails where its whole interval, 95 % for their mean, is out of bounds.
+
+    >>> networks = {name: values[:1] for name, values in outcomes[0].readings.items()}  # of one run, at step 0
+    >>> all(finding.at_start for finding in judge_start(networks, limits))
+    True
     """
     with np.errstate(invalid="ignore"):  # a signal may have left the range of floats
         return _worst_first([finding._replace(at_start=True) for finding in _at_start(networks, limits)])
@@ -73,19 +80,31 @@ def _at_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
 
 
 def sentence(findings: list[Finding], remedy: str | None = None) -> str:
-    """The verdict in one sentence: its level, and what was found at that level; the remedy, if any, in another."""
+    """The verdict in one sentence: its level, and what was found at that level; the remedy, if any, in another.
+
+    >>> sentence([Finding("FAIL", "chance", "it is stuck at chance"), Finding("OK", "signal", "the signal is sound")])
+    'FAIL: it is stuck at chance.'
+    """
     level = findings[0].level
     words = f"{level}: {words_of(findings, level)}."
     return f"{words} {remedy}" if remedy and calls_for_remedy(findings) else words
 
 
 def words_of(findings: list[Finding], level: str) -> str:
-    """What was found at a level, without a full stop."""
+    """What was found at a level, without a full stop.
+
+    >>> words_of([Finding("WARN", "dead", "units are dead"), Finding("WARN", "alike", "inputs are alike")], "WARN")
+    'units are dead; inputs are alike'
+    """
     return "; ".join(finding.sentence for finding in findings if finding.level == level)
 
 
 def calls_for_remedy(findings: list[Finding]) -> bool:
-    """Whether something failed at initialisation that another initialisation may mend."""
+    """Whether something failed at initialisation that another initialisation may mend.
+
+    >>> calls_for_remedy([Finding("FAIL", "signal", "the signal vanishes", at_start=True)])
+    True
+    """
     return any(finding.level == "FAIL" and finding.at_start and finding.rule in REMEDIED for finding in findings)
 
 

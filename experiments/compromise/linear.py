@@ -15,10 +15,10 @@ import numpy as np
 
 from xinit import activations, backend, profiles
 from xinit.build import build_scheme
-from xinit.config import SchemeConfig
 from xinit.errors import InputError
 from xinit.factories import call_factory
 from xinit.schemes import Scheme, law_of
+from xinit.settings.config import SchemeConfig
 
 LEAST = 6  # layers that exact results must go to
 

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from experiments.claims import Measured, Metrics
-from xinit import cli
 from xinit.build import load, plan
-from xinit.config import parse
 from xinit.ensemble import measure
 from xinit.intervals import bootstrap_interval
+from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
 
 
 def run(tier: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def _factors(shared: Mapping[str, Any], activation: str, scheme: str) -> dict[st
     data = {"data": "synthetic", "data.inputs": width, "data.classes": width, "data.valid": n, "data.test": n}
     probe = {"probe": "economy", "probe.examples": n}
     settings = data | probe | {"depth": shared["depth"], "width": width, "activation": activation, "scheme": scheme}
-    planned = plan([parse(cli.compose("train", cli.overrides_from(settings)))])
+    planned = plan([parse(compose("train", overrides_from(settings)))])
     readings = measure(planned, load(planned), range(shared["networks"]))
     return {"signal": _a_layer(readings, "pre", 0, -1), "gradient": _a_layer(readings, "grad_pre", -1, 0)}
 

@@ -13,10 +13,11 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from xinit import cli, launcher
+from xinit import sweeping
 from xinit.comparison import Choice, Trial, choose_rates
 from xinit.errors import InputError
 from xinit.intervals import mean_interval
+from xinit.settings.compose import compose, overrides_from
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,7 +44,7 @@ def prepare(tier: Mapping[str, Any], out: pathlib.Path) -> list[Cell]:
     """
     from xinit.build import plan
 
-    schemes = {label: cli.compose("train", [f"scheme={name}"])["scheme"] for label, name in _schemes(tier).items()}
+    schemes = {label: compose("train", [f"scheme={name}"])["scheme"] for label, name in _schemes(tier).items()}
     cells = [
         Cell(name, profile, tuple(map(float, own["rates"])), _raws(tier, name, profile, schemes, out))
         for name, own in tier["trained"]["settings"].items()
@@ -51,7 +52,7 @@ def prepare(tier: Mapping[str, Any], out: pathlib.Path) -> list[Cell]:
         for profile in own["profiles"]
     ]
     for cell in cells:
-        plan(launcher.parse_all(list(cell.raws.values()))[:1])  # finds the data; schemes are checked by name elsewhere
+        plan(sweeping.parse_all(list(cell.raws.values()))[:1])  # finds the data; schemes are checked by name elsewhere
     return cells
 
 
@@ -73,7 +74,7 @@ def _raws(
     shared |= {"profile": tier["profiles"][profile], "probe": "off", "out": str(out / "runs")}
     shared |= {} if own["data"] in GENERATED else {"data.dir": tier["data_dir"]}
     shared |= {} if shared["profile"] == "constant" else {"profile.ratio": tier["ratio"]}
-    raw = cli.compose("train", cli.overrides_from(shared))
+    raw = compose("train", overrides_from(shared))
     return {label: raw | {"scheme": scheme, "name": f"{name}-{profile}-{label}"} for label, scheme in schemes.items()}
 
 
@@ -109,8 +110,8 @@ def _compare(cell: Cell, search_seeds: int, score_seeds: int) -> dict[str, Any]:
 def _trials(cell: Cell, asked: Iterable[tuple[str, float, int]], error: str) -> tuple[list[Trial], Any]:
     """Train the runs asked for: their errors, a diverged one's being chance, and the first outcome."""
     asked = list(asked)
-    configs = launcher.parse_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
-    outcomes = launcher.run_all(configs)
+    configs = sweeping.parse_all([_one(cell.raws[scheme], rate, seed) for scheme, rate, seed in asked])
+    outcomes = sweeping.run_all(configs)
     if unfinished := [outcome for outcome in outcomes if not outcome.summary]:
         raise InputError(f"{len(unfinished)} runs are {unfinished[0].state}; the same command goes on with them.")
     trials = []

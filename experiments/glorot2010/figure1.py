@@ -38,7 +38,7 @@ def prepare(settings: Mapping[str, Any]) -> int:
     Raises:
       InputError: images of fewer than 10 pixels, or fewer scenes than places.
     """
-    from xinit.data import shapeset
+    from xinit.data import scenes as shapeset
 
     size, scenes, places = settings["size"], settings["scenes"], settings["rows"] * settings["columns"]
     if scenes < places:
@@ -52,7 +52,7 @@ def run(settings: Mapping[str, Any], places: int) -> dict[str, Any]:
     """Counts of the classes for every seed, and the first scenes of the first, as many as the mosaic has places."""
     import jax
 
-    from xinit.data import shapeset
+    from xinit.data import scenes as shapeset
 
     size, scenes = settings["size"], settings["scenes"]
     sample = jax.jit(shapeset.sample, static_argnums=(1, 2))

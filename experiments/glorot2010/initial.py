@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments.glorot2010 import schemes
-from xinit import cli
 from xinit.errors import InputError
+from xinit.settings.compose import compose, overrides_from
 
 if TYPE_CHECKING:
     from xinit.build import Plan, Problem
@@ -30,7 +30,7 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
       InputError: a setting is wrong.
     """
     from xinit.build import plan
-    from xinit.config import parse
+    from xinit.settings.parse import parse
 
     if settings["examples"] < settings["batches"] * settings["batch_size"]:
         raise InputError(
@@ -40,7 +40,7 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
     shared = {name: settings[name] for name in ("depth", "width", "activation", "data", "batch_size")}
     shared |= {"probe.examples": settings["examples"]}
     shared |= {"data.pixel_range": settings["pixel_range"]} if settings["data"] != "synthetic" else {}
-    raw = cli.compose("train", cli.overrides_from(shared))
+    raw = compose("train", overrides_from(shared))
     return {
         label: plan([parse({**raw, "scheme": schemes.settings(name)})]) for label, name in settings["schemes"].items()
     }

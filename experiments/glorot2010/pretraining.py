@@ -21,11 +21,11 @@ import jax.numpy as jnp
 from jax import Array, lax
 
 from xinit.activations import Activation
-from xinit.data import shapeset
+from xinit.data import scenes
 from xinit.data.dataset import CHUNK_STEPS, pixels_to
 from xinit.errors import InputError
 from xinit.initializers import standard
-from xinit.loop import over_chunks
+from xinit.loop import for_each_chunk
 from xinit.model import make_params
 from xinit.schemes import Scheme, layer_keys
 from xinit.schemes.contract import unscaled
@@ -118,7 +118,7 @@ def images(n_inputs: int, pixel_range: Sequence[float]) -> Source:
     size, decode = math.isqrt(n_inputs), pixels_to(pixel_range)
     if size**2 != n_inputs:
         raise InputError(f"The network has {n_inputs} inputs; pre-training needs a square image's, such as 1024.")
-    return Source(lambda key, n: decode(shapeset.draw(key, n, size)[0]), *pixel_range)
+    return Source(lambda key, n: decode(scenes.draw(key, n, size)[0]), *pixel_range)
 
 
 def encoded(below: Source, layer: Autoencoder, activation: Activation) -> Source:
@@ -152,7 +152,7 @@ def pretrain(key: Array, layer: Autoencoder, activation: Activation, source: Sou
         noisy_KBI = corrupt(noise_key, clean_KBI, training.corruption)
         return lax.fori_loop(first, last, lambda i, layer: step(layer, noisy_KBI[i], clean_KBI[i]), layer)
 
-    return over_chunks(K, 0, training.steps, chunk, layer)
+    return for_each_chunk(K, 0, training.steps, chunk, layer)
 
 
 def encode(layer: Autoencoder, activation: Activation, x_BI: Array) -> Array:

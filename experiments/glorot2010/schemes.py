@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from xinit import cli
 from xinit.initializers import standard, xavier
 from xinit.schemes import Scheme, per_layer
+from xinit.settings.compose import compose
 
 
 def as_printed() -> Scheme:
@@ -21,4 +21,4 @@ def settings(name: str, options: Mapping[str, Any] | None = None) -> dict[str, A
     """What a run's config says of a scheme: one of conf/scheme, or "module:factory" with its options."""
     if ":" in name:
         return {"fn": name, "gain": 1.0, "kwargs": dict(options or {})}
-    return cli.compose("train", [f"scheme={name}"])["scheme"]
+    return compose("train", [f"scheme={name}"])["scheme"]

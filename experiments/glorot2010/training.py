@@ -14,12 +14,13 @@ import numpy as np
 
 from experiments.claims import NotRun
 from experiments.glorot2010 import schemes
-from xinit import cli, launcher
+from xinit import sweeping
 from xinit.comparison import Trial, choose_rates
 from xinit.errors import InputError
 from xinit.readings import QUANTILES
 from xinit.record import read_readings
 from xinit.run_directory import RunDirectory
+from xinit.settings.compose import compose, overrides_from
 
 NO_DATA = NotRun("needs its data: data_dir=FOLDER")
 GENERATED = ("shapeset", "synthetic")  # data that need no folder
@@ -65,7 +66,7 @@ def prepare(
     shared |= {} if own["data"] in GENERATED else {"data.dir": data_dir}
     shared |= {"stop_after": stop_after} if stop_after else {}
     raws = {cell: raw for model in models for cell, raw in _raws(name, own, model, models[model], shared)}
-    programs = {config.program(): config for config in launcher.parse_all(list(raws.values()))}
+    programs = {config.program(): config for config in sweeping.parse_all(list(raws.values()))}
     for config in programs.values():
         plan([config])
     return Campaign(name, own, models, raws)
@@ -98,7 +99,7 @@ def _raws(name: str, own: Mapping[str, Any], label: str, model: Mapping[str, Any
     """The config of every run of a model, by its cell."""
     chosen = {"activation": model["activation"], "name": f"{name}-{label}"}
     for depth in depths(model):
-        raw = cli.compose("train", cli.overrides_from(shared | chosen | {"depth": depth}))
+        raw = compose("train", overrides_from(shared | chosen | {"depth": depth}))
         raw["scheme"] = schemes.settings(model["scheme"], model.get("options"))
         for rate, seed in itertools.product(own["rates"], range(own["seeds"])):
             seeds = dict.fromkeys(("seed", "init_seed", "data_seed"), seed)
@@ -108,8 +109,8 @@ def _raws(name: str, own: Mapping[str, Any], label: str, model: Mapping[str, Any
 
 def run(campaign: Campaign) -> dict[str, Any]:
     """Train what is not trained yet; of every model its choice of rate and depth, its errors, and its readings."""
-    configs = launcher.parse_all(list(campaign.raws.values()))
-    outcomes = dict(zip(campaign.raws, launcher.run_all(configs), strict=True))
+    configs = sweeping.parse_all(list(campaign.raws.values()))
+    outcomes = dict(zip(campaign.raws, sweeping.run_all(configs), strict=True))
     if failed := [outcome for outcome in outcomes.values() if outcome.state == "failed"]:
         raise InputError(f"{len(failed)} runs of {campaign.name} failed, such as {failed[0].path}; see above.")
     cells = {cell: _result(outcome) for cell, outcome in outcomes.items()}

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
+from xinit.data.contract import Sizes
 from xinit.errors import InputError
 
 Asked = int | str | None
@@ -20,14 +21,6 @@ class Span(NamedTuple):
     split: str
     start: int
     stop: int
-
-
-class Sizes(NamedTuple):
-    """The number of examples in each part."""
-
-    train: int
-    valid: int
-    test: int
 
 
 class Parts(NamedTuple):

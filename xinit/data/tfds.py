@@ -1,32 +1,86 @@
-"""Any image classification set of TensorFlow Datasets (TFDS) as NumPy arrays, read without TensorFlow.
+"""Any image classification set of TensorFlow Datasets (TFDS), read without TensorFlow.
 
-What is on disk is judged from TFDS's own `dataset_info.json` and `features.json`. The records are read through TFDS's
-data source and decoded once: a copy of the pixels in the user's cache folder serves later processes.
+What is on disk is judged from TFDS's own `dataset_info.json` and `features.json`; `records` reads the examples.
 """
 
-import contextlib
+import dataclasses
 import difflib
 import functools
 import importlib.util
-import io
 import json
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 
-from xinit.data.parts import Asked, Parts, Sizes, Span, cut
+from xinit.core.identity import OUTSIDE_IDENTITY
+from xinit.core.rules import Folder, Range, Rule, Text
+from xinit.data.contract import DataSettings, Sizes
+from xinit.data.parts import Asked, Parts, Span, cut
+from xinit.data.records import MODES, Prepared, arrays, damaged, reason
 from xinit.errors import InputError
 
 if TYPE_CHECKING:
-    import PIL.Image
+    from xinit.data.dataset import Dataset
 
-MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # Pillow's name for images of so many channels
+
+PART = "a whole number, at least 1, or a slice as TFDS writes it, such as train[:80%]"
+Part = Annotated[int | str, Rule(lambda v: v if isinstance(v, str) else v >= 1, PART)]
+
+
+@dataclass(frozen=True)
+class Settings(DataSettings):
+    """The set's name in TFDS, the folder of the prepared sets, and the parts; a part that is None is counted."""
+
+    kind: Text
+    name: Text
+    dir: Folder | None = field(metadata=OUTSIDE_IDENTITY)
+    pixel_range: Range
+    train: Part | None
+    valid: Part
+    test: Part | None
+
+    @property
+    def label(self) -> str:
+        """The set's name."""
+        return self.name.replace("/", "-")
+
+    @functools.cached_property
+    def sizes(self) -> Sizes:
+        """The sizes of the parts; the set need not be at hand yet where all are given as numbers."""
+        if all(isinstance(part, int) for part in self._parts.values()):
+            return Sizes(**self._parts)
+        return sizes(self.name, self.dir, **self._parts)
+
+    @property
+    def _parts(self) -> dict[str, Asked]:
+        return {"train": self.train, "valid": self.valid, "test": self.test}
+
+    def resolved(self, batch_size: int) -> Self:
+        """The settings with every part that was left open as a number of examples."""
+        if batch_size > self.sizes.train:
+            raise InputError(
+                f"batch_size is {batch_size}; {self.name} has {self.sizes.train} training examples, so at most that."
+            )
+        counted = {part: getattr(self.sizes, part) for part, asked in self._parts.items() if asked is None}
+        return dataclasses.replace(self, **counted) if counted else self
+
+    def dataset(self, batch_size: int) -> "Dataset":
+        """The set as it is stored, in the memory of the host."""
+        from xinit.data.dataset import Examples, pixels_to, stored
+
+        splits = load(self.name, self.dir, **self._parts)
+        sets = {
+            "train": Examples(splits.train_x, splits.train_y),
+            "valid": Examples(splits.valid_x, splits.valid_y),
+            "test": Examples(splits.test_x, splits.test_y),
+        }
+        return stored(sets, batch_size, n_classes=splits.n_classes, decode=pixels_to(self.pixel_range))
 
 
 class Splits(NamedTuple):
@@ -38,17 +92,6 @@ class Splits(NamedTuple):
     valid_y: np.ndarray
     test_x: np.ndarray
     test_y: np.ndarray
-    n_classes: int
-
-
-class _Prepared(NamedTuple):
-    """A set on disk, as far as it is known without reading a record."""
-
-    name: str
-    folder: Path
-    fingerprint: str
-    shards: tuple[tuple[str, tuple[int, ...]], ...]  # each split with the number of examples in each of its files
-    shape: tuple[int, ...]  # height, width, channels
     n_classes: int
 
 
@@ -101,7 +144,7 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
         builder = tfds.builder(name, data_dir=root, file_format="array_record")
         builder.download_and_prepare()
     except Exception as error:  # network, checksum, disk, a licence to accept by hand: each has a type of its own
-        raise InputError(f"TFDS could not prepare {name} in {root}: {_reason(error)}") from error
+        raise InputError(f"TFDS could not prepare {name} in {root}: {reason(error)}") from error
     return Path(builder.data_path)
 
 
@@ -148,27 +191,17 @@ def _json(path: Path, *keys: str) -> Any:
     try:
         return functools.reduce(lambda content, key: content[key], keys, json.loads(path.read_text("utf-8")))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(
-        f"{path} is damaged or unreadable: {_reason(error)}; if damaged, delete {path.parent} and run again"
-    )
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}, {' '.join(str(error).split())}"  # on one line, as some of TFDS's run over many
-
-
-def _open(name: str, data_dir: str | None) -> _Prepared:
+def _open(name: str, data_dir: str | None) -> Prepared:
     folder = prepare(name, data_dir)
     splits = _json(folder / "dataset_info.json", "splits")
     shards = tuple((split["name"], tuple(map(int, split.get("shardLengths", ())))) for split in splits)
     shape, n_classes = _image_and_label(name, _json(folder / "features.json", "featuresDict", "features"))
     # Names, sizes and times: what tells whether a decoded copy is still that of these records.
     stats = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(folder.iterdir())]
-    return _Prepared(name, folder, repr(stats), shards, shape, n_classes)
+    return Prepared(name, folder, repr(stats), shards, shape, n_classes)
 
 
 def _image_and_label(name: str, features: dict[str, Any]) -> tuple[tuple[int, ...], int]:
@@ -185,89 +218,12 @@ def _image_and_label(name: str, features: dict[str, Any]) -> tuple[tuple[int, ..
     return shape, n_classes
 
 
-def _cut(prepared: _Prepared, train: Asked, valid: Asked, test: Asked) -> Parts:
+def _cut(prepared: Prepared, train: Asked, valid: Asked, test: Asked) -> Parts:
     return cut(prepared.name, dict(prepared.shards), train=train, valid=valid, test=test)
 
 
-def _taken(prepared: _Prepared, part: Sequence[Span]) -> tuple[np.ndarray, np.ndarray]:
+def _taken(prepared: Prepared, part: Sequence[Span]) -> tuple[np.ndarray, np.ndarray]:
     """Pixels and labels of a part; those of a single span share the memory of their split."""
-    pieces = [[array[span.start : span.stop] for array in _arrays(prepared, span.split)] for span in part]
+    pieces = [[array[span.start : span.stop] for array in arrays(prepared, span.split)] for span in part]
     x, y = pieces[0] if len(pieces) == 1 else map(np.concatenate, zip(*pieces, strict=True))
     return x, y
-
-
-@functools.cache
-def _arrays(prepared: _Prepared, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels of a whole split, from the copy in the cache folder where that is fresh."""
-    base = Path(os.path.expanduser(os.environ.get("XDG_CACHE_HOME") or "~/.cache"), "xinit", "decoded")
-    # One file a version, overwritten when the records change, so that copies do not pile up.
-    copy = base / f"{prepared.name.replace('/', '-')}-{prepared.folder.name}-{split}.npz"
-    arrays = _read_copy(copy, prepared.fingerprint)
-    if arrays is None:
-        arrays = _decode(prepared, split)
-        _write_copy(copy, prepared.fingerprint, arrays)
-    for array in arrays:
-        array.setflags(write=False)  # all callers share them
-    return arrays
-
-
-def _read_copy(path: Path, fingerprint: str) -> tuple[np.ndarray, np.ndarray] | None:
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            fresh = stored["fingerprint"] == fingerprint
-            return (stored["arr_0"], stored["arr_1"]) if fresh else None
-    except Exception:  # absent, cut short, not ours: whatever is wrong with the copy, the records are still there
-        return None
-
-
-def _write_copy(path: Path, fingerprint: str, arrays: tuple[np.ndarray, ...]) -> None:
-    """Writes to a temporary name and renames; a cache folder that cannot be written is no error."""
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            np.savez(Path(scratch, path.name), *arrays, fingerprint=fingerprint)
-            Path(scratch, path.name).replace(path)
-
-
-def _decode(prepared: _Prepared, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """A split's pixels (count, height * width * channels) and labels (count,)."""
-    count = sum(dict(prepared.shards)[split])
-    x, y = np.empty((count, np.prod(prepared.shape)), np.uint8), np.empty(count, np.int32)
-    for i, (pixels, label) in enumerate(_examples(prepared, split)):
-        if not 0 <= label < prepared.n_classes:  # -1 is TFDS's mark of an example without a label
-            raise InputError(
-                f"example {i} of the split {split} of {prepared.name} has the label {label}; the set states "
-                f"{prepared.n_classes} classes, so labels run from 0 to {prepared.n_classes - 1}"
-            )
-        x[i], y[i] = pixels.reshape(-1), label
-    return x, y
-
-
-def _examples(prepared: _Prepared, split: str) -> Iterator[tuple[np.ndarray, int]]:
-    """Pixels (height, width, channels) and label of each record, file by file so that a damaged one can be named."""
-    import PIL.Image
-    import tensorflow_datasets as tfds
-
-    # Read in bulk and decoded here, MNIST takes 4 s; read and decoded by TFDS one by one, 24 s.
-    builder = tfds.builder_from_directory(prepared.folder)
-    decoders = {"image": tfds.decode.SkipDecoding()}
-    for shard, file in enumerate(builder.info.splits[split].filepaths):
-        try:
-            source = builder.as_data_source(f"{split}[{shard}shard]", decoders=decoders)
-            for record in source.__getitems__(range(len(source))):
-                pixels = _pixels(PIL.Image.open(io.BytesIO(record["image"])), MODES[prepared.shape[-1]])
-                if pixels.shape != prepared.shape:
-                    raise ValueError(f"an image of shape {pixels.shape}, not {prepared.shape}")
-                yield pixels, record["label"]
-        except Exception as error:  # array_record, protobuf and pillow each have their own types for damage
-            raise _damaged(Path(file), error) from error
-
-
-def _pixels(image: "PIL.Image.Image", mode: str) -> np.ndarray:
-    """Bytes (height, width, channels), as TFDS has TensorFlow make them: grey repeated, transparency left out."""
-    import PIL.Image
-
-    if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow would cut off what is beyond 255
-        return _pixels(PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), mode)
-    opaque = image.convert("RGBA") if "transparency" in image.info else image
-    return np.atleast_3d(opaque.convert(mode))

@@ -21,6 +21,7 @@ from xinit.foreign.kernels import Axes, by_path, fans
 from xinit.foreign.layout import Layout, Unclear
 from xinit.foreign.networks import refusals
 from xinit.foreign.patterns import matches, no_match
+from xinit.initializers import law_of
 
 Choice = str | Initializer
 Scheme = Choice | Mapping[str, Choice]
@@ -174,10 +175,11 @@ def _drawn(initializer: Initializer, key: Array, path: str, value: Any, axes: Ax
 
 def _check_meaning(initializer: Initializer, path: str, shape: Sequence[int], axes: Axes | Unclear | None) -> None:
     """Refuse to guess."""
+    states_law = law_of(initializer) is not None
     of, name = f"{path} has shape {tuple(shape)}", path.rpartition("/")[2]
-    if isinstance(axes, Unclear) and (name in layout.KERNELS or hasattr(initializer, "law")):
+    if isinstance(axes, Unclear) and (name in layout.KERNELS or states_law):
         raise InputError(f"{of}, and {axes.reason}.")
-    if axes is None and hasattr(initializer, "law"):
+    if axes is None and states_law:
         raise InputError(f"{of} and is no kernel, which a scheme by name needs; give a function (key, shape, dtype).")
     if isinstance(axes, Axes) and not axes.stack_is_known and _structure(initializer, (1, 1)) != "independent":
         raise InputError(
@@ -188,7 +190,8 @@ def _check_meaning(initializer: Initializer, path: str, shape: Sequence[int], ax
 
 def _structure(initializer: Initializer, matrix: tuple[int, int]) -> str | None:
     """How the entries hang together; None where no law says it."""
-    return initializer.law(*matrix).structure if hasattr(initializer, "law") else None
+    law = law_of(initializer)
+    return law(*matrix).structure if law else None
 
 
 def _layers(initializer: Initializer, key: Array, shape: Sequence[int], axes: Axes, dtype: Any) -> Array:
@@ -215,11 +218,12 @@ def _kernel(
     Where a law says what an initialiser promises of independent weights, they are scaled to what it promises for the
     true fans; orthogonal columns stay orthogonal. Other initialisers read a window off the shape themselves.
     """
-    if axes.window and not hasattr(initializer, "law"):
+    law = law_of(initializer)
+    if axes.window and law is None:
         return initializer(key, tuple(shape), dtype)
     n_out = math.prod(shape[len(shape) - len(axes.outputs) :])
     matrix = (math.prod(shape) // n_out, n_out)
     drawn = initializer(key, matrix, dtype)
-    if _structure(initializer, matrix) != "independent":
+    if law is None or law(*matrix).structure != "independent":
         return drawn
-    return drawn * math.sqrt(initializer.law(*fans).variance / initializer.law(*matrix).variance)
+    return drawn * math.sqrt(law(*fans).variance / law(*matrix).variance)

@@ -87,12 +87,10 @@ def wired(net: Network, wanted: Wanted, x: Any, visits: Mapping[str, Visit]) -> 
 def layer_readings(
     passed: Pass, layers: Mapping[str, Layer], kernels: Sequence[Parameter | None], n: int
 ) -> dict[str, np.ndarray]:
-    """Readings by their names in `xinit.readings`, with the axis layer.
+    """Readings by their names in `xinit.readings`, SHARED and TRACED, with the axis layer.
 
-    pre_* are of z, what a layer gives; act_* of h, what it reads (nan where it reads no floating numbers); grad_pre_*
-    of dL/dz, per example: the gradient of the loss times the number n of examples. act_dead is the share of units,
-    act_inactive that of (unit, example, position), that pass back no gradient at all. Without taps, these of the way
-    back are left out. grad_w_norm is of the layer's kernel (nan where it has none).
+    input_* are nan where a layer reads no floating numbers, and grad_w_norm, of the layer's kernel, where it has none.
+    Without taps grad_pre_* are left out. `n` is the number of examples.
     """
     read = []
     for (name, layer), kernel in zip(layers.items(), kernels, strict=True):
@@ -104,15 +102,15 @@ def layer_readings(
 
 
 def _forward_readings(visit: Visit, n: int) -> dict[str, float]:
-    act = (math.nan,) * 3 if visit.reads is None else moments(visit.reads, n)
-    names = "act_mean", "act_std", "act_cosine_mean", "pre_mean", "pre_std"
-    return dict(zip(names, (*act, *moments(visit.gives, n)[:2]), strict=True))
+    reads = (math.nan,) * 3 if visit.reads is None else moments(visit.reads, n)
+    names = "input_mean", "input_std", "input_cosine_mean", "pre_mean", "pre_std"
+    return dict(zip(names, (*reads, *moments(visit.gives, n)[:2]), strict=True))
 
 
 def _backward_readings(g_z: Array, n: int, unit_axes: int) -> dict[str, float]:
-    off = (np.asarray(g_z) == 0).reshape(-1, math.prod(g_z.shape[g_z.ndim - unit_axes :]))
+    zero = (np.asarray(g_z) == 0).reshape(-1, math.prod(g_z.shape[g_z.ndim - unit_axes :]))
     mean, std, _ = moments(g_z, n)
-    shares = {"act_dead": off.all(axis=0).mean(), "act_inactive": off.mean()}
+    shares = {"grad_pre_zero_units": zero.all(axis=0).mean(), "grad_pre_zero": zero.mean()}
     return shares | {"grad_pre_mean": n * mean, "grad_pre_std": n * std}
 
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from xinit.foreign.kernels import Axes, fans
 from xinit.foreign.layout import KERNELS, Layout, Unclear
-
-ROUNDING = 1e-5  # relative: a sum in float32 whose order differs between units
+from xinit.stats import SAME
 
 
 class Parameter(NamedTuple):
@@ -55,7 +54,7 @@ def _are_copies(w: np.ndarray, g: np.ndarray, axes: Axes | Unclear | None) -> bo
     if not isinstance(axes, Axes) or axes.lookup or math.prod(w.shape[axis] for axis in axes.outputs) < 2:
         return False
     with np.errstate(invalid="ignore"):  # infinities are for other rules
-        equal = [np.ptp(a, axis=axes.outputs).max() <= ROUNDING * np.abs(a).max() for a in (w, g)]
+        equal = [np.ptp(a, axis=axes.outputs).max() <= SAME * np.abs(a).max() for a in (w, g)]
     return bool(g.any() and all(equal))
 
 

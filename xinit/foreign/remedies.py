@@ -15,6 +15,7 @@ from xinit.foreign.networks import Network, Params
 from xinit.foreign.parameters import Parameter
 from xinit.foreign.patterns import matches
 from xinit.foreign.report import Report
+from xinit.initializers import law_of
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme
@@ -48,7 +49,9 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     """
     if any(row.copies for row in kernels):
         return False
-    law = drawing.initializer_of(scheme).law
+    law = law_of(drawing.initializer_of(scheme))
+    if law is None:
+        return False
     ratios = np.array([row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance) for row in kernels])
     sizes = np.array([math.prod(row.shape) for row in kernels])
     apart = np.append(ratios, np.average(ratios, weights=sizes)) - 1

@@ -12,11 +12,11 @@ from xinit.verdict import Finding
 
 # What the layer table shows of the readings: heading, reading, format.
 COLUMNS = (
-    ("h std", "act_std", "#.3g"),
-    ("cosine", "act_cosine_mean", ".3f"),
+    ("h std", "input_std", "#.3g"),
+    ("cosine", "input_cosine_mean", ".3f"),
     ("z mean", "pre_mean", ".2g"),
     ("z std", "pre_std", "#.3g"),
-    ("dead", "act_dead", ".0%"),
+    ("dead", "grad_pre_zero_units", ".0%"),
     ("dL/dz std", "grad_pre_std", ".2e"),
 )
 WIDE = 110  # columns of a terminal that hold the whole table
@@ -40,7 +40,7 @@ class Report:
       depths: 1 for a layer that no other feeds, and so on along the longest way.
       kernels: their rows in `parameters`; None for those that have no kernel.
       compared: whether the layer has a kernel, or is a block: what the rules over depth look at.
-      readings: arrays with the axis layer, by the names of `xinit.readings`; see `measure.layer_readings`.
+      readings: arrays with the axis layer, by the names SHARED and TRACED of `xinit.readings`.
       parameters: a row for each parameter: fans, n_in Var W, n_out Var W, the norm of its gradient.
       n_examples: of the batch.
       loss, chance_loss: the loss on the batch, and log C, which the uniform answer loses; None if it is no classifier.

@@ -1,14 +1,13 @@
 """Is the initialisation of this model sound? Rules over a report, each giving OK, WARN or FAIL in one sentence."""
 
-import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 
-from xinit.cli import conf_dir
 from xinit.foreign.report import Report
+from xinit.settings.thresholds import thresholds
 from xinit.verdict import LEVELS, Finding
 
 # Thresholds beyond those of conf/verdict, each with its reason.
@@ -25,14 +24,6 @@ class Trend(NamedTuple):
     rate: float
     change: float
     sure: bool
-
-
-@functools.cache
-def limits() -> Mapping[str, float]:
-    """The thresholds of conf/verdict."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_container(OmegaConf.load(conf_dir() / "verdict" / "default.yaml"))
 
 
 def judge(report: Report) -> tuple[Finding, ...]:
@@ -72,7 +63,7 @@ def _inputs(report: Report) -> Iterable[Finding]:
     if not low <= math.hypot(mean, std) <= high:
         words = f"the inputs have mean {mean:.3g} and std {std:.3g}; initialisers take them to be of size 1: scale them"
         yield Finding("WARN", "inputs", words)
-    if cosine > limits()["cosine_warn"]:
+    if cosine > thresholds()["cosine_warn"]:
         words = f"the inputs of different examples are almost parallel (mean cosine {cosine:.4f}): centre them"
         yield Finding("WARN", "inputs", words)
 
@@ -135,9 +126,9 @@ def _over_depth(rule: str, report: Report, size: np.ndarray, upwards: bool) -> I
         return [Finding("OK", rule, f"the {rule} changes over depth by no more than its scatter ({per_layer})")]
     way = "from the first layer to the last" if upwards else "from the last layer to the first"
     detail = f"over depth: x {found.change:.2g} {way} ({per_layer})"
-    if change > limits()["signal_fail"] and rate > limits()["rate_fail"]:
+    if change > thresholds()["signal_fail"] and rate > thresholds()["rate_fail"]:
         return [Finding("FAIL", rule, f"the {rule} {'vanishes' if found.rate < 1 else 'explodes'} {detail}")]
-    if change < limits()["signal_warn"]:
+    if change < thresholds()["signal_warn"]:
         return [Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")]
     # Over skips and between normalisations sizes drift like a power of depth, which is no harm.
     level = "OK" if report.skips or report.normalised else "WARN"
@@ -159,7 +150,7 @@ def _dead(report: Report) -> Iterable[Finding]:
     """More dead units than symmetric weights can give: each is off for all examples with a chance of at most 1/2."""
     if not report.is_tapped:
         return
-    dead, reached = report.readings["act_dead"], report.readings["grad_pre_std"] > 0
+    dead, reached = report.readings["grad_pre_zero_units"], report.readings["grad_pre_std"] > 0
     most = 0.5 + DEAD_SIGMAS * np.sqrt(0.25 / np.array(report.widths))
     too_many = np.array(report.compared) & reached & (dead > most)
     if too_many.any():
@@ -171,9 +162,9 @@ def _dead(report: Report) -> Iterable[Finding]:
 
 def _alike(report: Report) -> Iterable[Finding]:
     """Whether examples that differ at first still do so in what the last layer reads."""
-    cosine = report.readings["act_cosine_mean"][np.array(report.compared)]
+    cosine = report.readings["input_cosine_mean"][np.array(report.compared)]
     cosine = cosine[np.isfinite(cosine)]
-    if len(cosine) > 1 and cosine[0] < limits()["cosine_warn"] < cosine[-1]:
+    if len(cosine) > 1 and cosine[0] < thresholds()["cosine_warn"] < cosine[-1]:
         words = f"their mean cosine is {cosine[0]:.3f} in the first layer and {cosine[-1]:.5f} in the last"
         yield Finding("WARN", "cosine", f"different examples become alike over depth: {words}")
 

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypedDict
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Inexact, Num
 
 from xinit.errors import InputError
 
@@ -85,7 +86,7 @@ class Kernel(NamedTuple):
         """The number of entries along axes."""
         return math.prod(self.shape[axis] for axis in axes)
 
-    def centred(self, matrix: Array) -> Array:
+    def centred(self, matrix: Inexact[Array, "inputs units"]) -> Inexact[Array, "..."]:
         """The kernel that is `matrix` (inputs, units) in the middle of the window, and 0 elsewhere.
 
         With an even window the middle is the place that SAME padding lays over the output's own.
@@ -97,14 +98,14 @@ class Kernel(NamedTuple):
         stack = self.size(self.batch), self.groups, math.prod(places), *matrix.shape
         return self.assembled(jnp.zeros(stack, matrix.dtype).at[:, :, middle].set(matrix))
 
-    def assembled(self, matrices: Array) -> Array:
+    def assembled(self, matrices: Inexact[Array, "..."]) -> Inexact[Array, "..."]:
         """The kernel of its matrices (batch, groups, fan-in, units), whose rows are window x inputs."""
         order = self._matrix_order()
         matrices = matrices.reshape(self.size(self.batch), self.groups, self.fan_in, self.units)
         sorted_axes = jnp.moveaxis(matrices, 1, 2).reshape([self.shape[axis] for axis in order])
         return sorted_axes.transpose(np.argsort(order))
 
-    def matrices(self, kernel: np.ndarray) -> np.ndarray:
+    def matrices(self, kernel: Num[np.ndarray, "..."]) -> Num[np.ndarray, "kernels fan_in units"]:
         """The inverse of `assembled`, (batch x groups, fan-in, units)."""
         rows = np.transpose(kernel, self._matrix_order()).reshape(-1, self.fan_in, self.groups, self.units)
         return np.moveaxis(rows, 2, 1).reshape(-1, self.fan_in, self.units)

@@ -1,15 +1,16 @@
-"""What an initialiser promises of a kernel, and how a function that draws becomes an initialiser with a law."""
+"""What an initialiser promises of a kernel, and how any function states it."""
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple, Unpack
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, Unpack, cast, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
 from scipy.special import ndtr
 
 from xinit.errors import InputError
@@ -35,12 +36,75 @@ class Law(NamedTuple):
         return self._replace(variance=gain**2 * self.variance)
 
 
-def lawful(
-    draw: Callable[[Array, Kernel, Any], Array], law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes]
-) -> Initializer:
-    """The initialiser that draws `draw(key, kernel, dtype)`, with what it promises as attributes.
+class LawOf(NamedTuple):
+    """The law of an initialiser at any shape: `law(fan_in, fan_out)` of a matrix, `law.at(kernel)` of any `Kernel`.
 
-    `.law(fan_in, fan_out)` is that of a matrix, `.law_at(kernel)` that of any `Kernel`, `.axes` are its `KernelAxes`.
+    `axes` are the `KernelAxes` that the initialiser takes an array to have.
+    """
+
+    at: Callable[[Kernel], Law]
+    axes: KernelAxes
+
+    def __call__(self, fan_in: int, fan_out: int) -> Law:
+        """The law of a matrix with these fans."""
+        return self.at(Kernel((fan_in, fan_out)))
+
+
+Draw = Callable[[Array, Kernel, DTypeLike], Array]  # of a key: the weights of a kernel in a precision
+# What anybody may state: Var W alone, a Law, or a function of (fan_in, fan_out) to either.
+Stated = float | Law | LawOf | Callable[[int, int], Law | float]
+
+
+@runtime_checkable
+class StatesLaw(Protocol):
+    """Whatever states a law, by an attribute `law`. A function of your own does so by one line:
+
+        my_init.law = lambda fan_in, fan_out: 2 / fan_in
+
+    The theory then predicts with it, `xinit.initialize` scales by it, and `xinit.verify_initializer` tests it.
+    """
+
+    @property
+    def law(self) -> Stated:
+        """What is promised of a kernel."""
+
+
+@runtime_checkable
+class LawfulInitializer(Initializer, Protocol):
+    """An initialiser of `xinit.initializers`, all of which state their law."""
+
+    @property
+    def law(self) -> LawOf:
+        """What is promised of a kernel."""
+
+
+def law_of(initializer: object) -> LawOf | None:
+    """The law that an initialiser states, None where it states none; raises as `as_law`."""
+    return as_law(initializer.law) if isinstance(initializer, StatesLaw) else None
+
+
+def as_law(stated: object) -> LawOf:
+    """What is stated of matrices, at any shape.
+
+    Raises:
+      InputError: it is none of what `Stated` lists.
+    """
+    if isinstance(stated, LawOf):
+        return stated
+    if not callable(stated) and not isinstance(stated, Law | int | float):
+        allowed = "a number, a Law, or a function of (fan_in, fan_out) to either"
+        raise InputError(f"law is {stated!r}; it must be {allowed}.")
+
+    def at(kernel: Kernel) -> Law:
+        value = stated(kernel.fan_in, kernel.fan_out) if callable(stated) else stated
+        return value if isinstance(value, Law) else Law(float(value))
+
+    return LawOf(at, {})
+
+
+def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes]) -> LawfulInitializer:
+    """The initialiser that draws `draw(key, kernel, dtype)`, its attribute `law` a `LawOf`.
+
     It draws in float32 at least: jax's uniform numbers in bfloat16 are multiples of 1/128, rounded down. A shape with
     an axis of size 0 has no weights, and nothing is drawn.
 
@@ -49,22 +113,21 @@ def lawful(
     """
     check_axes(axes)
 
-    def init(key, shape, dtype=None, out_sharding=None):
+    def init(key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None) -> Array:
         draw_it = functools.partial(_drawn, draw, Kernel(tuple(shape), **axes), _precision(dtype))
         return draw_it(key) if out_sharding is None else jax.jit(draw_it, out_shardings=out_sharding)(key)
 
-    init.law = lambda fan_in, fan_out: law(Kernel((fan_in, fan_out)))
-    init.law_at, init.axes = law, axes
-    return init
+    vars(init)["law"] = LawOf(law, axes)
+    return cast(LawfulInitializer, init)
 
 
-def _drawn(draw: Callable[[Array, Kernel, Any], Array], kernel: Kernel, dtype: Any, key: Array) -> Array:
+def _drawn(draw: Draw, kernel: Kernel, dtype: np.dtype, key: Array) -> Array:
     if 0 in kernel.shape:
         return jnp.zeros(kernel.shape, dtype)
     return draw(key, kernel, dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
 
 
-def _precision(dtype: Any) -> Any:
+def _precision(dtype: DTypeLike | None) -> np.dtype:
     """The precision that is asked for, jax's own for None."""
     dtype = jnp.result_type(float) if dtype is None else jnp.dtype(dtype)
     if not jnp.issubdtype(dtype, jnp.inexact):
@@ -90,7 +153,7 @@ class Distribution(NamedTuple):
     cdf: Callable[[np.ndarray], np.ndarray]
     modulus: Callable[[Array], Array]
 
-    def unit(self, key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+    def unit(self, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
         """Numbers w with E |w|^2 = 1; of complex ones, real and imaginary part have half of it each."""
         if not jnp.issubdtype(dtype, jnp.complexfloating):
             return self.draw(key, shape, dtype)

@@ -1,16 +1,16 @@
 """Independent weights whose variance follows from the fans: one formula, and the special cases that have a name."""
 
 import math
-from collections.abc import Callable
-from typing import Unpack
-
-from jax.nn.initializers import Initializer
+from collections.abc import Callable, Mapping
+from typing import TypeVar, Unpack
 
 from xinit.errors import InputError
-from xinit.initializers.kernel import KernelAxes
-from xinit.initializers.law import DISTRIBUTIONS, Law, lawful
+from xinit.initializers.kernel import Kernel, KernelAxes
+from xinit.initializers.law import DISTRIBUTIONS, Law, LawfulInitializer, lawful
 
-FANS = {
+T = TypeVar("T")
+
+FANS: dict[str, Callable[[int, int], float]] = {
     "in": lambda n_in, n_out: n_in,
     "out": lambda n_in, n_out: n_out,
     "avg": lambda n_in, n_out: (n_in + n_out) / 2,
@@ -19,7 +19,7 @@ FANS = {
 }
 
 
-def _chosen(table: dict, kind: str, name: str):
+def _chosen(table: Mapping[str, T], kind: str, name: str) -> T:
     if name not in table:
         raise InputError(f"{kind} is {name!r}; it must be one of {', '.join(table)}.")
     return table[name]
@@ -27,7 +27,7 @@ def _chosen(table: dict, kind: str, name: str):
 
 def variance_scaling(
     scale: float = 1.0, fan: str = "in", distribution: str = "normal", **axes: Unpack[KernelAxes]
-) -> Initializer:
+) -> LawfulInitializer:
     """Zero mean and Var W = scale / n, n the fan-in, the fan-out, or a mean of the two.
 
     Args:
@@ -52,60 +52,62 @@ def independent(
     distribution: str = "normal",
     bias_variance: float = 0.0,
     **axes: Unpack[KernelAxes],
-) -> Initializer:
+) -> LawfulInitializer:
     """Independent weights of mean 0 and any Var W = variance(fan_in, fan_out); raises as `variance_scaling`.
 
     `bias_variance` is what its law says of the layer's biases.
     """
     unit = _chosen(DISTRIBUTIONS, "distribution", distribution).unit
-    variance_of = lambda kernel: variance(kernel.fan_in, kernel.fan_out)
-    draw = lambda key, kernel, dtype: math.sqrt(variance_of(kernel)) * unit(key, kernel.shape, dtype)
-    law = lambda kernel: Law(variance_of(kernel), distribution, bias_variance=bias_variance)
+
+    def law(kernel: Kernel) -> Law:
+        return Law(variance(kernel.fan_in, kernel.fan_out), distribution, bias_variance=bias_variance)
+
+    draw = lambda key, kernel, dtype: math.sqrt(law(kernel).variance) * unit(key, kernel.shape, dtype)
     return lawful(draw, law, **axes)
 
 
-def standard(**axes: Unpack[KernelAxes]) -> Initializer:
+def standard(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """W ~ U[-1/sqrt(n_in), 1/sqrt(n_in)], so n_in Var W = 1/3 (Glorot & Bengio 2010, eq. 1)."""
     return variance_scaling(1 / 3, "in", "uniform", **axes)
 
 
-def xavier(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> Initializer:
+def xavier(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Var W = 2 / (n_in + n_out) (Glorot & Bengio 2010, eqs. 12 and 16): the harmonic mean of 1/n_in and 1/n_out."""
     return variance_scaling(1.0, "avg", distribution, **axes)
 
 
-def fan_in(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> Initializer:
+def fan_in(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """n_in Var W = 1: keeps the forward variance (Glorot & Bengio 2010, eq. 10)."""
     return variance_scaling(1.0, "in", distribution, **axes)
 
 
-def fan_out(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> Initializer:
+def fan_out(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """n_out Var W = 1: keeps the backward variance (Glorot & Bengio 2010, eq. 11)."""
     return variance_scaling(1.0, "out", distribution, **axes)
 
 
-def geometric(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> Initializer:
+def geometric(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Var W = 1 / sqrt(n_in n_out), the geometric mean of 1/n_in and 1/n_out (Defazio & Bottou 2019)."""
     return variance_scaling(1.0, "geometric", distribution, **axes)
 
 
-def mean_of_variances(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> Initializer:
+def mean_of_variances(distribution: str = "uniform", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Var W = (1/n_in + 1/n_out) / 2, the arithmetic mean of the two; over widths that alternate it explodes."""
     return variance_scaling(1.0, "harmonic", distribution, **axes)
 
 
 def he(
     fan: str = "in", negative_slope: float = 0.0, distribution: str = "normal", **axes: Unpack[KernelAxes]
-) -> Initializer:
+) -> LawfulInitializer:
     """(1 + a^2) n Var W / 2 = 1, a the rectifier's negative slope (He et al. 2015, eq. 15)."""
     return variance_scaling(2 / (1 + negative_slope**2), fan, distribution, **axes)
 
 
-def lecun(distribution: str = "normal", **axes: Unpack[KernelAxes]) -> Initializer:
+def lecun(distribution: str = "normal", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """n_in Var W = 1 (LeCun et al. 1998, section 4.6), meant for 1.7159 tanh(2x/3) and unit-variance inputs."""
     return variance_scaling(1.0, "in", distribution, **axes)
 
 
-def selu(distribution: str = "normal", **axes: Unpack[KernelAxes]) -> Initializer:
+def selu(distribution: str = "normal", **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """n_in Var W = 1 (Klambauer et al. 2017, section "Initialization"), with which selu keeps mean 0 and variance 1."""
     return variance_scaling(1.0, "in", distribution, **axes)

@@ -6,22 +6,24 @@ from typing import Unpack
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.nn.initializers import Initializer
+from jax.typing import DTypeLike
 
 from xinit.errors import InputError
-from xinit.initializers.kernel import KernelAxes
-from xinit.initializers.law import Law, lawful
+from xinit.initializers.kernel import Kernel, KernelAxes
+from xinit.initializers.law import Law, LawfulInitializer, lawful
 
 
-def orthogonal(**axes: Unpack[KernelAxes]) -> Initializer:
+def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Orthonormal rows or columns, whichever are fewer; uniform over all such matrices (Saxe et al. 2013).
 
     A convolution's kernel is one matrix (window x inputs, outputs), as that of `jax.nn.initializers.orthogonal`, whose
     `column_axis` is `out_axis` here. Stacked kernels, and the groups of a grouped convolution, have a matrix each.
     """
 
-    def draw(key, kernel, dtype):
-        matrix = lambda key: jax.random.orthogonal(key, kernel.fan_in, (), dtype, kernel.units)
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
+        def matrix(key: Array) -> Array:
+            return jax.random.orthogonal(key, kernel.fan_in, (), dtype, kernel.units)
+
         count = kernel.size(kernel.batch) * kernel.groups
         # One after the other: a batched QR never ends where a jitted program has several, on two CPU cores.
         matrices = matrix(key) if count == 1 else jax.lax.map(matrix, jax.random.split(key, count))
@@ -30,7 +32,7 @@ def orthogonal(**axes: Unpack[KernelAxes]) -> Initializer:
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.units), structure="orthogonal"), **axes)
 
 
-def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> Initializer:
+def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Into each unit `nonzero` weights from N(0, std^2) at random places, the others 0 (Martens 2010).
 
     n_in Var W = nonzero std^2, or n_in std^2 where the fan-in is smaller. At 15 inputs of unit size saturate tanh. Of a
@@ -42,17 +44,19 @@ def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> I
     if nonzero < 1 or not 0 < std < math.inf:
         raise InputError(f"nonzero is {nonzero} and std {std}; the first must be at least 1, the second above 0.")
 
-    def draw(key, kernel, dtype):
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
         value_key, place_key = jax.random.split(key)
         shape = kernel.size(kernel.batch), kernel.groups, kernel.fan_in, kernel.units
         orders = jnp.argsort(jax.random.uniform(place_key, shape, jnp.float32), axis=2)  # of a unit's weights
         return kernel.assembled(jnp.where(orders < nonzero, std * jax.random.normal(value_key, shape, dtype), 0))
 
-    variance = lambda n_in: std**2 * min(nonzero, n_in) / n_in
-    return lawful(draw, lambda kernel: Law(variance(kernel.fan_in), structure="sparse"), **axes)
+    def law(kernel: Kernel) -> Law:
+        return Law(std**2 * min(nonzero, kernel.fan_in) / kernel.fan_in, structure="sparse")
+
+    return lawful(draw, law, **axes)
 
 
-def identity(**axes: Unpack[KernelAxes]) -> Initializer:
+def identity(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """W_ij = 1 where i = j, else 0: the first units pass on what they get, any others start at 0 or are not heard.
 
     A convolution has this matrix in the middle of its window and 0 elsewhere, so that it passes on its input too.
@@ -61,7 +65,7 @@ def identity(**axes: Unpack[KernelAxes]) -> Initializer:
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.fan_out), structure="fixed"), **axes)
 
 
-def zero_hadamard(**axes: Unpack[KernelAxes]) -> Initializer:
+def zero_hadamard(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """ZerO: the identity where a layer does not widen, else a Hadamard matrix (Zhao et al. 2021, Algorithm 1).
 
     W_ij = (-1)^popcount(i & j) / sqrt(p) where n_in < n_out, p the least power of 2 that is at least n_out; i and j
@@ -69,13 +73,13 @@ def zero_hadamard(**axes: Unpack[KernelAxes]) -> Initializer:
     this matrix, of its inputs and outputs, in the middle of its window.
     """
 
-    def matrix(n_in: int, n_out: int, dtype) -> Array:
+    def matrix(n_in: int, n_out: int, dtype: DTypeLike) -> Array:
         if n_in >= n_out:
             return jnp.eye(n_in, n_out, dtype=dtype)
         ones = jax.lax.population_count(jnp.arange(n_in)[:, None] & jnp.arange(n_out)[None, :])
         return jnp.where(ones % 2 == 0, 1, -1).astype(dtype) / math.sqrt(_power_of_2(n_out))
 
-    def law(kernel):
+    def law(kernel: Kernel) -> Law:
         n_in, n_out = kernel.size(kernel.inputs), kernel.units
         in_the_middle = 1 / n_in if n_in >= n_out else 1 / _power_of_2(n_out)
         return Law(in_the_middle / kernel.size(kernel.window), structure="fixed")
@@ -89,7 +93,7 @@ def _power_of_2(n: int) -> int:
     return 1 << (n - 1).bit_length()
 
 
-def constant(value: float = 0.0) -> Initializer:
+def constant(value: float = 0.0) -> LawfulInitializer:
     """Every weight the same: all units of a layer stay equal for ever, which is why weights are random.
 
     It needs no fans, so any shape will do: biases, scales, a single number.

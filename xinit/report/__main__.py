@@ -11,8 +11,8 @@ import webbrowser
 from collections.abc import Sequence
 
 from xinit import cli, folders, report
+from xinit.cli import refuse
 from xinit.errors import InputError
-from xinit.mistakes import refuse
 
 WORDS = """Write one HTML file that shows a run, a sweep, a study, or several runs beside each other. It holds all that
 it needs: open it from disk, mail it, or put it on a web server."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from xinit.report.findings import count
 from xinit.report.sources import Run
-from xinit.sweeps import as_text, label
+from xinit.swept import as_text, label
 
 STATES = {
     "running": "running, or cut without a word: shown is what lay in the folder",

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from xinit import record
 from xinit.intervals import Interval, mean_interval
 from xinit.report.groups import DATA, Choice, Group, Sweep, folder_of
-from xinit.sweeps import SEEDS, as_text, label
+from xinit.swept import SEEDS, as_text, label
+from xinit.verdict import LEVELS
 
-LEVELS = ("FAIL", "WARN", "OK")
 MANY = 12  # values that are not all named
 
 
@@ -108,8 +108,8 @@ def verdicts(sweep: Sweep, groups: Mapping[str, Group]) -> list[tuple[str, str]]
 
 
 def severity(level: str) -> int:
-    """The place of a level among LEVELS, the worst first; after them for another word."""
-    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
+    """The place of a level among a verdict's, the worst first; after them for another word."""
+    return LEVELS[::-1].index(level) if level in LEVELS else len(LEVELS)
 
 
 def _verdict(sweep: Sweep, name: str, group: Group) -> tuple[str, str]:

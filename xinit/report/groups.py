@@ -13,7 +13,8 @@ import numpy as np
 from xinit import files, record, sweeps
 from xinit.errors import InputError
 from xinit.intervals import Interval, mean_interval
-from xinit.sweeps import SCORES, SEEDS, as_text, label
+from xinit.sweeps import SCORES
+from xinit.swept import SEEDS, as_text, label
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
 RATES = ("learning_rate", "optimizer.learning_rate")

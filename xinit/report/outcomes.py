@@ -9,7 +9,7 @@ import numpy as np
 from xinit.intervals import mean_interval
 from xinit.report import charts
 from xinit.report.groups import Group, rate
-from xinit.sweeps import as_text, label
+from xinit.swept import as_text, label
 
 Readings = Mapping[str, np.ndarray]
 

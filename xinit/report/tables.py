@@ -6,7 +6,7 @@ from typing import Any
 from xinit.report import page as html
 from xinit.report.groups import Cell, Choice, Group, Member, Sweep, rate
 from xinit.report.page import Markup
-from xinit.sweeps import as_text
+from xinit.swept import as_text
 
 LISTED = 500  # runs in the table of all
 CHOSEN = (

@@ -10,8 +10,10 @@ look at more than one kernel: at the activation (`by_activation`), or at the who
 from xinit.schemes.by_activation import critical, he, xavier_gain
 from xinit.schemes.contract import (
     Hyper,
+    LawfulScheme,
     Laws,
     Scheme,
+    TunedScheme,
     from_function,
     law_of,
     layer_keys,
@@ -22,6 +24,6 @@ from xinit.schemes.contract import (
 from xinit.schemes.whole import looks_linear, lsuv, mup
 
 __all__ = [
-    "Hyper", "Laws", "Scheme", "critical", "from_function", "he", "law_of", "layer_keys", "layerwise", "looks_linear",
-    "lsuv", "mup", "optimizers_of", "per_layer", "xavier_gain",
+    "Hyper", "LawfulScheme", "Laws", "Scheme", "TunedScheme", "critical", "from_function", "he", "law_of", "layer_keys",
+    "layerwise", "looks_linear", "lsuv", "mup", "optimizers_of", "per_layer", "xavier_gain",
 ]  # fmt: skip

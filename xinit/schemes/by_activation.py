@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from xinit import initializers
-from xinit.activations import FLAT, Activation
+from xinit.activations import Activation
 from xinit.errors import InputError
-from xinit.initializers import independent, variance_scaling
+from xinit.initializers import LawfulInitializer, independent, variance_scaling
+from xinit.readings import FLAT
 from xinit.schemes.contract import Scheme, layerwise, per_layer
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution
@@ -23,12 +24,12 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
     With `negative_slope="activation"`, a is that of the activation in front of the layer (the first layer takes the
     first activation's); an activation that is no rectifier raises InputError.
     """
-    if isinstance(negative_slope, str) and negative_slope != "activation":
-        raise InputError(f"scheme.negative_slope is {negative_slope!r}; it must be a number or `activation`.")
-    if negative_slope != "activation":
+    if not isinstance(negative_slope, str):
         return layerwise(initializers.he(fan, negative_slope, distribution))
+    if negative_slope != "activation":
+        raise InputError(f"scheme.negative_slope is {negative_slope!r}; it must be a number or `activation`.")
 
-    def choose(l, activations):
+    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
         activation = _in_front(l, activations)
         if activation.negative_slope is None:
             raise InputError(
@@ -64,7 +65,7 @@ def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution:
     _check_q(q)
     xavier = initializers.xavier(distribution)
 
-    def choose(l, activations):
+    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
         if l == 0:
             return xavier
         with jax.ensure_compile_time_eval():
@@ -87,7 +88,7 @@ def critical(q: float = 1.0) -> Scheme:
     """
     _check_q(q)
 
-    def choose(l, activations):
+    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
         with jax.ensure_compile_time_eval():
             edge = _usable_edge(_in_front(l, activations), q)
         return independent(lambda n_in, n_out: edge.weight_variance / n_in, "normal", edge.bias_variance)

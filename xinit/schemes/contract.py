@@ -1,33 +1,74 @@
 """What a scheme is, and how one is made from initialisers of single kernels or from a user's function."""
 
+import functools
 import inspect
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import Initializer
+from jax.typing import ArrayLike, DTypeLike
 
+from xinit import initializers
 from xinit.activations import Activation
 from xinit.errors import InputError
 from xinit.initializers import Law
 from xinit.model import Params, make_params
 
 Hyper = Mapping[str, Array]
-Scheme = Callable[[Array, Sequence[int], Sequence[Activation], Hyper, tuple[Array, Array]], tuple[Params, Array]]
+Batch = tuple[Array, Array]
+Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0
 Laws = tuple[Law, ...]
 LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
 
 
+@runtime_checkable
+class Scheme(Protocol):
+    """The weights of a whole network, and one factor of the learning rate for each layer."""
+
+    def __call__(
+        self,
+        key: Array,
+        widths: Sequence[int],
+        activations: Sequence[Activation],
+        hyper: Hyper,
+        batch: Batch,
+        /,
+    ) -> tuple[Params, Array]:
+        """The parameters and the factors."""
+
+
+@runtime_checkable
+class LawfulScheme(Protocol):
+    """A scheme that states, by an attribute `law`, what it promises of each layer's weights at gain 1.
+
+    A function of your own does so by `my_scheme.law = lambda widths, activations: (Law(2 / widths[0]), ...)`.
+    """
+
+    def law(self, widths: Sequence[int], activations: Sequence[Activation], /) -> Laws | None:
+        """The laws of all layers; None where one of them is not known."""
+
+
+@runtime_checkable
+class TunedScheme(Protocol):
+    """A scheme that states, by an attribute `optimizers`, which optimizers its learning rates are made for."""
+
+    @property
+    def optimizers(self) -> Sequence[str] | None:
+        """Their names; None where any will do."""
+
+
 def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
     """What the scheme promises of each layer's weights at gain 1; None where it, or one of its layers, says nothing."""
-    return scheme.law(widths, activations) if hasattr(scheme, "law") else None
+    return scheme.law(widths, activations) if isinstance(scheme, LawfulScheme) else None
 
 
 def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
     """The optimizers that the scheme's learning rates are made for, by their names; None where any will do."""
-    return getattr(scheme, "optimizers", None)
+    return scheme.optimizers if isinstance(scheme, TunedScheme) else None
 
 
 def layer_keys(key: Array, n_layers: int) -> Array:
@@ -41,7 +82,7 @@ def unscaled(widths: Sequence[int]) -> Sequence[float]:
 
 
 def per_layer(
-    choose: Callable[[int, Sequence[Activation]], Initializer],
+    choose: Choose,
     lr_scale: LrScale = unscaled,
     optimizers: Sequence[str] | None = None,
 ) -> Scheme:
@@ -51,7 +92,9 @@ def per_layer(
     those that `lr_scale` is made for, any by default.
     """
 
-    def scheme(key, widths, activations, hyper, batch):
+    def scheme(
+        key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: object
+    ) -> tuple[Params, Array]:
         shapes = list(itertools.pairwise(widths))
         kernels, biases = [], []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
@@ -60,21 +103,24 @@ def per_layer(
             biases.append(_bias(initializer, key_l, shape))
         return make_params(kernels, biases), jnp.array(lr_scale(widths), jnp.float32)
 
-    def law(widths, activations):
-        chosen = [choose(l, activations) for l in range(len(widths) - 1)]
-        if not all(hasattr(initializer, "law") for initializer in chosen):
+    def law(widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
+        chosen = [initializers.law_of(choose(l, activations)) for l in range(len(widths) - 1)]
+        stated = [one for one in chosen if one is not None]
+        if len(stated) < len(chosen):
             return None
-        return tuple(one.law(*shape) for one, shape in zip(chosen, itertools.pairwise(widths), strict=True))
+        return tuple(one(*shape) for one, shape in zip(stated, itertools.pairwise(widths), strict=True))
 
-    scheme.law, scheme.optimizers = law, optimizers
+    vars(scheme).update(law=law, optimizers=optimizers)
     return scheme
 
 
 def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Array:
-    variance = initializer.law(*shape).bias_variance if hasattr(initializer, "law") else 0.0
+    law = initializers.law_of(initializer)
+    variance = law(*shape).bias_variance if law else 0.0
     if not variance:
         return jnp.zeros(shape[1], jnp.float32)
-    return variance**0.5 * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
+    std: float = variance**0.5
+    return std * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
 
 
 def layerwise(initializer: Initializer) -> Scheme:
@@ -82,11 +128,19 @@ def layerwise(initializer: Initializer) -> Scheme:
     return per_layer(lambda l, activations: initializer)
 
 
-def _in_the_precision_asked(function: Callable) -> Initializer:
-    return lambda key, shape, dtype: jnp.asarray(function(key, shape), dtype)
+def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
+    """With whatever else the function states, as its law."""
+
+    def initializer(
+        key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None
+    ) -> Array:
+        return jnp.asarray(function(key, shape), dtype)
+
+    functools.update_wrapper(initializer, function)
+    return initializer
 
 
-def from_function(function: Callable) -> Scheme:
+def from_function(function: Callable[..., Any]) -> Scheme:
     """A user's function as a scheme: five arguments are a scheme already, (key, shape[, dtype]) an initialiser.
 
     Raises:

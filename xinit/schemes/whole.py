@@ -1,16 +1,17 @@
 """Schemes that look at the whole network: its data, its pairs of units, its widths."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
-from jax.nn.initializers import Initializer
+from jax import Array
+from jax.typing import DTypeLike
 
 from xinit.activations import Activation
 from xinit.errors import InputError
-from xinit.initializers import Law, independent, lawful, orthogonal, variance_scaling
-from xinit.model import make_params
-from xinit.schemes.contract import Scheme, layer_keys, per_layer, unscaled
+from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
+from xinit.model import Params, make_params
+from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_layer, unscaled
 
 
 def lsuv() -> Scheme:
@@ -24,7 +25,9 @@ def lsuv() -> Scheme:
     """
     draw = orthogonal()
 
-    def scheme(key, widths, activations, hyper, batch):
+    def scheme(
+        key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: Batch
+    ) -> tuple[Params, Array]:
         shapes, h, kernels = list(itertools.pairwise(widths)), jnp.asarray(batch[0], jnp.float32), []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
             kernel = draw(key_l, shape, jnp.float32)
@@ -53,7 +56,7 @@ def looks_linear() -> Scheme:
       InputError: when weights are drawn, an activation that is no rectifier, or a hidden layer of odd width.
     """
 
-    def choose(l, activations):
+    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
         slopes = [_negative_slope(activation) for activation in activations]
         behind = 1 + slopes[l - 1] if l else 1.0
         return _mirrored(inputs=l > 0, outputs=l < len(activations), scale=1 / behind)
@@ -70,22 +73,26 @@ def _negative_slope(activation: Activation) -> float:
     return activation.negative_slope
 
 
-def _mirrored(inputs: bool, outputs: bool, scale: float) -> Initializer:
+def _mirrored(inputs: bool, outputs: bool, scale: float) -> LawfulInitializer:
     """scale x W0 with its negative beside it: `inputs` come in pairs, `outputs` come in pairs, or both."""
     block = orthogonal()
     signs = jnp.array([[1, -1], [-1, 1]])[: 1 + inputs, : 1 + outputs]
 
-    def block_shape(n_in, n_out):
+    def block_shape(shape: Sequence[int]) -> tuple[int, int]:
+        n_in, n_out = shape
         for n, paired in ((n_in, inputs), (n_out, outputs)):
             if paired and n % 2:
                 raise InputError(f"scheme looks_linear pairs hidden units, but a layer has {n}; give even widths.")
         return n_in // (1 + inputs), n_out // (1 + outputs)
 
-    def draw(key, kernel, dtype):
-        return scale * jnp.kron(signs.astype(dtype), block(key, block_shape(*kernel.shape), dtype))
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
+        return scale * jnp.kron(signs.astype(dtype), block(key, block_shape(kernel.shape), dtype))
 
-    variance = lambda kernel: scale**2 * block.law(*block_shape(*kernel.shape)).variance
-    return lawful(draw, lambda kernel: Law(variance(kernel), structure="mirrored"))
+    def law(kernel: Kernel) -> Law:
+        variance = scale**2 * block.law(*block_shape(kernel.shape)).variance
+        return Law(variance, structure="mirrored")
+
+    return lawful(draw, law)
 
 
 # Learning rates of the first, the hidden and the last layers at fans (i, o), base width n: Yang et al. 2022, Table 3.
@@ -122,7 +129,7 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
     hidden = variance_scaling(1.0, "in", "normal")
     last = independent(lambda i, o: base_width / i**2, "normal")
 
-    def lr_scale(widths):
+    def lr_scale(widths: Sequence[int]) -> Sequence[float]:
         shapes = list(itertools.pairwise(widths))
         first, middle, end = LR_FACTORS[optimizer]
         factors = [first, *[middle] * (len(shapes) - 2), end][-len(shapes) :]

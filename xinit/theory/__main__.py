@@ -7,94 +7,21 @@ if __name__ == "__main__":
 
 import pathlib
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from xinit import activations, cli, folders
-from xinit.activations import Activation
-from xinit.errors import InputError
-from xinit.factories import allowed_words, call_factory
+from xinit import cli
 from xinit.theory import tables
-from xinit.theory.courses import BIASES, Weights, course, usual
+from xinit.theory.courses import course, usual
+from xinit.theory.question import Question, take_question
 
-LEAST, MOST = 1e-6, 1e6  # variances far beyond any use, within which all numbers stay finite
-DEEPEST = 1000  # layers that are followed one by one: a second for each hundred
-
-
-@dataclass(frozen=True)
-class Question:
-    """The settings of conf/theory.yaml, and what names them in a file."""
-
-    activation: Activation
-    weight_variance: float | None
-    bias_variance: float
-    depth: int
-    out: str
-    figure: bool
-    label: str
-
-    @property
-    def biases(self) -> tuple[float, ...]:
-        """Variances of biases at which the edge of chaos is looked for."""
-        return tuple(sorted({*BIASES, self.bias_variance}))
-
-    @property
-    def asked(self) -> list[Weights]:
-        """The point of the plane that was asked about, if one was."""
-        if self.weight_variance is None:
-            return []
-        return [Weights("asked", self.weight_variance, self.bias_variance)]
+if TYPE_CHECKING:
+    from xinit.console import Reporter
 
 
 def main() -> int:
     """Answer the question of the command line; the exit code."""
     return cli.hydra_main(lambda raw: answer(take_question(raw)), "theory")
-
-
-def take_question(raw: Mapping[str, Any]) -> Question:
-    """The settings, checked.
-
-    Raises:
-      InputError: one is unknown or wrong.
-    """
-    names = [field.name for field in fields(Question) if field.name != "label"]
-    for key in raw:
-        if key not in names:
-            raise InputError(f"Unknown setting {key}; {allowed_words(str(key), names)}")
-    if missing := [name for name in names if name not in raw]:
-        raise InputError(f"The setting {missing[0]} is missing; conf/theory.yaml has its default.")
-    weights, biases, depth = raw["weight_variance"], raw["bias_variance"], raw["depth"]
-    if not (weights is None or (_is_number(weights) and LEAST <= weights <= MOST)):
-        raise InputError(f"weight_variance is {weights!r}; it must be a number from {LEAST:g} to {MOST:g}, or null.")
-    if not (_is_number(biases) and 0 <= biases <= MOST):
-        raise InputError(f"bias_variance is {biases!r}; it must be a number from 0 to {MOST:g}.")
-    if type(depth) is not int or not 2 <= depth <= DEEPEST:
-        raise InputError(f"depth is {depth!r}; it must be a whole number from 2 to {DEEPEST}.")
-    if type(raw["figure"]) is not bool:
-        raise InputError(f"figure is {raw['figure']!r}; it must be true or false.")
-    if not folders.can_be_folder(raw["out"]):
-        raise InputError(f"out is {raw['out']!r}; it must be {folders.WORDS}.")
-    return Question(**{**raw, "activation": _activation(raw["activation"])}, label=_label(raw))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _activation(raw: Mapping[str, Any]) -> Activation:
-    options = dict(raw)
-    fn = options.pop("fn", None)
-    if not isinstance(fn, str):
-        raise InputError(f"activation is {fn!r}; theory takes one by its name, as in activation=tanh.")
-    return call_factory(activations, fn, options, "activation")
-
-
-def _label(raw: Mapping[str, Any]) -> str:
-    """The activation with its options, and the numbers that the figure shows."""
-    options = {key: value for key, value in raw["activation"].items() if key != "fn"}
-    numbers = {key: raw[key] for key in ("weight_variance", "bias_variance", "depth") if raw[key]}
-    return "-".join([raw["activation"]["fn"], *(f"{key}={value}" for key, value in (options | numbers).items())])
 
 
 def answer(question: Question) -> None:
@@ -126,7 +53,7 @@ def answer(question: Question) -> None:
         reporter.note(f"figure: {path}")
 
 
-def _list(reporter: Any, sentences: Sequence[str]) -> None:
+def _list(reporter: "Reporter", sentences: Sequence[str]) -> None:
     for sentence in sentences:
         reporter.note(f"- {sentence}")
 

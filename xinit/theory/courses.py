@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 
 from xinit.activations import Activation
+from xinit.settings.thresholds import thresholds
 from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, longest_depth, phase, walk
 from xinit.theory.moments import RANGE, in_range, kernels, moments
 
-BOUND = 5.0  # a verdict fails where the std of signal or gradient changes by more: signal_fail
-ABSORBED = 0.4  # and warns where the mean of |f'| is below this share of its maximum: slope_absorbed
+BOUND = thresholds()["signal_fail"]  # a verdict fails where the std of signal or gradient changes by more
+ABSORBED = thresholds()["slope_absorbed"]  # and where a layer in a tail has a mean |f'| below this share of its maximum
 COSINE = 0.5  # of two inputs' pre-activations in layer 1
 SCHEMES = {"standard": 1 / 3, "xavier, fan-in": 1.0, "he": 2.0}  # s_w^2 where all widths are equal
 BIASES = (0.0, 0.05)  # s_b^2 where the edge of chaos is looked for

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xinit import record
 from xinit.activations import Activation
-from xinit.files import write_atomically
+from xinit.files import write_atomically, writing
 from xinit.theory.courses import BIASES, Course, Weights, on_every_q
 from xinit.theory.mean_field import TRAINABLE, c_map, edge_of_chaos, q_map
 from xinit.theory.moments import in_range, moments
@@ -60,7 +59,7 @@ def save(path: pathlib.Path, drawn: "Figure") -> None:
     """Write a figure as a PNG, atomically."""
     content = io.BytesIO()
     drawn.savefig(content, dpi=110)
-    with record.writing(path.parent):
+    with writing(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, content.getvalue())
 

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from xinit.activations import FLAT, Activation
+from xinit.activations import Activation
 from xinit.initializers import Law
+from xinit.readings import FLAT
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments

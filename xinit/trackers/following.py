@@ -8,8 +8,18 @@ from typing import Any, NamedTuple
 
 from xinit import trackers
 from xinit.factories import call_factory
+from xinit.settings.parse import TrackerConfig
 from xinit.trackers.contract import Ending, Start, TrackedRun, Tracker
 from xinit.trackers.points import Readings, ending_of, point_of
+
+
+def check_choice(choice: TrackerConfig) -> None:
+    """Whether the tracker that was chosen can be had, told before any work.
+
+    Raises:
+      InputError: there is none of that name, an option is wrong, or its package is not installed.
+    """
+    call_factory(trackers, choice.fn, choice.options, "tracker", also=["patience"])
 
 
 class Followers:
@@ -36,7 +46,7 @@ class Followers:
         self._note_failures()
         self._note_the_late()
 
-    def begin(self, choice: Any, run: TrackedRun) -> None:
+    def begin(self, choice: TrackerConfig, run: TrackedRun) -> None:
         """Follow a run with the tracker that was chosen, if one was; a run that begins again is followed anew."""
         start = call_factory(trackers, choice.fn, choice.options, "tracker")
         if start is not None:

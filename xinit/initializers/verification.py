@@ -1,7 +1,7 @@
 """`verify_initializer`: an initialiser against its law, and the report."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +10,13 @@ import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from xinit.errors import InputError
-from xinit.initializers import DISTRIBUTIONS, Kernel, Law
-from xinit.laws.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
-from xinit.laws.formulas import explained, recognised
+from xinit.initializers import DISTRIBUTIONS, Kernel, Law, Stated, StatesLaw
+from xinit.initializers.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
+from xinit.initializers.formulas import explained, recognised
+from xinit.initializers.law import as_law, law_of
 
 SHAPES = ((256, 256), (512, 128), (96, 640))  # the fans far apart, so that a wrong one shows
 FEWEST = 1000  # weights: with fewer little can be told, and errors are not nearly normal
-
-Stated = Law | float | Initializer | Callable[[int, int], Law | float]
-LawOfKernel = Callable[[Kernel], Law]
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Verification:
 
 def verify_initializer(
     fn: Initializer,
-    law: Stated | None = None,
+    law: Stated | StatesLaw | None = None,
     *,
     shapes: Sequence[Sequence[int]] = SHAPES,
     dtypes: Sequence[Any] = (jnp.float32, jnp.bfloat16),
@@ -63,7 +61,8 @@ def verify_initializer(
     Args:
       fn: the initialiser.
       law: what it promises: a number (Var W), a `Law`, a function of (fan_in, fan_out) to either, or an initialiser
-        that has one. By default fn's own, `fn.law`; without any, only what every random initialiser owes is tested.
+        that states one. By default fn's own, its attribute `law`; without any, only what every random initialiser owes
+        is tested.
       shapes: of at least 1,000 weights, the last two axes (inputs, outputs), any others the places of a window, unless
         fn or the law is an initialiser of `xinit.initializers` with axes of its own: then those.
       dtypes: precisions of real numbers to ask for.
@@ -80,9 +79,10 @@ def verify_initializer(
     shapes, dtypes = list(shapes), [_real(dtype) for dtype in dtypes]
     if not shapes or not dtypes:
         raise InputError(f"shapes is {shapes} and dtypes {dtypes}; each must have at least one entry.")
-    axes = getattr(law, "axes", None) or getattr(fn, "axes", {})
+    own = law_of(fn)
+    stated = own if law is None else law_of(law) or as_law(law)
+    axes = (stated and stated.axes) or (own and own.axes) or {}
     kernels = [_checked(Kernel(tuple(shape), **axes)) for shape in shapes]
-    stated = _stated(fn if law is None and hasattr(fn, "law") else law)
     results: list[tuple[str, Result]] = []
     samples = []
     for dtype in dtypes:
@@ -91,7 +91,7 @@ def verify_initializer(
             results += owed
             if sample is not None:
                 samples.append(sample)
-                results += _tested(sample, stated and stated(kernel))
+                results += _tested(sample, stated and _sensible(stated.at(kernel)))
     checks = _worst(results)
     in_doubt = stated is None or any(check.name == "variance" and not check.passed for check in checks)
     found = (explained if in_doubt else recognised)(samples) if samples else ""
@@ -108,23 +108,6 @@ def _checked(kernel: Kernel) -> Kernel:
     if len(kernel.shape) < 2 or math.prod(kernel.shape) < FEWEST:
         raise InputError(f"A shape is {kernel.shape}; it must have inputs, outputs and at least {FEWEST:,} weights.")
     return kernel
-
-
-def _stated(law: Stated | None) -> LawOfKernel | None:
-    """The law as a function of the kernel."""
-    if hasattr(law, "law_at"):
-        return lambda kernel: _sensible(law.law_at(kernel))
-    law = getattr(law, "law", law)
-    if law is None:
-        return None
-    if not callable(law) and not isinstance(law, Law | int | float):
-        raise InputError(f"law is {law!r}; it must be a number, a Law, or a function of (fan_in, fan_out) to either.")
-
-    def at(kernel: Kernel) -> Law:
-        value = law(kernel.fan_in, kernel.fan_out) if callable(law) else law
-        return _sensible(value if isinstance(value, Law) else Law(float(value)))
-
-    return at
 
 
 def _sensible(law: Law) -> Law:

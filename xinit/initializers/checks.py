@@ -145,7 +145,7 @@ def bounds(sample: Sample, law: Law | None) -> Result | None:
         return None
     limit = DISTRIBUTIONS[law.distribution].bound * math.sqrt(law.variance) * (1 + 2 * sample.rounding)
     largest = np.abs(sample.matrix).max()
-    return largest / limit, f"the largest is {largest:.4g}, the {_words(law)} ends at {limit:.4g}"
+    return largest / limit, f"the largest is {largest:.4g}, the {_words(law.distribution)} ends at {limit:.4g}"
 
 
 def distribution(sample: Sample, law: Law | None) -> Result | None:
@@ -158,12 +158,14 @@ def distribution(sample: Sample, law: Law | None) -> Result | None:
     cdf = DISTRIBUTIONS[law.distribution].cdf(x)
     distance = max(np.max(steps[1:] - cdf), np.max(cdf - steps[:-1]))
     limit = math.sqrt(math.log(2 / RATE) / 2 / x.size) + sample.rounding
-    return distance / limit, f"at most {distance:.2g} from the {_words(law)}'s distribution function, limit {limit:.2g}"
+    words = f"at most {distance:.2g} from the {_words(law.distribution)}'s distribution function, limit {limit:.2g}"
+    return distance / limit, words
 
 
 def structure(sample: Sample, law: Law | None) -> Result | None:
     """The weights hang together as the law says."""
-    return None if law is None or law.structure == "fixed" else STRUCTURES[law.structure](sample)
+    check = STRUCTURES[law.structure] if law is not None else None
+    return check and check(sample)
 
 
 def _independent(sample: Sample) -> Result:
@@ -237,5 +239,5 @@ def _halves_cancel(w: np.ndarray) -> bool:
     return len(w) == 2 * half and not np.any(w[:half] + w[half:])
 
 
-def _words(law: Law) -> str:
-    return law.distribution.replace("_", " ")
+def _words(distribution: str) -> str:
+    return distribution.replace("_", " ")

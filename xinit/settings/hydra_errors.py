@@ -1,30 +1,25 @@
-"""A user's mistakes as sentences: what Hydra, OmegaConf and argparse say of a command line, in our words."""
+"""A user's mistakes as sentences: what Hydra and OmegaConf say of a command line, in our words."""
 
 import contextlib
 import re
-import sys
 from collections.abc import Iterator
-from typing import NoReturn
 
 from xinit.errors import InputError
 from xinit.factories import allowed_words
 
-BAD_INPUT = 2  # the exit code
+# The packages that bring the launchers and sweepers of other people which conf/hydra builds on.
+PACKAGES = {
+    "hydra/launcher/joblib": "hydra-joblib-launcher",
+    "hydra/launcher/submitit_local": "hydra-submitit-launcher",
+    "hydra/launcher/submitit_slurm": "hydra-submitit-launcher",
+    "hydra/launcher/ray": "hydra-ray-launcher",
+    "hydra/sweeper/optuna": "hydra-optuna-sweeper",
+}
 
 
-def complain(message: str) -> int:
-    """Print a mistake on stderr; the exit code for it."""
-    print(f"xinit: {message}", file=sys.stderr)
-    return BAD_INPUT
-
-
-def refuse(message: str) -> NoReturn:
-    """What an argument parser calls instead of printing its usage.
-
-    Raises:
-      InputError: always.
-    """
-    raise InputError(f"This command line cannot be read: {message}; --help shows how it is written.")
+def absence(package: str) -> str:
+    """What is said where a choice needs a package that is not installed."""
+    return f"{package} is not installed; pip install 'xinit[launchers]' brings it."
 
 
 @contextlib.contextmanager
@@ -47,6 +42,9 @@ def in_our_words(error: Exception) -> str:
     from omegaconf.errors import OmegaConfBaseException
 
     message = " ".join(str(error).split()) or type(error).__name__
+    chosen = re.search(r"Could not (?:find|load) '(hydra/[^']*)'", message)
+    if chosen and chosen[1] in PACKAGES:
+        return absence(PACKAGES[chosen[1]])
     if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
         choices = re.findall(r"^\t(\S+)$", str(error), re.MULTILINE)
         return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"
@@ -65,7 +63,7 @@ def in_our_words(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename} cannot be written: {error.strerror}."
     if isinstance(error, HydraException):
-        return message.replace("'++", "'")  # the pluses that `cli.normalise` has set before a setting
+        return message.replace("'++", "'")  # the pluses that `compose.normalise` has set before a setting
     return f"This command line cannot be read: {message}."
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from xinit.initializers import FANS, TRUNCATED_STD
-from xinit.laws.checks import LIMIT, Sample
+from xinit.initializers.checks import LIMIT, Sample
 
 # In words, and as scale and mean of the fans: Var W = scale / mean.
 KNOWN = {
@@ -20,9 +20,9 @@ KNOWN = {
     "1/(3 n_in), the standard of Glorot & Bengio's eq. 1": (1 / 3, "in"),
 }
 
-RIGHT = {"{}": lambda v: v}
+RIGHT: dict[str, Callable[[float], float]] = {"{}": lambda v: v}
 # What becomes of a variance by mistake.
-WRONG = {
+WRONG: dict[str, Callable[[float], float]] = {
     "a third of {}: a uniform bound is sqrt(3 Var W), not sqrt(Var W), so 6 where a normal std has 2": lambda v: v / 3,
     "three times {}: a normal std is sqrt(Var W), not sqrt(3 Var W), so 2 where a uniform bound has 6": lambda v: 3 * v,
     ".774 times {}: a normal that is cut at two sigma has to be divided by .8796": lambda v: TRUNCATED_STD**2 * v,

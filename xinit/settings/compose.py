@@ -1,0 +1,175 @@
+"""From overrides to the container that `parse` takes: Hydra composes the YAML of conf, with one spelling for all."""
+
+import functools
+import os
+import pathlib
+import pickle
+import re
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import xinit
+from xinit.errors import InputError
+from xinit.settings.hydra_errors import said_in_our_words
+
+_COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
+
+# Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
+APPENDED = ("scheme", "experiment")
+
+SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
+
+NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
+
+
+def conf_dir() -> pathlib.Path:
+    """The folder of the YAML files: inside an installed package, beside it in a clone."""
+    package = pathlib.Path(xinit.__file__).resolve().parent
+    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
+
+
+def normalise(arguments: Sequence[str]) -> list[str]:
+    """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
+
+    Single settings get `++`, so that a misspelt one reaches `parse`, which knows what is allowed. Slices such as
+    `data.train=train[:80%]` get the quotes without which Hydra cannot read them.
+    """
+    groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+
+    def one(argument: str) -> str:
+        match = re.match(r"([A-Za-z_][\w.]*)=(.?)", argument)
+        if not match or match[1].startswith("hydra"):
+            return argument
+        if match[1] == "activation" and match[2] == "[":
+            return "++activation.fn=" + argument.partition("=")[2]
+        if match[1] in groups:
+            return f"+{argument}" if match[1] in APPENDED else argument
+        key, _, value = argument.partition("=")
+        if key.startswith("data.") and not set("'\"") & set(value):
+            value = SLICE.sub(r"'\g<0>'", value)
+        return f"++{key}={value}"
+
+    return [one(argument) for argument in arguments if argument not in ("scheme=null", "experiment=null")]
+
+
+def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved container of a config, composed as the command line would.
+
+    Raises:
+      InputError: Hydra refuses an override.
+    """
+    return compose_many(config_name, [overrides])[0]
+
+
+def compose_many(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
+    """The resolved containers of a config under the overrides of each job; errors as `compose`.
+
+    `hydra.initialize` would take Hydra's globals from a caller who runs under Hydra: we have a loader of our own.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra._internal.utils import create_config_search_path
+    from hydra.types import RunMode
+
+    with said_in_our_words(), _COMPOSING:
+        loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
+        one = lambda choices: loader.load_configuration(config_name, list(choices), RunMode.RUN, from_shell=False)
+        return compose_all([normalise(job) for job in jobs], one)
+
+
+def compose_all(jobs: Sequence[Sequence[str]], compose_one: Callable[[Sequence[str]], Any]) -> list[dict[str, Any]]:
+    """The resolved container of every job, given by its overrides.
+
+    Hydra composes (`compose_one`, 65 ms) once for each choice of groups; values, `++key=value`, are set in the result.
+    """
+    composed: dict[tuple[str, ...], bytes] = {}
+    containers = []
+    for job in jobs:
+        values = [override for override in job if _sets_a_value(override)]
+        choices = tuple(override for override in job if not _sets_a_value(override))
+        if choices not in composed:
+            composed[choices] = pickle.dumps(_without_hydra(compose_one(choices)))  # copied faster than by deepcopy
+        containers.append(_with_values(pickle.loads(composed[choices]), values))
+    return containers
+
+
+def _sets_a_value(override: str) -> bool:
+    return override.startswith("++") and not override.startswith("++hydra")
+
+
+def container(config: Any) -> dict[str, Any]:
+    """A Hydra config as plain dicts and lists, interpolations resolved."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def _without_hydra(config: Any) -> Any:
+    """A composed config without Hydra's own node, its interpolations kept."""
+    from omegaconf import OmegaConf
+
+    container = OmegaConf.to_container(config, resolve=False)
+    return OmegaConf.create({key: value for key, value in container.items() if key != "hydra"})
+
+
+def _with_values(config: Any, overrides: Sequence[str]) -> dict[str, Any]:
+    """The resolved container of a config with overrides such as ++seed=3, as Hydra would set them."""
+    from omegaconf import OmegaConf
+
+    for override in overrides:
+        key, value = _parsed(override)
+        OmegaConf.update(config, key, value, merge=True, force_add=True)
+    return container(config)
+
+
+@functools.cache
+def _parsed(override: str) -> tuple[str, Any]:
+    """Key and value; a sweep repeats its overrides, and parsing one takes a millisecond."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_override(override)
+    return parsed.key_or_group, parsed.value()
+
+
+def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Keyword arguments as overrides that mean these values: `scheme="xavier", optimizer={"learning_rate": .1}`.
+
+    Raises:
+      InputError: a value that no setting can have, such as a function.
+    """
+    overrides = []
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            overrides += overrides_from(value, f"{prefix}{key}.")
+        else:
+            overrides.append(f"{prefix}{key}={_as_text(value, prefix + key)}")
+    return overrides
+
+
+def _as_text(value: Any, path: str) -> str:
+    if hasattr(value, "tolist"):  # NumPy's and jax's numbers and arrays
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int | float):
+        return str(value)
+    if isinstance(value, str | os.PathLike):
+        text = os.fspath(value)
+        plain = re.fullmatch(r"[A-Za-z/][\w./:+-]*", text, re.ASCII) and text.lower() not in NOT_TEXT
+        return text if plain else _quoted(text)
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{_as_text(item, path)}' for key, item in value.items())}}}"
+    if isinstance(value, list | tuple | range):
+        return f"[{','.join(_as_text(item, path) for item in value)}]"
+    words = "a text, a number, true, false, null, or a list or mapping of these"
+    raise InputError(f"{path} is {value!r}; it must be {words}.")
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes, as Hydra reads it: a backslash is one, but before a quote, where two stand for one.
+
+    So are those before `${`, which OmegaConf takes for another setting's value unless one more stands there.
+    """
+    literal = re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", literal)
+    return "'" + re.sub(r"(\\+)$", r"\1\1", escaped) + "'"

@@ -1,0 +1,175 @@
+"""The settings of a run as frozen dataclasses; a field's type carries the rule that its value satisfies."""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+from xinit import prng
+from xinit.core.identity import OUTSIDE_IDENTITY, identity_of
+from xinit.core.rules import (
+    INDEX,
+    Count,
+    Flag,
+    Folder,
+    Positive,
+    Rule,
+    Seconds,
+    Seed,
+    Text,
+    at_least,
+    at_most,
+    one_of,
+)
+from xinit.data.contract import DataSettings
+
+DEPTH = at_most(1000, "each layer is a part of the program, and so many compile for minutes")
+JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
+POINTS = at_most(10_000, "each keeps its readings of every layer")
+NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
+TAKEN = ("comparisons", "hydra", "inspections", "sweeps", "theory")  # folders below `out` that hold other things
+PathName = Annotated[
+    str,
+    Rule(
+        lambda v: re.fullmatch(r"[\w.+=,-]{1,100}", v) and v.strip("."),
+        "a plain folder name of at most 100 characters",
+    ),
+    Rule(lambda v: v not in TAKEN, f"another name than {', '.join(TAKEN)}: folders of these names hold other things"),
+]
+
+
+@dataclass(frozen=True)
+class SchemeConfig:
+    """`fn` names a factory in xinit.schemes or xinit.initializers, or is "module:function"."""
+
+    fn: Text = "standard"
+    gain: Positive = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.fn.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class ActivationConfig:
+    """`fn` names a factory in xinit.activations; one for all hidden layers."""
+
+    fn: Text
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """`fn` names a function in xinit.optimizers; `numbers` are its traced hyper-parameters."""
+
+    fn: Text
+    learning_rate: Positive
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """What is measured, and when."""
+
+    tier: one_of("off", "economy", "standard", "full")
+    schedule: one_of("log", "linear")
+    points: Annotated[int, at_least(2), POINTS]
+    examples: Annotated[int, at_least(2), INDEX]
+    jacobian_examples: Annotated[int, at_least(1), JACOBIANS]
+
+
+@dataclass(frozen=True)
+class VerdictConfig:
+    """Thresholds of the verdict; conf/verdict/default.yaml holds the reason for each."""
+
+    signal_warn: Positive
+    signal_fail: Positive
+    rate_fail: Positive
+    saturated_warn: Positive
+    slope_absorbed: Positive
+    range_end: Positive
+    dead_excess: Positive
+    copies_warn: Positive
+    copies_fail: Positive
+    cosine_warn: Positive
+    spectrum_warn: Positive
+    update_high: Positive
+    update_low: Positive
+    chance_sigmas: Positive
+    chance_gain: Positive
+
+
+@dataclass(frozen=True)
+class TrackerConfig:
+    """`fn` names a factory in xinit.trackers; a command waits `patience` seconds for it at its end."""
+
+    fn: Text
+    patience: Seconds
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PopulationConfig:
+    """How replicas are laid out on the devices; it changes no result."""
+
+    strategy: one_of("auto", "vmap", "map", "sequential")
+    chunk: Count | None
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run."""
+
+    scheme: SchemeConfig
+    activations: tuple[ActivationConfig, ...]
+    widths: tuple[int, ...]
+    data: DataSettings
+    optimizer: OptimizerConfig
+    probe: ProbeConfig
+    batch_size: Count
+    steps: Count
+    init_seed: Seed
+    data_seed: Seed
+    precision: one_of("float32", "tensorfloat32", "bfloat16")
+    prng: Text  # jax's generator of random numbers, which the process has, not a setting
+    verdict: VerdictConfig = field(metadata=OUTSIDE_IDENTITY)
+    tracker: TrackerConfig = field(metadata=OUTSIDE_IDENTITY)
+    population: PopulationConfig = field(metadata=OUTSIDE_IDENTITY)
+    name: PathName = field(metadata=OUTSIDE_IDENTITY)
+    out: Folder = field(metadata=OUTSIDE_IDENTITY)
+    force: Flag = field(metadata=OUTSIDE_IDENTITY)
+    stop_after: Count | None = field(metadata=OUTSIDE_IDENTITY)
+    checkpoint_every: Seconds = field(metadata=OUTSIDE_IDENTITY)
+    keep_params: Flag = field(metadata=OUTSIDE_IDENTITY)
+    figure: Flag | None = field(metadata=OUTSIDE_IDENTITY)
+    strict: Flag = field(metadata=OUTSIDE_IDENTITY)
+
+    def identity(self) -> dict[str, Any]:
+        """What decides the results: the part of the config that a run's hash covers."""
+        identity = identity_of(self)
+        if self.prng == prng.DEFAULT:
+            del identity["prng"]
+        for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
+            options = choice["options"].items()
+            choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
+        return identity
+
+    def program(self) -> str:
+        """What configs must share to train as one population: all of `identity` that is not a number of a replica."""
+        identity = self.identity()
+        for number in ("scheme", "init_seed", "data_seed"):
+            del identity[number]
+        identity["optimizer"] = [self.optimizer.fn, *sorted(self.optimizer.numbers)]
+        identity["stop_after"] = self.stop_after
+        return json.dumps(identity, sort_keys=True, default=list)
+
+
+def as_yaml(config: Config) -> str:
+    """The config as YAML, every value in it resolved."""
+    import yaml
+
+    return yaml.safe_dump(json.loads(json.dumps(dataclasses.asdict(config), default=list)), sort_keys=False)

@@ -1,0 +1,191 @@
+"""From a Hydra config to frozen, checked dataclasses: the only place where a config is parsed.
+
+Every field is looked at: an unknown key, a wrong type or sign raises `InputError` before anything else happens.
+Durations come out in steps, and whatever only names things (profile, depth, width) comes out as what it means.
+"""
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from xinit import prng, profiles
+from xinit.core.rules import MOST_BELOW_1, Count, Number, Rule, Seed, at_least, build, build_with_rest, mapping, typed
+from xinit.data.contract import DataSettings, settings_class
+from xinit.errors import InputError
+from xinit.factories import allowed_words, call_factory
+from xinit.settings.config import (
+    DEPTH,
+    ActivationConfig,
+    Config,
+    OptimizerConfig,
+    PopulationConfig,
+    ProbeConfig,
+    SchemeConfig,
+    TrackerConfig,
+    VerdictConfig,
+)
+
+# What a person sets, where it differs from what comes of it.
+SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths", "prng"}
+SETTINGS |= {"activation", "profile", "depth", "width", "seed", "experiment"}
+
+
+def count_of(raw: dict[str, Any], key: str, *rules: Rule) -> int:
+    """A whole number that is a setting of an entry and not of its runs, taken from the container.
+
+    Raises:
+      InputError: it is missing, or not what the rules say.
+    """
+    return typed(_take(raw, key), Annotated[int, *rules], key)
+
+
+def parse(raw: Mapping[str, Any]) -> Config:
+    """The checked config of the resolved container of conf/train.yaml.
+
+    Raises:
+      InputError: an unknown key, or a value of the wrong type or outside its bounds.
+    """
+    raw = {key: value for key, value in raw.items() if key != "hydra"}
+    for key in raw:
+        if key not in SETTINGS:
+            raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
+    if "experiment" in raw:
+        raise InputError("The experiment is a study's tier; it has a command, as in python -m experiments.glorot2010.")
+    batch_size = typed(_take(raw, "batch_size"), Count, "batch_size")
+    data = _data(_take(raw, "data"), batch_size)
+    sizes = data.sizes
+    probe = build(ProbeConfig, _take(raw, "probe"), "probe")
+    if probe.examples > sizes.test:
+        raise InputError(
+            f"probe.examples is {probe.examples}; the test set has {sizes.test} examples, so at most that."
+        )
+    steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
+    widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
+    optimizer = _optimizer(_take(raw, "optimizer"))
+    scheme = _told(_scheme(_take(raw, "scheme")), optimizer)
+    activations = _activations(_take(raw, "activation"), len(widths))
+    functions = list(dict.fromkeys(activation.fn for activation in activations))
+    name = _take(raw, "name")
+    if name is None:
+        name = re.sub(r"[^\w.+=,-]", "-", f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}")[:100]
+    typed(_take(raw, "seed"), Seed, "seed")  # only its children, init_seed and data_seed, count
+    made = {
+        "scheme": scheme,
+        "activations": activations,
+        "widths": widths,
+        "data": data,
+        "optimizer": optimizer,
+        "probe": probe,
+        "prng": prng.generator(),
+        "verdict": build(VerdictConfig, _take(raw, "verdict"), "verdict"),
+        "tracker": build_with_rest(TrackerConfig, _take(raw, "tracker"), "tracker", "options"),
+        "population": build(PopulationConfig, _take(raw, "population"), "population"),
+        "batch_size": batch_size,
+        "steps": steps("steps"),
+        "stop_after": steps("stop_after"),
+        "name": name,
+    }
+    return build(Config, raw | made, "", made=set(made) - {"name"})
+
+
+def _take(raw: dict[str, Any], key: str) -> Any:
+    if key not in raw:
+        raise InputError(f"The setting {key} is missing; conf/train.yaml has its default.")
+    return raw.pop(key)
+
+
+def _steps(value: Any, batch_size: int, epoch: int, path: str) -> int | None:
+    """A duration in steps: a number, or a text such as 200000examples or 3epochs."""
+    if value is None and path == "stop_after":
+        return None
+    match = re.fullmatch(r"([\d.]+(?:e\d+)?)\s*(steps?|examples?|epochs?)?", str(value).replace("_", ""))
+    try:
+        amount = float(match[1]) if match and not isinstance(value, bool) else math.nan
+    except ValueError:
+        amount = math.nan
+    unit = (match[2] or "steps").rstrip("s") if match else "step"
+    steps = amount * {"step": 1, "example": 1, "epoch": epoch}[unit] / (1 if unit == "step" else batch_size)
+    if not 1 <= steps < 2**31 or (unit == "step" and steps != int(steps)):
+        raise InputError(
+            f"{path} is {value!r}; it must be a duration of at least one step, such as 20000, 200000examples or "
+            "3epochs."
+        )
+    return math.floor(steps)
+
+
+def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]:
+    """Widths of the hidden layers, and a short name for the shape such as 5x256."""
+    profile = mapping(profile, "profile")
+    fn = profile.pop("fn", None)
+    if isinstance(width, list | tuple):
+        fn, profile, width = "explicit", {"widths": list(width)}, 1
+    depth, width = typed(depth, Annotated[int, at_least(1), DEPTH], "depth"), typed(width, Count, "width")
+    widths = call_factory(profiles, fn, profile, "profile")(depth, width)
+    typed(len(widths), Annotated[int, DEPTH], "The number of widths")
+    for layer_width in widths:
+        typed(layer_width, Count, "width")
+    shape = f"{depth}x{width}"
+    if fn == "explicit":
+        shape = "x".join(map(str, widths)) if len(widths) <= 8 else f"{len(widths)}layers"
+    return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn}"
+
+
+def _scheme(raw: Any) -> SchemeConfig:
+    """The choice; what the options of a user's own function may be, that function knows."""
+    scheme = build_with_rest(SchemeConfig, {"fn": "standard"} if raw is None else raw, "scheme", "options")
+    if ":" not in scheme.fn:
+        _check_numbers(scheme.options, "scheme")
+    return scheme
+
+
+def _check_numbers(options: Mapping[str, Any], path: str) -> None:
+    """InputError where a number among the options of a factory of ours is none that programs can hold."""
+    for key, value in options.items():
+        if type(value) in (int, float):
+            typed(value, Number, f"{path}.{key}")
+
+
+def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
+    """One choice a hidden layer, from one name or a list of them."""
+    raw = mapping(raw, "activation")
+    names = raw.get("fn")
+    if not isinstance(names, list | tuple):
+        activation = build_with_rest(ActivationConfig, raw, "activation", "options")
+        _check_numbers(activation.options, "activation")
+        return (activation,) * depth
+    if more := set(raw) - {"fn"}:
+        settings = ", ".join(f"activation.{key}" for key in sorted(more))
+        raise InputError(f"activation is a list of functions and {settings} is given; a list takes no settings.")
+    if len(names) != depth:
+        raise InputError(f"activation lists {len(names)} functions; there are {depth} hidden layers, one for each.")
+    return tuple(build(ActivationConfig, {"fn": name}, "activation") for name in names)
+
+
+def _told(scheme: SchemeConfig, optimizer: OptimizerConfig) -> SchemeConfig:
+    """The scheme; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
+    if ":" in scheme.fn or "optimizer" not in scheme.options:
+        return scheme
+    trained_with = "sgd" if optimizer.fn == "momentum" else optimizer.fn  # for a scheme these two are one
+    if scheme.options["optimizer"] not in (None, trained_with):
+        raise InputError(
+            f"scheme.optimizer is {scheme.options['optimizer']!r}; the network is trained with {optimizer.fn}, so it "
+            f"must be {trained_with}, as it is by default."
+        )
+    return dataclasses.replace(scheme, options={**scheme.options, "optimizer": trained_with})
+
+
+def _optimizer(raw: Any) -> OptimizerConfig:
+    optimizer = build_with_rest(OptimizerConfig, raw, "optimizer", "numbers")
+    numbers = {key: typed(value, Number, f"optimizer.{key}") for key, value in optimizer.numbers.items()}
+    for key in numbers.keys() & {"momentum", "b1", "b2", "eps"}:  # each a share, eps a small one
+        if not 0 <= numbers[key] <= MOST_BELOW_1:
+            raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
+    return dataclasses.replace(optimizer, numbers=numbers)
+
+
+def _data(raw: Any, batch_size: int) -> DataSettings:
+    """The choice, as the data set that its kind names checks and completes it."""
+    raw = mapping(raw, "data")
+    return build(settings_class(raw.get("kind")), raw, "data").resolved(batch_size)

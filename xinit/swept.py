@@ -1,0 +1,83 @@
+"""What varies between the runs of a sweep: the settings that some have and others have not, under short names."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from xinit.settings.config import Config
+
+SEEDS = ("seed", "init_seed", "data_seed")
+# Settings of a choice count as swept only where they differ between runs that chose the same.
+CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
+
+
+def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
+    """For each config what it has that others have not, under the shortest names that tell the settings apart.
+
+    >>> swept(configs)
+    [{'seed': 0}, {'seed': 1}]
+    """
+    settings = [_settings(config) for config in configs]
+    if all(one["init_seed"] == one["data_seed"] for one in settings):
+        settings = [{"seed": one["init_seed"], **one} for one in settings]
+        settings = [{k: v for k, v in one.items() if k not in ("init_seed", "data_seed")} for one in settings]
+    keys = dict.fromkeys(key for one in settings for key in one)
+    varied = [key for key in keys if _varies(key, settings)]
+    names = _short_names(varied)
+    return [{names[key]: one[key] for key in varied if key in one} for one in settings]
+
+
+def label(settings: Mapping[str, Any]) -> str:
+    """Swept settings in words: "scheme=xavier learning_rate=0.03".
+
+    >>> label({"scheme": "xavier", "learning_rate": 0.03})
+    'scheme=xavier learning_rate=0.03'
+    """
+    return " ".join(f"{name}={as_text(value)}" for name, value in settings.items())
+
+
+def as_text(value: Any) -> str:
+    """A setting's value for a table.
+
+    >>> as_text(0.00001), as_text(256)
+    ('1e-05', '256')
+    """
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
+    parent = CHOICES.get(key.partition(".")[0])
+    parent = None if parent == key else parent
+    values: dict[Any, set[str]] = {}
+    for one in settings:
+        values.setdefault(one.get(parent), set()).add(repr(one.get(key)))
+    return any(len(own) > 1 for own in values.values())
+
+
+def _short_names(keys: Sequence[str]) -> dict[str, str]:
+    words = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
+    once = lambda word: list(words.values()).count(word) == 1
+    return {key: word if once(word) else key for key, word in words.items()}
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """What decides a run, flat, with what has a short name under it."""
+    names = [activation.fn for activation in config.activations]
+    short = {
+        "scheme.fn": config.scheme.fn,
+        "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
+        "width": " ".join(map(str, config.widths)),
+    }
+    if len(set(config.widths)) == 1:
+        short |= {"depth": len(config.widths), "width": config.widths[0]}
+    identity = config.identity()
+    options = [activation["options"] for activation in identity.pop("activations")]
+    del identity["widths"]
+    if any(options) and all(own == options[0] for own in options):
+        identity["activation_options"] = options[0]
+    return _flat(identity) | short
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(tree, Mapping):
+        return {prefix.removesuffix("."): tree}
+    return {key: value for name, branch in tree.items() for key, value in _flat(branch, f"{prefix}{name}.").items()}
