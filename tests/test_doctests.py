@@ -15,7 +15,7 @@ from xinit import record, runner, sweeping
 from xinit.comparison import Comparison, Trial
 from xinit.settings.compose import compose, overrides_from
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = {"data": "synthetic", "depth": 2, "width": 16, "steps": 20}
 MODULES = [
