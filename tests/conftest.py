@@ -39,7 +39,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     programs.forget_if_too_many()
 programs.begin(OWN_PROGRAMS)
 
-LONGEST = ("runner", "launcher", "population", "glorot2010", "compare", "compromise", "cli", "sweeps", "loop")
+LONGEST = ("glorot2010", "launcher", "runner", "population", "engines", "inspect", "trackers", "damage", "report_sweep",
+           "surroundings", "compare", "compromise", "cli", "sweeps", "loop")  # fmt: skip
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 

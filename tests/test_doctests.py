@@ -16,7 +16,7 @@ from xinit.commands import sweeping
 from xinit.runs import record, runner
 from xinit.settings.compose import compose, overrides_from
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 SMALL = {"data": "synthetic", "depth": 2, "width": 16, "steps": 20}
 MODULES = [

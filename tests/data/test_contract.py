@@ -94,6 +94,7 @@ def container(tmp_path, **of_data):
     return raw | {"data": {"kind": "corners", "valid": 20, "test": 30} | of_data}
 
 
+@pytest.mark.heavy
 def test_a_new_set_is_one_module_that_trains(corners, tmp_path):
     assert kinds() == ["corners", "shapeset", "synthetic", "tfds"]
     config = parse(container(tmp_path))

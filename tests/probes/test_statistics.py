@@ -9,6 +9,7 @@ import pytest
 from xinit.core.readings import QUANTILES
 from xinit.probes import statistics
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 SAMPLES = {
     "normal": lambda key: jax.random.normal(key, (300, 50)),
     "tiny": lambda key: 1e-12 * jax.random.normal(key, (300, 50)),

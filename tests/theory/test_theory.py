@@ -29,6 +29,7 @@ from xinit.theory.moments import RANGE, hermite_coefficients, kernels, moments
 from xinit.theory.plane import settler
 from xinit.theory.spectra import mean_singular_value
 
+pytestmark = pytest.mark.usefixtures("compile_quickly")
 # f and f' once more, in NumPy.
 SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772
 INDEPENDENT = {
