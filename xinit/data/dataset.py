@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jaxtyping import PyTree
 
 Arrays = dict[str, "Examples"]
+Chunk = PyTree[Array]  # what a data set prepares of the batches of some steps
 
 
 class Examples(NamedTuple):
@@ -37,8 +39,8 @@ class Dataset:
     n_classes: int
     chunk_steps: int
     load: Callable[[], Arrays]
-    draw: Callable[[Array, Array, Arrays], Any]
-    batch: Callable[[Any, Array, Arrays], tuple[Array, Array]]
+    draw: Callable[[Array, Array, Arrays], Chunk]
+    batch: Callable[[Chunk, Array, Arrays], tuple[Array, Array]]
     decode: Callable[[Array], Array]
     chance_error: float | None = None
 
@@ -69,16 +71,16 @@ def endless(
 ) -> Dataset:
     """A generated set: batch t is a function of the key and t alone; `sample(key, n)` draws n examples."""
 
-    def load():
+    def load() -> Arrays:
         keys = jax.random.split(jax.random.key(SETS_SEED))
         draw_set = jax.jit(sample, static_argnums=1)
         return {"valid": draw_set(keys[0], n_valid), "test": draw_set(keys[1], n_test)}
 
-    def draw(key, index, arrays):
+    def draw(key: Array, index: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = sample(jax.random.fold_in(key, index), CHUNK_STEPS * batch_size)
         return x.reshape(CHUNK_STEPS, batch_size, -1), y.reshape(CHUNK_STEPS, batch_size)
 
-    def batch(chunk, i, arrays):
+    def batch(chunk: tuple[Array, Array], i: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = chunk
         return decode(x[i]), y[i]
 
@@ -90,11 +92,11 @@ def stored(sets: dict[str, Examples], batch_size: int, *, n_classes: int, decode
     n, n_inputs = sets["train"].x.shape
     chunk_steps = n // batch_size
 
-    def draw(key, index, arrays):
+    def draw(key: Array, index: Array, arrays: Arrays) -> Array:
         order = jax.random.permutation(jax.random.fold_in(key, index), n)
         return order[: chunk_steps * batch_size].reshape(chunk_steps, batch_size)
 
-    def batch(chunk, i, arrays):
+    def batch(chunk: Array, i: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = arrays["train"]
         return decode(x[chunk[i]]), y[chunk[i]]
 
