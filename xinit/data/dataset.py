@@ -1,16 +1,17 @@
 """What a data set is to the trainer, and the two kinds there are: generated without end, and stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import PyTree
 
 Arrays = dict[str, "Examples"]
-Chunk = PyTree[Array]  # what a data set prepares of the batches of some steps
+Chunk: TypeAlias = PyTree[Array]  # what a data set prepares of the batches of some steps
 
 
 class Examples(NamedTuple):
@@ -87,9 +88,15 @@ def endless(
     return Dataset(n_inputs, n_classes, CHUNK_STEPS, load, draw, batch, decode, chance_error)
 
 
-def stored(sets: dict[str, Examples], batch_size: int, *, n_classes: int, decode: Callable[[Array], Array]) -> Dataset:
+def stored(
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    batch_size: int,
+    *,
+    n_classes: int,
+    decode: Callable[[Array], Array],
+) -> Dataset:
     """A stored set of `train`, `valid` and `test`: each epoch its own permutation, the last partial batch left out."""
-    n, n_inputs = sets["train"].x.shape
+    n, n_inputs = sets["train"][0].shape
     chunk_steps = n // batch_size
 
     def draw(key: Array, index: Array, arrays: Arrays) -> Array:
@@ -100,5 +107,5 @@ def stored(sets: dict[str, Examples], batch_size: int, *, n_classes: int, decode
         x, y = arrays["train"]
         return decode(x[chunk[i]]), y[chunk[i]]
 
-    load = lambda: jax.tree.map(jnp.asarray, sets)
+    load = lambda: {name: Examples(jnp.asarray(x), jnp.asarray(y)) for name, (x, y) in sets.items()}
     return Dataset(n_inputs, n_classes, chunk_steps, load, draw, batch, decode)

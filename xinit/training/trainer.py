@@ -83,9 +83,7 @@ class Trainer:
         return row
 
     def _measure(self, edges: Edges) -> dict[str, np.ndarray]:
-        readings: dict[str, np.ndarray] = self.population.take(
-            self.population.measure(*self._measure_arguments(edges))
-        )
+        readings: dict[str, np.ndarray] = self.population.take(self.population.measure(*self._measure_arguments(edges)))
         return readings
 
     def _measure_arguments(self, edges: Edges) -> tuple[PyTree[ArrayLike], ...]:
