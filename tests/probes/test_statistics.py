@@ -101,5 +101,5 @@ def test_units_without_a_gradient_are_left_out():
 
 def test_shapes_in_signatures_are_checked():
     """By the hook in conftest.py, without which they would be words."""
-    with pytest.raises(jaxtyping.TypeCheckError, match="examples width"):
+    with pytest.raises(jaxtyping.TypeCheckError, match="batch units"):
         statistics.cosines(jnp.ones(3))

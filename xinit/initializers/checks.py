@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import Float, Num
 from scipy.special import chdtri
 
 from xinit.initializers import DISTRIBUTIONS, Kernel, Law
@@ -26,7 +27,7 @@ class Sample(NamedTuple):
 
     kernel: Kernel
     dtype: Any
-    draws: tuple[Array, ...]
+    draws: tuple[Num[Array, "..."], ...]
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -39,12 +40,12 @@ class Sample(NamedTuple):
         return self.kernel.fan_in, self.kernel.fan_out
 
     @property
-    def matrices(self) -> np.ndarray:
+    def matrices(self) -> Float[np.ndarray, "kernels fan_in units"]:
         """The first draw in float64, (kernels, fan-in, units): one kernel, but for stacked ones and for groups."""
         return self.kernel.matrices(np.asarray(self.draws[0], np.float64))
 
     @property
-    def matrix(self) -> np.ndarray:
+    def matrix(self) -> Float[np.ndarray, "fan_in units"]:
         """The units of all kernels beside each other, (fan-in, units)."""
         return np.concatenate(self.matrices, axis=1)
 
@@ -229,12 +230,12 @@ def _free(sample: Sample, law: Law | None) -> float:
     return sample.matrix.size / (4 if law is not None and law.structure == "mirrored" else 1)
 
 
-def _few_and_long(w: np.ndarray) -> np.ndarray:
+def _few_and_long(w: Float[np.ndarray, "fan_in units"]) -> Float[np.ndarray, "few long"]:
     """The columns or rows, whichever are fewer, as rows."""
     return w.T if w.shape[0] >= w.shape[1] else w
 
 
-def _halves_cancel(w: np.ndarray) -> bool:
+def _halves_cancel(w: Float[np.ndarray, "fan_in units"]) -> bool:
     half = len(w) // 2
     return len(w) == 2 * half and not np.any(w[:half] + w[half:])
 

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
+from jaxtyping import Float, Inexact
 from scipy.special import ndtr
 
 from xinit.core.errors import InputError
@@ -50,7 +51,7 @@ class LawOf(NamedTuple):
         return self.at(Kernel((fan_in, fan_out)))
 
 
-Draw = Callable[[Array, Kernel, DTypeLike], Array]  # of a key: the weights of a kernel in a precision
+Draw = Callable[[Array, Kernel, DTypeLike], Inexact[Array, "..."]]  # of a key: the weights of a kernel in a precision
 # What anybody may state: Var W alone, a Law, or a function of (fan_in, fan_out) to either.
 Stated = float | Law | LawOf | Callable[[int, int], Law | float]
 
@@ -113,7 +114,9 @@ def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes])
     """
     check_axes(axes)
 
-    def init(key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None) -> Array:
+    def init(
+        key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None
+    ) -> Inexact[Array, "..."]:
         draw_it = functools.partial(_drawn, draw, Kernel(tuple(shape), **axes), _precision(dtype))
         return draw_it(key) if out_sharding is None else jax.jit(draw_it, out_shardings=out_sharding)(key)
 
@@ -121,7 +124,7 @@ def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes])
     return cast(LawfulInitializer, init)
 
 
-def _drawn(draw: Draw, kernel: Kernel, dtype: np.dtype, key: Array) -> Array:
+def _drawn(draw: Draw, kernel: Kernel, dtype: np.dtype, key: Array) -> Inexact[Array, "..."]:
     if 0 in kernel.shape:
         return jnp.zeros(kernel.shape, dtype)
     return draw(key, kernel, dtype if jnp.finfo(dtype).bits >= 32 else jnp.float32).astype(dtype)
@@ -148,12 +151,12 @@ class Distribution(NamedTuple):
     of any size, and `modulus(u)` with u uniform in [0, 1).
     """
 
-    draw: Callable[..., Array]
+    draw: Callable[..., Float[Array, "..."]]
     bound: float
-    cdf: Callable[[np.ndarray], np.ndarray]
-    modulus: Callable[[Array], Array]
+    cdf: Callable[[Float[np.ndarray, "..."]], Float[np.ndarray, "..."]]
+    modulus: Callable[[Float[Array, "..."]], Float[Array, "..."]]
 
-    def unit(self, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Array:
+    def unit(self, key: Array, shape: tuple[int, ...], dtype: DTypeLike) -> Inexact[Array, "..."]:
         """Numbers w with E |w|^2 = 1; of complex ones, real and imaginary part have half of it each."""
         if not jnp.issubdtype(dtype, jnp.complexfloating):
             return self.draw(key, shape, dtype)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
+from jaxtyping import Inexact
 
 from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
@@ -20,8 +21,8 @@ def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     `column_axis` is `out_axis` here. Stacked kernels, and the groups of a grouped convolution, have a matrix each.
     """
 
-    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
-        def matrix(key: Array) -> Array:
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "..."]:
+        def matrix(key: Array) -> Inexact[Array, "fan_in units"]:
             return jax.random.orthogonal(key, kernel.fan_in, (), dtype, kernel.units)
 
         count = kernel.size(kernel.batch) * kernel.groups
@@ -44,7 +45,7 @@ def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> L
     if nonzero < 1 or not 0 < std < math.inf:
         raise InputError(f"nonzero is {nonzero} and std {std}; the first must be at least 1, the second above 0.")
 
-    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "..."]:
         value_key, place_key = jax.random.split(key)
         shape = kernel.size(kernel.batch), kernel.groups, kernel.fan_in, kernel.units
         orders = jnp.argsort(jax.random.uniform(place_key, shape, jnp.float32), axis=2)  # of a unit's weights
@@ -73,7 +74,7 @@ def zero_hadamard(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     this matrix, of its inputs and outputs, in the middle of its window.
     """
 
-    def matrix(n_in: int, n_out: int, dtype: DTypeLike) -> Array:
+    def matrix(n_in: int, n_out: int, dtype: DTypeLike) -> Inexact[Array, "{n_in} {n_out}"]:
         if n_in >= n_out:
             return jnp.eye(n_in, n_out, dtype=dtype)
         ones = jax.lax.population_count(jnp.arange(n_in)[:, None] & jnp.arange(n_out)[None, :])

@@ -36,7 +36,7 @@ class MLP(nnx.Module):
 
     def __call__(
         self, x_BI: Float[Array, "batch inputs"], taps: Sequence[Float[Array, "batch _"]] | None = None
-    ) -> tuple[Float[Array, "batch classes"], Outputs]:
+    ) -> tuple[Float[Array, "batch outputs"], Outputs]:
         """Logits and `Outputs`; `taps`, one (B, O) a weight layer, are added to the pre-activations."""
         pre, post, h = [], [], x_BI
         for l, layer in enumerate(self.layers):
@@ -52,7 +52,12 @@ class MLP(nnx.Module):
 class Apply(Protocol):
     """A network as a pure function; see `MLP.__call__`."""
 
-    def __call__(self, params: Params, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+    def __call__(
+        self,
+        params: Params,
+        x_BI: Float[Array, "batch inputs"],
+        taps: Sequence[Float[Array, "batch _"]] | None = None,
+    ) -> tuple[Float[Array, "batch outputs"], Outputs]:
         """Logits and `Outputs`."""
 
 
@@ -64,7 +69,9 @@ def make_apply(widths: Sequence[int], activations: Sequence[Activation], precisi
 
     graph, _ = jax.eval_shape(split)  # abstract: allocates no weights
 
-    def apply(params: Params, x_BI: Array, taps: Sequence[Array] | None = None) -> tuple[Array, Outputs]:
+    def apply(
+        params: Params, x_BI: Float[Array, "batch inputs"], taps: Sequence[Float[Array, "batch _"]] | None = None
+    ) -> tuple[Float[Array, "batch outputs"], Outputs]:
         network: MLP = nnx.merge(graph, params)
         return network(x_BI, taps)
 

@@ -36,15 +36,15 @@ BINS = 128
 
 
 def mean_loss(
-    apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] | None = None
-) -> tuple[Array, tuple[Array, Outputs]]:
+    apply: Apply, params: Params, batch: Batch, taps: Sequence[Float[Array, "batch _"]] | None = None
+) -> tuple[Float[Array, ""], tuple[Float[Array, "batch outputs"], Outputs]]:
     """Mean of -log P(y|x) over the batch, with (logits, Outputs) beside it."""
     x_BI, y_B = batch
     logits, outputs = apply(params, x_BI, taps)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y_B)), (logits, outputs)
 
 
-def backpropagate(apply: Apply, params: Params, batch: Batch) -> tuple[Outputs, Params, list[Array]]:
+def backpropagate(apply: Apply, params: Params, batch: Batch) -> tuple[Outputs, Params, list[Float[Array, "batch _"]]]:
     """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
     n = len(batch[1])
     taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
@@ -102,10 +102,10 @@ def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
 
 
 def layer_moments(
-    z: Float[Array, "batch width"],
-    h: Float[Array, "batch width"],
-    steepness: Float[Array, "batch width"],
-    g_z: Float[Array, "batch width"],
+    z: Float[Array, "batch units"],
+    h: Float[Array, "batch units"],
+    steepness: Float[Array, "batch units"],
+    g_z: Float[Array, "batch units"],
 ) -> Readings:
     """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
 
@@ -141,9 +141,9 @@ def weight_moments(g_w: Float[Array, "inputs outputs"]) -> Readings:
 
 def layer_distributions(
     quantiles: Quantiles,
-    z: Float[Array, "batch width"],
-    h: Float[Array, "batch width"],
-    g_z: Float[Array, "batch width"],
+    z: Float[Array, "batch units"],
+    h: Float[Array, "batch units"],
+    g_z: Float[Array, "batch units"],
     act_edges: Float[Array, " edges"],
     grad_edges: Float[Array, " edges"],
 ) -> Readings:
@@ -162,7 +162,12 @@ def weight_distributions(g_w: Float[Array, "inputs outputs"], edges: Float[Array
     return {"grad_w_hist": statistics.histogram(g_w, edges[0], edges[-1], BINS)}
 
 
-def jacobians(kernels: Sequence[Array], slopes: Sequence[Array], n_examples: int, quantiles: Quantiles) -> Readings:
+def jacobians(
+    kernels: Sequence[Float[Array, "_ _"]],
+    slopes: Sequence[Float[Array, "batch _"]],
+    n_examples: int,
+    quantiles: Quantiles,
+) -> Readings:
     """Singular values of J_l = da(l+1)/da(l) = diag f'(z) W^T (Glorot & Bengio 2010, eq. 17) and of their product.
 
     At the first `n_examples` probe examples; a is the post-activation.
@@ -176,7 +181,7 @@ def jacobians(kernels: Sequence[Array], slopes: Sequence[Array], n_examples: int
     for step in steps[1:]:
         total = jnp.matmul(step, total, precision="float32")
 
-    def spectrum(j: Array) -> Readings:
+    def spectrum(j: Float[Array, "batch outputs inputs"]) -> Readings:
         values = jnp.linalg.svd(j, compute_uv=False)
         return {"mean": jnp.mean(values), "quantile": quantiles(values)}
 
@@ -189,7 +194,7 @@ def jacobians(kernels: Sequence[Array], slopes: Sequence[Array], n_examples: int
     }
 
 
-def no_edges(n_layers: int) -> dict[str, np.ndarray]:
+def no_edges(n_layers: int) -> dict[str, Float[np.ndarray, "_ ..."]]:
     """Edges for the first look at a network, whose readings then decide the real ones."""
     unit = np.linspace(-1, 1, BINS + 1, dtype=np.float32)
     hidden = np.tile(unit, (n_layers, 1))
@@ -197,14 +202,18 @@ def no_edges(n_layers: int) -> dict[str, np.ndarray]:
     return edges | {"act_low": hidden[:, 0], "act_high": hidden[:, -1]}
 
 
-def edges_at_start(activations: Sequence[Activation], first: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def edges_at_start(
+    activations: Sequence[Activation], first: Mapping[str, Float[np.ndarray, "..."]]
+) -> dict[str, Float[np.ndarray, "_ ..."]]:
     """Histogram edges (layer, BINS + 1) from the readings at step 0, and the ranges of f, kept for the whole run.
 
     Activations: the function's own range; an unbounded side reaches to twice the first extreme. Gradients: 8 standard
     deviations to either side, which leaves room for tails that training makes heavier.
     """
 
-    def linspace(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    def linspace(
+        low: Float[np.ndarray, " layer"], high: Float[np.ndarray, " layer"]
+    ) -> Float[np.ndarray, "layer edges"]:
         flat = high <= low  # a layer that is constant, as under a zero initialisation
         low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
         return np.linspace(low, high, BINS + 1, axis=1, dtype=np.float32)

@@ -39,7 +39,7 @@ def exact_quantiles(x: Float[Array, "..."], q: Sequence[float] = QUANTILES) -> F
     return jnp.quantile(x.ravel(), jnp.array(q))
 
 
-def cosines(h_NW: Float[Array, "examples width"]) -> Float[Array, " pairs"]:
+def cosines(h_NW: Float[Array, "batch units"]) -> Float[Array, " pairs"]:
     """Cosines between the activations of different examples, one for each of the N (N - 1) / 2 pairs."""
     _, exponents = jnp.frexp(jnp.max(jnp.abs(h_NW), axis=1, keepdims=True))
     h_NW = jnp.ldexp(h_NW, -exponents)  # exact; the squares of a signal that has vanished would be 0
@@ -48,7 +48,7 @@ def cosines(h_NW: Float[Array, "examples width"]) -> Float[Array, " pairs"]:
     return jnp.matmul(unit_NW, unit_NW.T, precision="float32")[jnp.triu_indices(len(h_NW), k=1)]
 
 
-def copies(h_NW: Float[Array, "examples width"], g_NW: Float[Array, "examples width"]) -> Float[Array, ""]:
+def copies(h_NW: Float[Array, "batch units"], g_NW: Float[Array, "batch units"]) -> Float[Array, ""]:
     """How far the units of a layer are copies of each other: 1 - (different - 1) / (units - 1), 1 where all are one.
 
     Two units are copies if they have the same activation h and the same dL/dz on every example: their incoming weights
@@ -68,6 +68,6 @@ def copies(h_NW: Float[Array, "examples width"], g_NW: Float[Array, "examples wi
     return jnp.where(n_heard > 1, 1 - n_steps / jnp.maximum(n_heard - 1, 1), 0.0)
 
 
-def _unit_scale(x: Array) -> Array:
+def _unit_scale(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x over its largest absolute value."""
     return x / jnp.maximum(jnp.max(jnp.abs(x)), jnp.finfo(x.dtype).tiny)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike, DTypeLike
+from jaxtyping import Float, Int, Num
 
 from xinit import initializers
 from xinit.core.errors import InputError
@@ -18,8 +19,8 @@ from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.networks.mlp import Params, make_params
 
-Hyper = Mapping[str, Array]
-Batch = tuple[Array, Array]
+Hyper = Mapping[str, Float[Array, "*weight"]]  # numbers by their names; `lr_scale` has one for each weight
+Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
 Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0
 Laws = tuple[Law, ...]
 LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
@@ -37,7 +38,7 @@ class Scheme(Protocol):
         hyper: Hyper,
         batch: Batch,
         /,
-    ) -> tuple[Params, Array]:
+    ) -> tuple[Params, Float[Array, " weight"]]:
         """The parameters and the factors."""
 
 
@@ -94,7 +95,7 @@ def per_layer(
 
     def scheme(
         key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: object
-    ) -> tuple[Params, Array]:
+    ) -> tuple[Params, Float[Array, " weight"]]:
         shapes = list(itertools.pairwise(widths))
         kernels, biases = [], []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
@@ -114,7 +115,7 @@ def per_layer(
     return scheme
 
 
-def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Array:
+def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Float[Array, " outputs"]:
     law = initializers.law_of(initializer)
     variance = law(*shape).bias_variance if law else 0.0
     if not variance:
@@ -133,7 +134,7 @@ def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
 
     def initializer(
         key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None
-    ) -> Array:
+    ) -> Num[Array, "..."]:
         return jnp.asarray(function(key, shape), dtype)
 
     functools.update_wrapper(initializer, function)

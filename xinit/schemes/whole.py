@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
+from jaxtyping import Float, Inexact
 
 from xinit.core.errors import InputError
 from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
@@ -27,7 +28,7 @@ def lsuv() -> Scheme:
 
     def scheme(
         key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: Batch
-    ) -> tuple[Params, Array]:
+    ) -> tuple[Params, Float[Array, " weight"]]:
         shapes, h, kernels = list(itertools.pairwise(widths)), jnp.asarray(batch[0], jnp.float32), []
         for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
             kernel = draw(key_l, shape, jnp.float32)
@@ -85,7 +86,7 @@ def _mirrored(inputs: bool, outputs: bool, scale: float) -> LawfulInitializer:
                 raise InputError(f"scheme looks_linear pairs hidden units, but a layer has {n}; give even widths.")
         return n_in // (1 + inputs), n_out // (1 + outputs)
 
-    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Array:
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "inputs outputs"]:
         return scale * jnp.kron(signs.astype(dtype), block(key, block_shape(kernel.shape), dtype))
 
     def law(kernel: Kernel) -> Law:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from xinit.initializers import Law, variance_scaling
 from xinit.networks import activations as functions
@@ -185,7 +186,9 @@ def _short(value: Any) -> str:
 
 
 @on_one_core
-def expected_dead(activations: Sequence[Activation], gram: np.ndarray) -> np.ndarray:
+def expected_dead(
+    activations: Sequence[Activation], gram: Float[np.ndarray, "batch batch"]
+) -> Float[np.ndarray, " layer"]:
     """(layer,) the share of a rectifier's units off on every example in a wide network without biases; nan for others.
 
     The same for weights of any size, since a rectifier's cosines do not depend on it. `gram`: (B, B) of the inputs.

@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.interpolate import CubicSpline
 
 from xinit.initializers import Law
@@ -60,7 +61,7 @@ class Networks(NamedTuple):
         living = self.post[:, ~self.dead]
         return living.size > 0 and bool(np.max(_own(living)) > PARTED)
 
-    def lead(self, sample: np.ndarray, path: float) -> float:
+    def lead(self, sample: Float[np.ndarray, "network few"], path: float) -> float:
         """The mean of a sample (S, E) over `path`, brought towards 1 as far as its own error leaves it in doubt.
 
         To first order it departs from 1 with 1 / width.
@@ -122,15 +123,16 @@ class Layer(NamedTuple):
     growth: np.ndarray
 
 
-def representatives(gram: np.ndarray, count: int) -> np.ndarray:
+def representatives(gram: Float[np.ndarray, "batch batch"], count: int) -> Int[np.ndarray, " few"]:
     """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps."""
     order = np.argsort(np.diag(gram), kind="stable")
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
 
 
 def draw(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray,
-    targets: np.ndarray, mean_target: np.ndarray,
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
+    gram: Float[np.ndarray, "few few"], targets: Float[np.ndarray, "outputs few"],
+    mean_target: Float[np.ndarray, " outputs"],
 ) -> Networks:  # fmt: skip
     """Networks on a few examples, the same ones at every call; very wide ones are drawn narrower by one factor.
 
@@ -227,16 +229,16 @@ def _in_blocks(activation: Activation, z: np.ndarray) -> tuple[np.ndarray, np.nd
     return values, slopes
 
 
-def _gram(vectors: np.ndarray) -> np.ndarray:
+def _gram(vectors: Float[np.ndarray, "network units few"]) -> Float[np.ndarray, "network few few"]:
     return _transposed(vectors) @ vectors / vectors.shape[1]
 
 
-def _phantom(gram: np.ndarray) -> np.ndarray:
+def _phantom(gram: Float[np.ndarray, "network few few"]) -> Float[np.ndarray, "network 1 1"]:
     mean = np.einsum("see->s", gram)[:, None, None] / gram.shape[1]
     return PHANTOM * mean + 1e-290  # a dead network's Gram matrix is zero
 
 
-def _root(gram: np.ndarray) -> np.ndarray:
+def _root(gram: Float[np.ndarray, "network few few"]) -> Float[np.ndarray, "network few few"]:
     return np.linalg.cholesky(gram + _phantom(gram) * np.eye(gram.shape[1]))
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from scipy.optimize import brentq
 
 from xinit.core.errors import InputError
@@ -201,8 +202,8 @@ def _edge(activation: Activation, q: float | np.ndarray) -> tuple[np.ndarray, np
 class Walk(NamedTuple):
     """A finite network layer by layer: the variance q_l of its pre-activations, and the product of chi up to there."""
 
-    q: np.ndarray
-    gradient: np.ndarray
+    q: Float[np.ndarray, " layer"]
+    gradient: Float[np.ndarray, " layer"]
 
 
 def walk(

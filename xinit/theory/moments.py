@@ -13,6 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from xinit.core.errors import InputError
 from xinit.networks.activations import Activation
@@ -33,17 +34,17 @@ class Moments(NamedTuple):
     `second_growth` is q d/dq E f^2 = E [f^2 (z^2 - 1)] / 2, and `slope_second_growth` the same of E f'^2.
     """
 
-    mean: np.ndarray
-    second: np.ndarray
-    fourth: np.ndarray
-    slope_size: np.ndarray
-    slope_second: np.ndarray
-    slope_fourth: np.ndarray
-    second_growth: np.ndarray
-    slope_second_growth: np.ndarray
+    mean: Float[np.ndarray, "*points"]
+    second: Float[np.ndarray, "*points"]
+    fourth: Float[np.ndarray, "*points"]
+    slope_size: Float[np.ndarray, "*points"]
+    slope_second: Float[np.ndarray, "*points"]
+    slope_fourth: Float[np.ndarray, "*points"]
+    second_growth: Float[np.ndarray, "*points"]
+    slope_second_growth: Float[np.ndarray, "*points"]
 
 
-def moments(activation: Activation, q: float | np.ndarray) -> Moments:
+def moments(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> Moments:
     """E f, E f^2, E f^4, E |f'|, E f'^2, E f'^4 of f(sqrt(q) z), and how the second ones grow with q.
 
     Raises:
@@ -68,7 +69,9 @@ def moments(activation: Activation, q: float | np.ndarray) -> Moments:
     return Moments(*[value.reshape(q.shape) for value, *_ in found])
 
 
-def hermite_coefficients(activation: Activation, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def hermite_coefficients(
+    activation: Activation, q: Float[np.ndarray, " points"]
+) -> tuple[Float[np.ndarray, "points orders"], Float[np.ndarray, "points orders"]]:
     """(len(q), HERMITE_ORDERS) coefficients a_k = E f(sqrt(q) z) h_k(z) of f, and those of f'; h_k orthonormal."""
     z, weights = _nodes(activation, q)
     f, slope = values_and_slopes(activation, np.sqrt(q)[:, None] * z)
@@ -86,13 +89,17 @@ def in_range(q: Q) -> Q:
     return clipped
 
 
-def slope_distribution(activation: Activation, q: float) -> tuple[np.ndarray, np.ndarray]:
+def slope_distribution(
+    activation: Activation, q: float
+) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
     """Values of f'(sqrt(q) z) and their probabilities, at the nodes of the integrals."""
     z, weights = _nodes(activation, np.array([q]))
     return values_and_slopes(activation, np.sqrt(q) * z)[1][0], weights[0]
 
 
-def kernels(activation: Activation, gram: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def kernels(
+    activation: Activation, gram: Float[np.ndarray, "batch batch"]
+) -> tuple[Float[np.ndarray, "batch batch"], Float[np.ndarray, "batch batch"]]:
     """(E f(u_b) f(u_b'), E f'(u_b) f'(u_b')) for Gaussian u with covariance `gram` (B, B).
 
     Mehler's formula: with correlation c it is sum_k a_k(q) a_k(q') c^k. Rectifiers have closed forms (Cho & Saul 2009,
@@ -156,7 +163,9 @@ def _integral(values: np.ndarray, z: np.ndarray, weights: np.ndarray) -> tuple[n
     return whole, sizes.sum(axis=1), np.abs(whole - 2 * halves.sum(axis=(1, 2))) + tails
 
 
-def values_and_slopes(activation: Activation, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def values_and_slopes(
+    activation: Activation, x: Float[np.ndarray, "*points"]
+) -> tuple[Float[np.ndarray, "*points"], Float[np.ndarray, "*points"]]:
     """f and f' at x in double precision."""
     return _in_double(activation.function)(x), _in_double(activation.slope)(x)
 

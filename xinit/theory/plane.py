@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 from xinit.networks.activations import Activation
@@ -18,10 +19,10 @@ REFINEMENTS = 2  # Newton's steps on the spline
 class Settled(NamedTuple):
     """As `mean_field.Phase` at each point, arrays of one shape; q_star is 0 or infinite where it leaves Q_GRID."""
 
-    q_star: np.ndarray
-    chi_1: np.ndarray
-    xi_q: np.ndarray
-    xi_c: np.ndarray
+    q_star: Float[np.ndarray, "*points"]
+    chi_1: Float[np.ndarray, "*points"]
+    xi_q: Float[np.ndarray, "*points"]
+    xi_c: Float[np.ndarray, "*points"]
 
 
 def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray | float], Settled]:
@@ -51,7 +52,7 @@ def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray | float]
     return settle
 
 
-def depth_scale(rates: np.ndarray) -> np.ndarray:
+def depth_scale(rates: Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:
     """1 / |log rate|, infinite where the rate is 1 to seven digits and 0 where it is 0."""
     with np.errstate(divide="ignore"):
         logs = np.abs(np.log(np.maximum(rates, 0)))

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
+from jaxtyping import Float, Int
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
@@ -47,17 +48,19 @@ class Prediction(NamedTuple):
     `unbounded`: why `networks` are nan, all or some, so that no interval can be given, or "".
     """
 
-    values: dict[str, np.ndarray]
-    networks: dict[str, np.ndarray]
+    values: dict[str, Float[np.ndarray, " _"]]
+    networks: dict[str, Float[np.ndarray, "network _"]]
     dead: float = 0.0
     void: str = ""
     unbounded: str = ""
 
-    def typical(self, name: str) -> np.ndarray:
+    def typical(self, name: str) -> Float[np.ndarray, " layer"]:
         """The geometric mean over networks: that of a few networks comes close to it, however long the tails."""
         return np.exp(np.mean(np.log(self.networks[name]), axis=0))
 
-    def interval(self, name: str, networks: int = 1, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+    def interval(
+        self, name: str, networks: int = 1, level: float = 0.95
+    ) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, " layer"]]:
         """Where this share of the means over so many networks lies: log-normal, each side with a std of its own."""
         logs = np.log(_means(self.networks[name], networks))
         middle, reach = np.median(logs, axis=0), ndtri((1 + level) / 2)
@@ -92,7 +95,11 @@ def on_one_core(function: Callable[P, T]) -> Callable[P, T]:
 
 @on_one_core
 def predict(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray, labels: np.ndarray
+    widths: Sequence[int],
+    activations: Sequence[Activation],
+    laws: Sequence[Law],
+    gram: Float[np.ndarray, "batch batch"],
+    labels: Int[np.ndarray, " batch"],
 ) -> Prediction:
     """The prediction for a multilayer perceptron under softmax cross-entropy.
 
@@ -138,8 +145,12 @@ def predict(
 
 
 def _on_a_few(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray, targets: np.ndarray
-) -> tuple[np.ndarray, Networks]:
+    widths: Sequence[int],
+    activations: Sequence[Activation],
+    laws: Sequence[Law],
+    gram: Float[np.ndarray, "batch batch"],
+    targets: Float[np.ndarray, "outputs batch"],
+) -> tuple[Int[np.ndarray, " few"], Networks]:
     """Which examples stand for all, and networks drawn on them; more of them where their sizes part."""
     for count in (finite_width.EXAMPLES, finite_width.MORE):
         few = finite_width.representatives(gram, count)
@@ -184,7 +195,7 @@ def _among_networks(prediction: Prediction) -> Prediction:
     return prediction._replace(values=values)
 
 
-def _repels(activation: Activation, gram: np.ndarray) -> bool:
+def _repels(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> bool:
     """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
     m = moments(activation, float(np.mean(np.diag(gram))))
     return bool(m.second_growth > 1.001 * m.second)
@@ -211,18 +222,18 @@ def _nothing(arrays: dict[str, np.ndarray], names: Collection[str] | None = None
     return {name: np.full_like(a, np.nan) if names is None or name in names else a for name, a in arrays.items()}
 
 
-def _mean_cosine(gram: np.ndarray) -> float:
+def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
     """Mean over pairs of different examples; that of a zero vector counts as 0, as `statistics.cosines` has it."""
     norms = np.sqrt(np.diag(gram))
     unit = np.divide(gram, norms[:, None] * norms[None, :], out=np.zeros_like(gram), where=gram != 0)
     return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))
 
 
-def _mean_slope(activation: Activation, gram: np.ndarray) -> float:
+def _mean_slope(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
     return float(np.mean(moments(activation, np.diag(gram)).slope_size)) / activation.slope_max
 
 
-def dead_share(activation: Activation, gram: np.ndarray) -> float:
+def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
     """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others."""
     if not activation.rectifies or activation.negative_slope is None:
         return np.nan

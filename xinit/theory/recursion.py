@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
@@ -23,14 +24,15 @@ class Recursion(NamedTuple):
     (B, B) each; `grads` (B + E, B + E) has the few examples again at its end, with the mean target.
     """
 
-    pre: list[np.ndarray]
-    post: list[np.ndarray]
-    grads: list[np.ndarray]
+    pre: list[Float[np.ndarray, "batch batch"]]
+    post: list[Float[np.ndarray, "batch batch"]]
+    grads: list[Float[np.ndarray, "batch+few batch+few"]]
 
 
 def follow(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], gram: np.ndarray,
-    targets: np.ndarray, few: np.ndarray, drawn: Networks,
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
+    gram: Float[np.ndarray, "batch batch"], targets: Float[np.ndarray, "outputs batch"], few: Int[np.ndarray, " few"],
+    drawn: Networks,
 ) -> Recursion:  # fmt: skip
     """The recursion of `prediction.predict`.
 
@@ -56,7 +58,11 @@ def follow(
     return Recursion(pre, post, grads)
 
 
-def _errors(logits: np.ndarray, targets: np.ndarray, again: np.ndarray) -> np.ndarray:
+def _errors(
+    logits: Float[np.ndarray, "batch batch"],
+    targets: Float[np.ndarray, "outputs batch"],
+    again: Int[np.ndarray, " chosen"],
+) -> Float[np.ndarray, "chosen chosen"]:
     """Second moments of softmax minus target, over classes and many networks' logits, Gaussian of this covariance."""
     classes, n = targets.shape
     drawn = normals(max(100, DRAWS // classes), classes, n) @ root(logits).T
@@ -67,17 +73,17 @@ def _errors(logits: np.ndarray, targets: np.ndarray, again: np.ndarray) -> np.nd
     return np.einsum("skb,skc->bc", errors, errors, optimize=True) / (errors.shape[0] * classes)
 
 
-def _in_range(gram: np.ndarray) -> np.ndarray:
+def _in_range(gram: Float[np.ndarray, "batch batch"]) -> Float[np.ndarray, "batch batch"]:
     size = float(np.mean(np.diag(gram)))
     return gram * (in_range(size) / size) if size > 0 else in_range(size) * np.eye(len(gram))
 
 
 @functools.cache
-def normals(*shape: int) -> np.ndarray:
+def normals(*shape: int) -> Float[np.ndarray, "..."]:
     """Standard normal numbers, the same at every call."""
     return np.random.default_rng(0).standard_normal(shape)
 
 
-def root(gram: np.ndarray) -> np.ndarray:
+def root(gram: Float[np.ndarray, "batch batch"]) -> Float[np.ndarray, "batch batch"]:
     """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs."""
     return np.linalg.cholesky(gram + 1e-9 * np.mean(np.diag(gram)) * np.eye(len(gram)))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float, Num
 
 from xinit.core.errors import InputError
 from xinit.tracing.networks import ONCE, Network, Params
@@ -87,7 +88,7 @@ def wired(net: Network, wanted: Wanted, x: Any, visits: Mapping[str, Visit]) -> 
 
 def layer_readings(
     passed: Pass, layers: Mapping[str, Layer], kernels: Sequence[Parameter | None], n: int
-) -> dict[str, np.ndarray]:
+) -> dict[str, Float[np.ndarray, " layer"]]:
     """Readings by their names in `xinit.core.readings`, SHARED and TRACED, with the axis layer.
 
     input_* are nan where a layer reads no floating numbers, and grad_w_norm, of the layer's kernel, where it has none.
@@ -115,7 +116,7 @@ def _backward_readings(g_z: Array, n: int, unit_axes: int) -> dict[str, float]:
     return shares | {"grad_pre_mean": n * mean, "grad_pre_std": n * std}
 
 
-def moments(h: Array, n: int) -> tuple[float, float, float]:
+def moments(h: Num[Array, "..."], n: int) -> tuple[float, float, float]:
     """Mean, standard deviation, and mean cosine between the n examples, each with all its positions in one vector.
 
     Over the pairs of unit vectors u_i the mean of u_i u_j is (|sum u_i|^2 - sum |u_i|^2) / (n (n - 1)). It is nan where
@@ -159,7 +160,7 @@ def default_loss(output: Any, batch: Any) -> tuple[Loss, float | None]:
     )
 
 
-def _cross_entropy(output: Array, batch: Any) -> Array:
+def _cross_entropy(output: Float[Array, "... outputs"], batch: Any) -> Float[Array, ""]:
     logits = output.astype(jnp.float32)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Num
 from scipy import stats
 
 from xinit.analysis.verdict import LEVELS, Finding
@@ -136,7 +137,7 @@ def _over_depth(rule: str, report: Report, size: np.ndarray, upwards: bool) -> I
     return [Finding(level, rule, f"the {rule} {'fades' if found.rate < 1 else 'grows'} slowly {detail}")]
 
 
-def trend(depth: np.ndarray, size: np.ndarray) -> Trend | None:
+def trend(depth: Num[np.ndarray, " layer"], size: Float[np.ndarray, " layer"]) -> Trend | None:
     """The line through log size against depth, by least squares; None with fewer than three depths."""
     if len(set(depth.tolist())) < 3:
         return None

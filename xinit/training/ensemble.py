@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from xinit.data.dataset import Arrays
 from xinit.networks.mlp import Params
@@ -21,7 +22,7 @@ def probe_batch(problem: Problem, data: Arrays) -> Batch:
     return problem.dataset.decode(data["probe"].x), data["probe"].y
 
 
-def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.ndarray]:
+def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, Float[np.ndarray, "seed ..."]]:
     """Readings at initialisation of the plan's first config, a leading axis of seeds in front of the layer.
 
     Also `weight_second` and `bias_second`, (seed, weight): the mean squares of the weights that were drawn.

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
 
 from xinit.analysis import verdict
 from xinit.core.errors import InputError
@@ -31,7 +32,7 @@ class Expectations:
         self._config, self._problem, self._data = config, problem, data
         self._predictions: dict[str, dict[str, np.ndarray]] = {}  # by scheme
 
-    def readings(self, scheme: SchemeConfig) -> dict[str, np.ndarray]:
+    def readings(self, scheme: SchemeConfig) -> dict[str, Float[np.ndarray, " _"]]:
         """What the verdict compares with, and what is predicted of a scheme's initial networks; nothing unprobed."""
         return self._common | self._predicted(scheme)
 
@@ -41,7 +42,7 @@ class Expectations:
         return remedy_for(config, self._problem, self._data, laws, self._fault)
 
     @functools.cached_property
-    def _examples(self) -> tuple[np.ndarray, np.ndarray]:
+    def _examples(self) -> tuple[Float[np.ndarray, "batch batch"], Int[np.ndarray, " batch"]]:
         return examples(self._problem, self._data)
 
     @functools.cached_property
@@ -62,7 +63,7 @@ class Expectations:
         return functools.cache(functools.partial(fault_of, self._config, self._data, seeds))
 
 
-def examples(problem: Problem, data: Arrays) -> tuple[np.ndarray, np.ndarray]:
+def examples(problem: Problem, data: Arrays) -> tuple[Float[np.ndarray, "batch batch"], Int[np.ndarray, " batch"]]:
     """Of the probe batch, the second moments between inputs (B, B) and the labels (B,).
 
     Raises:
@@ -76,8 +77,8 @@ def examples(problem: Problem, data: Arrays) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predicted_readings(
-    problem: Problem, scheme: SchemeConfig, gram: np.ndarray, labels: np.ndarray
-) -> dict[str, np.ndarray]:
+    problem: Problem, scheme: SchemeConfig, gram: Float[np.ndarray, "batch batch"], labels: Int[np.ndarray, " batch"]
+) -> dict[str, Float[np.ndarray, " _"]]:
     """What theory predicts of a run at its start, by the names of `readings.PREDICTED`.
 
     Nothing where the scheme states no law, or theory cannot follow the signal.
@@ -104,12 +105,12 @@ def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
     return [law.scaled(scheme.gain) for law in stated or ()]
 
 
-def bounds(problem: Problem) -> dict[str, np.ndarray]:
+def bounds(problem: Problem) -> dict[str, Float[np.ndarray, " layer"]]:
     """(layer,) the range of each activation function, by the names of the readings."""
     return {name: np.array([getattr(f, name.removeprefix("act_")) for f in problem.activations]) for name in RANGES}
 
 
-def dead_expected(problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
+def dead_expected(problem: Problem, gram: Float[np.ndarray, "batch batch"]) -> dict[str, Float[np.ndarray, " layer"]]:
     """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers."""
     if not all(f.rectifies for f in problem.activations):
         return {}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from xinit.analysis import verdict
 from xinit.analysis.inspection import HORIZON, Inspection, Reach
@@ -80,7 +81,7 @@ def predict_config(config: Config) -> Prediction:
     return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
 
 
-def laws_of(planned: Plan, networks: Mapping[str, np.ndarray]) -> tuple[list[Law], str]:
+def laws_of(planned: Plan, networks: Mapping[str, Float[np.ndarray, "seed ..."]]) -> tuple[list[Law], str]:
     """The laws of all weights, gain included: what the scheme states, else the mean squares in networks it drew."""
     config, problem = planned.configs[0], planned.problem
     if stated := stated_laws(config.scheme, problem):
@@ -104,7 +105,7 @@ def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict
     return found | {name: networks[reading] for name, reading in ALSO_MEASURED.items() if reading in networks}
 
 
-def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarray:
+def _score(prediction: Prediction, name: str, measured: Float[np.ndarray, "seed layer"]) -> Float[np.ndarray, " layer"]:
     """nan without a band, or where a network's value is zero or not finite, or the networks do not differ.
 
     Logarithms, since sizes of deep networks have tails that the mean of a few networks misses.

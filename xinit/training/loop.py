@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
+from jaxtyping import Float, Int
 
 from xinit.data.dataset import Arrays, Chunk, Examples
 from xinit.networks.mlp import Params
@@ -33,9 +34,9 @@ class TrainState(NamedTuple):
 
     params: Params
     opt_state: optax.OptState
-    loss_sum: Array
-    error_sum: Array
-    diverged_at: Array
+    loss_sum: Float[Array, "*replica"]
+    error_sum: Float[Array, "*replica"]
+    diverged_at: Int[Array, "*replica"]
 
 
 class Start(Protocol):
@@ -49,7 +50,14 @@ class Advance(Protocol):
     """Training on the steps first..last-1 of a chunk of batches, the c-th."""
 
     def __call__(
-        self, state: TrainState, hyper: Hyper, chunk: Chunk, data: Arrays, c: Array, first: Array, last: Array
+        self,
+        state: TrainState,
+        hyper: Hyper,
+        chunk: Chunk,
+        data: Arrays,
+        c: Int[Array, ""],
+        first: Int[Array, ""],
+        last: Int[Array, ""],
     ) -> TrainState:
         """The state after them."""
 
@@ -57,7 +65,14 @@ class Advance(Protocol):
 class Measure(Protocol):
     """A look at a replica `steps` after the one before: 0 at step 0, where running means are nan."""
 
-    def __call__(self, state: TrainState, data: Arrays, edges: Edges, steps: Array, update_ratio: Array) -> Readings:
+    def __call__(
+        self,
+        state: TrainState,
+        data: Arrays,
+        edges: Edges,
+        steps: Float[Array, ""],
+        update_ratio: Float[Array, " weight"],
+    ) -> Readings:
         """The readings."""
 
 
@@ -77,7 +92,7 @@ class Program(NamedTuple):
     start: Start
     draw: Callable[[Array, Array, Arrays], Chunk]
     advance: Advance
-    update_ratio: Callable[[Params, Params], Array]
+    update_ratio: Callable[[Params, Params], Float[Array, " weight"]]
     measure: Measure
     evaluate: Evaluate
 
@@ -95,7 +110,11 @@ def make_program(problem: Problem) -> Program:
 
 
 def for_each_chunk(
-    chunk_steps: int, start: Array, stop: Array, train: Callable[[Array, Array, Array, State], State], state: State
+    chunk_steps: int,
+    start: Int[Array, ""] | int,
+    stop: Int[Array, ""] | int,
+    train: Callable[[Array, Array, Array, State], State],
+    state: State,
 ) -> State:
     """`train(c, first, last, state)` for each chunk of batches that the steps start..stop-1 lie in.
 
@@ -115,8 +134,8 @@ def _make_start(problem: Problem) -> Start:
     return start
 
 
-def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Array], TrainState]:
-    def step(state: TrainState, hyper: Hyper, batch: Batch, number: Array) -> TrainState:
+def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Array, ""]], TrainState]:
+    def step(state: TrainState, hyper: Hyper, batch: Batch, number: Int[Array, ""]) -> TrainState:
         loss_of = lambda params: mean_loss(problem.apply, params, batch)
         (loss, (logits, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
@@ -132,7 +151,7 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Array], 
     return step
 
 
-def _scaled(updates: Params, lr_scale: Array) -> Params:
+def _scaled(updates: Params, lr_scale: Float[Array, " weight"]) -> Params:
     """Each layer's update times its own learning-rate factor."""
     layers = updates["layers"]
     return {"layers": {l: {part: u * lr_scale[l] for part, u in layer.items()} for l, layer in layers.items()}}
@@ -142,7 +161,13 @@ def _make_advance(problem: Problem) -> Advance:
     dataset, step = problem.dataset, _make_step(problem)
 
     def advance(
-        state: TrainState, hyper: Hyper, chunk: Chunk, data: Arrays, c: Array, first: Array, last: Array
+        state: TrainState,
+        hyper: Hyper,
+        chunk: Chunk,
+        data: Arrays,
+        c: Int[Array, ""],
+        first: Int[Array, ""],
+        last: Int[Array, ""],
     ) -> TrainState:
         one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data), c * dataset.chunk_steps + i + 1)
         trained: TrainState = lax.fori_loop(first, last, one, state)
@@ -151,7 +176,7 @@ def _make_advance(problem: Problem) -> Advance:
     return advance
 
 
-def _update_ratio(before: Params, after: Params) -> Array:
+def _update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
     """(weight,) ||W - W'|| / ||W||, kernels only."""
     pairs = [(before["layers"][l]["kernel"], layer["kernel"]) for l, layer in after["layers"].items()]
     return jnp.stack([jnp.linalg.norm(new - old) / jnp.linalg.norm(old) for old, new in pairs])
@@ -160,7 +185,13 @@ def _update_ratio(before: Params, after: Params) -> Array:
 def _make_measure(problem: Problem) -> Measure:
     dataset = problem.dataset
 
-    def measure(state: TrainState, data: Arrays, edges: Edges, steps: Array, update_ratio: Array) -> Readings:
+    def measure(
+        state: TrainState,
+        data: Arrays,
+        edges: Edges,
+        steps: Float[Array, ""],
+        update_ratio: Float[Array, " weight"],
+    ) -> Readings:
         readings = {"train_loss": state.loss_sum / steps, "train_error": state.error_sum / steps}
         if problem.probe is not None:
             batch = dataset.decode(data["probe"].x), data["probe"].y
@@ -177,11 +208,11 @@ def _make_measure(problem: Problem) -> Measure:
 def _make_evaluate(problem: Problem) -> Evaluate:
     dataset = problem.dataset
 
-    def totals(params: Params, examples: Examples) -> Array:
+    def totals(params: Params, examples: Examples) -> Float[Array, "2"]:
         loss, (logits, _) = mean_loss(problem.apply, params, (dataset.decode(examples.x), examples.y))
         return jnp.stack([loss * len(examples.y), jnp.sum(jnp.argmax(logits, axis=1) != examples.y)])
 
-    def mean_over(params: Params, examples: Examples) -> Array:
+    def mean_over(params: Params, examples: Examples) -> Float[Array, "2"]:
         n = len(examples.y)
         whole = n // EVALUATION_BATCH * EVALUATION_BATCH
         batches = jax.tree.map(lambda a: a[:whole].reshape(-1, EVALUATION_BATCH, *a.shape[1:]), examples)

@@ -18,7 +18,7 @@ from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jax.typing import ArrayLike
-from jaxtyping import PyTree
+from jaxtyping import Float, Int, PyTree, UInt32
 
 from xinit.core import prng
 from xinit.data.dataset import Arrays, Chunk
@@ -184,7 +184,13 @@ class Population:
             mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
             return Ahead(jax.jit(mapped, compiler_options=tuned, donate_argnums=donate_argnums))
 
-        def measure(state: TrainState, data: Arrays, edges: Edges, steps: Array, ratio: Array) -> Readings:
+        def measure(
+            state: TrainState,
+            data: Arrays,
+            edges: Edges,
+            steps: Float[Array, ""],
+            ratio: Float[Array, "replica weight"],
+        ) -> Readings:
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
         self.start = jitted(lambda *own: each(program.start, *own), R, R, donate_argnums=0)
@@ -204,12 +210,12 @@ class Population:
         """The arrays of the n replicas as NumPy."""
         return jax.tree.map(lambda a: np.asarray(a)[: self.n], tree)
 
-    def streams(self, keys: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
+    def streams(self, keys: Sequence[tuple[int, ...]]) -> tuple[UInt32[Array, "stream words"], Int[Array, " replica"]]:
         """The streams of all devices and each replica's place among its device's; keys are the words of data keys."""
         keys = [*keys, *[keys[-1]] * (self.size - self.n)]
         places, streams = stream_places(keys, self.n_devices)
         filled = [key for own in streams for key in [*own, *[own[-1]] * (self.n_streams - len(own))]]
-        on_devices: tuple[Array, Array]
+        on_devices: tuple[UInt32[Array, "stream words"], Int[Array, " replica"]]
         on_devices = jax.device_put((np.array(filled, np.uint32), np.array(places, np.int32)), self._split)
         return on_devices
 
@@ -219,13 +225,19 @@ def _segment(problem: Problem, strategy: Strategy) -> Callable[..., TrainState]:
     program, K = make_program(problem), problem.dataset.chunk_steps
 
     def segment(
-        state: TrainState, streams: Array, places: Array, hyper: Hyper, data: Arrays, start: Array, stop: Array
+        state: TrainState,
+        streams: UInt32[Array, "stream words"],
+        places: Int[Array, " replica"],
+        hyper: Hyper,
+        data: Arrays,
+        start: Int[Array, ""],
+        stop: Int[Array, ""],
     ) -> TrainState:
-        def chunk(c: Array, first: Array, last: Array, state: TrainState) -> TrainState:
+        def chunk(c: Int[Array, ""], first: Int[Array, ""], last: Int[Array, ""], state: TrainState) -> TrainState:
             draw = lambda key: program.draw(jax.random.wrap_key_data(key), c, data)
             batches: Chunk = strategy.each(draw, streams) if prng.same_under_vmap() else lax.map(draw, streams)
 
-            def advance(state: TrainState, hyper: Hyper, place: Array) -> TrainState:
+            def advance(state: TrainState, hyper: Hyper, place: Int[Array, ""]) -> TrainState:
                 own = jax.tree.map(lambda a: a[place], batches)
                 return program.advance(state, hyper, own, data, c, first, last)
 
@@ -239,7 +251,7 @@ def _segment(problem: Problem, strategy: Strategy) -> Callable[..., TrainState]:
 def _in_turn(function: Callable[..., State], state: State, *others: PyTree[Array]) -> State:
     """`function(state, *others)` of each replica, one after the other, each new state in the place of the old."""
 
-    def one(r: Array, state: State) -> State:
+    def one(r: Int[Array, ""], state: State) -> State:
         old, *own = jax.tree.map(lambda a: a[r], (state, *others))
         put = lambda a, value: lax.dynamic_update_index_in_dim(a, value, r, 0)
         renewed: State = jax.tree.map(put, state, function(old, *own))

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
+from jaxtyping import Float
 
 from xinit import initializers, schemes
 from xinit.core import backend, custom
@@ -162,7 +163,7 @@ def probe_points(config: Config) -> tuple[int, ...]:
     return tuple(int(step) for step in np.unique(np.round(points)))
 
 
-def build_hyper(config: Config) -> dict[str, Array]:
+def build_hyper(config: Config) -> dict[str, Float[Array, ""]]:
     """The traced numbers: gain, learning rate and the optimizer's others."""
     numbers = {"gain": config.scheme.gain, "learning_rate": config.optimizer.learning_rate, **config.optimizer.numbers}
     return {name: jnp.float32(value) for name, value in numbers.items()}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import jax
 import numpy as np
 from jax.typing import ArrayLike
-from jaxtyping import PyTree
+from jaxtyping import Float, Int, PyTree
 
 from xinit.networks.mlp import Params
 from xinit.probes.probe import Edges, edges_at_start, no_edges
@@ -68,7 +68,7 @@ class Trainer:
     def _segment_arguments(self, stop: int) -> tuple[PyTree[ArrayLike], ...]:
         return (self.state, *self._streams, self._hyper, self.population.data, np.int32(self.step), np.int32(stop))
 
-    def probe(self) -> dict[str, np.ndarray]:
+    def probe(self) -> dict[str, Float[np.ndarray, "replica ..."]]:
         """The readings at this step, with a leading axis of replicas; running means begin anew."""
         population = self.population
         if not self.edges and self.problem.probe is not None:
@@ -90,14 +90,14 @@ class Trainer:
         steps = np.float32(self.step - self._probed_at)
         return self.state, self.population.data, edges, steps, self._ratio
 
-    def evaluate(self) -> dict[str, np.ndarray]:
+    def evaluate(self) -> dict[str, Float[np.ndarray, " replica"]]:
         """(replica,) loss and error on the whole valid and test sets."""
         scores: dict[str, np.ndarray] = self.population.take(
             self.population.evaluate(self.state.params, self.population.data)
         )
         return scores
 
-    def diverged_at(self) -> np.ndarray:
+    def diverged_at(self) -> Int[np.ndarray, " replica"]:
         """(replica,) the first step whose loss was not finite, 0 where there is none."""
         steps: np.ndarray = self.population.take(self.state.diverged_at)
         return steps
@@ -112,13 +112,15 @@ class Trainer:
         params: Params = jax.tree.map(lambda a: a[r], self.state.params)
         return params
 
-    def restore(self, state: TrainState, step: int, probed_at: int, edges: Mapping[str, np.ndarray]) -> None:
+    def restore(
+        self, state: TrainState, step: int, probed_at: int, edges: Mapping[str, Float[np.ndarray, "replica ..."]]
+    ) -> None:
         """Go on from a state that `state_of_members` gave at `step`, last probed at `probed_at`."""
         self.state, self.step, self._probed_at = self.population.place(state), step, probed_at
         self.edges = dict(edges)
 
 
-def train(run: Run) -> tuple[TrainState, dict[str, np.ndarray]]:
+def train(run: Run) -> tuple[TrainState, dict[str, Float[np.ndarray, "step ..."]]]:
     """Train one run from Python, without files: its last state, and its readings with a leading axis probe point."""
     strategy = Strategy("sequential", tuple(jax.local_devices()[:1]), "one run")
     trainer = Trainer(Population(run.problem, run.data, strategy, 1, stream_count([0], 1)), [run])
