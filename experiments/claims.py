@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from xinit import cli
-from xinit.intervals import Interval
+from xinit.analysis.intervals import Interval
+from xinit.commands import cli
 
 TIERS = ("init", "cpu", "paper")  # the smallest first: a claim of one is checked in those after it too
 PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit.comparison_plots import COLOURS, DASHES, MARKERS
+from xinit.analysis.figures.comparison import COLOURS, DASHES, MARKERS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,7 +39,7 @@ def layer_look(l: int) -> Look:
 
 def figure(width: float, height: float) -> "Figure":
     """An empty figure of so many inches."""
-    from xinit.display import Figure
+    from xinit.core.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 

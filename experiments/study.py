@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit import cli, folders, interrupts
-from xinit.errors import InputError
-from xinit.files import write_atomically, writing
+from xinit.commands import cli
+from xinit.core import folders, interrupts
+from xinit.core.errors import InputError
+from xinit.core.files import write_atomically, writing
 
 DIGITS = 7  # of a stored number: as many as float32 has; the claims and the page see the stored ones
 
@@ -43,7 +44,7 @@ def _parsed(arguments: Sequence[str]) -> dict[str, str]:
 
 def use_this_machine() -> None:
     """A device for each core, and compiled programs kept for the next run."""
-    from xinit import backend
+    from xinit.core import backend
 
     backend.use_a_cpu_device_for_each_core()
     backend.use_compilation_cache()
@@ -51,7 +52,7 @@ def use_this_machine() -> None:
 
 def about(tier: str, settings: Mapping[str, Any], started: float) -> dict[str, Any]:
     """What a run says of itself; `started` is when, on the clock of time.perf_counter."""
-    from xinit import backend
+    from xinit.core import backend
 
     kept = {name: value for name, value in settings.items() if name != "data_dir"}  # where data lie says nothing here
     machine = {"machine": backend.device_words(), "versions": backend.versions()}

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments.claims import TIERS
-from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 from xinit.settings.compose import conf_dir
 from xinit.settings.hydra_errors import said_in_our_words
 

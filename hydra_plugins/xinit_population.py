@@ -1,4 +1,4 @@
-"""Where Hydra looks for launchers and sweepers; their work is in `xinit.launcher` and `xinit.sweepers`.
+"""Where Hydra looks for launchers and sweepers; their work is in `xinit.commands`.
 
 Hydra instantiates classes of modules below hydra_plugins only. Every Hydra application in the environment sees the two
 nodes that are stored here; what our own commands need besides lies in conf/hydra, where they alone look.
@@ -9,7 +9,7 @@ from typing import Any
 
 from hydra.core.config_store import ConfigStore
 
-from xinit import launcher, sweepers
+from xinit.commands import launcher, sweepers
 
 
 class PopulationLauncher(launcher.PopulationLauncher):

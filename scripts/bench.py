@@ -31,14 +31,18 @@ from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from xinit import activations, backend, cli, optimizers, schemes
-from xinit.build import Problem
+from xinit import schemes
+from xinit.commands import cli
+from xinit.core import backend
 from xinit.data import scenes
 from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
-from xinit.model import make_apply
-from xinit.population import Population, choose_strategy
+from xinit.networks import activations
+from xinit.networks.mlp import make_apply
 from xinit.settings.compose import compose, overrides_from
+from xinit.training import optimizers
+from xinit.training.population import Population, choose_strategy
+from xinit.training.problem import Problem
 
 STEPS = {1000: 50, 256: 400}  # timed steps for each width, in rounds of the 50 batches: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
@@ -257,8 +261,8 @@ def bench_shapeset(width: int, rounds: int) -> dict:
 
 def bench_probes(rounds: int) -> dict:
     """A whole 20,000-step run at 5x256 with tier standard against off, file writes included, compilation apart."""
-    from xinit.console import Reporter
-    from xinit.runner import execute
+    from xinit.commands.console import Reporter
+    from xinit.runs.runner import execute
     from xinit.settings.parse import parse
 
     def run(tier: str, out: str) -> float:

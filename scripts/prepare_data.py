@@ -11,8 +11,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # a clone need not be installed
 
+from xinit.core.errors import InputError
 from xinit.data import tfds
-from xinit.errors import InputError
 
 
 def main() -> None:

@@ -17,15 +17,19 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(dir=os.environ["XDG_C
 
 import jax
 import jaxtyping
-import programs
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from xinit.backend import use_compilation_cache
+from tests import checker, programs
+from xinit.core.backend import use_compilation_cache
 
 # What these parts say of their arguments and results, the shapes of arrays included, is checked wherever a test calls.
-CHECKED = ("activations", "probes", "stats")
-jaxtyping.install_import_hook([f"xinit.{name}" for name in CHECKED], "checker.check")
+CHECKED = (
+    "networks.activations",
+    "probes.probe",
+    "probes.statistics",
+)
+jaxtyping.install_import_hook([f"xinit.{name}" for name in CHECKED], f"{checker.__name__}.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_num_cpu_devices", 8)  # more than there are cores: for populations
@@ -35,7 +39,7 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     programs.forget_if_too_many()
 programs.begin(OWN_PROGRAMS)
 
-LONGEST = ("glorot2010", "launcher", "runner", "population", "engines", "inspect", "trackers", "damage", "report_sweep",
+LONGEST = ("glorot2010", "launcher", "runner", "population", "engines", "inspect", "trackers", "damage", "sweep",
            "surroundings", "compare", "compromise", "cli", "sweeps", "loop")  # fmt: skip
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 import xinit
-from xinit import record, runner, sweeping
-from xinit.comparison import Comparison, Trial
+from xinit.analysis.comparison import Comparison, Trial
+from xinit.commands import sweeping
+from xinit.runs import record, runner
 from xinit.settings.compose import compose, overrides_from
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]

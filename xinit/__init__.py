@@ -17,7 +17,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
-    from xinit.display import Figure
-    from xinit.foreign import initialize, probe
+    from xinit.core.figure import Figure
     from xinit.initializers.verification import verify_initializer
     from xinit.theory.prediction import Prediction
+    from xinit.tracing import initialize, probe
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
@@ -37,9 +37,18 @@ __all__ = [
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
-_MODULES = ("activations", "initializers", "model", "probes", "profiles", "record", "schemes", "verdict")
+_MODULES = {
+    "activations": "networks.activations",
+    "initializers": "initializers",
+    "model": "networks.mlp",
+    "probes": "probes",
+    "profiles": "networks.profiles",
+    "record": "runs.record",
+    "schemes": "schemes",
+    "verdict": "analysis.verdict",
+}
 # Functions, and the module of each.
-_FUNCTIONS = {"initialize": "foreign", "probe": "foreign", "verify_initializer": "initializers.verification"}
+_FUNCTIONS = {"initialize": "tracing", "probe": "tracing", "verify_initializer": "initializers.verification"}
 
 
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
@@ -56,7 +65,8 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
     """
-    from xinit import console, runner
+    from xinit.commands import console
+    from xinit.runs import runner
     from xinit.settings.compose import compose, overrides_from
     from xinit.settings.parse import parse
 
@@ -87,7 +97,9 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     """
     import itertools
 
-    from xinit import console, runner, sweeping, sweeps
+    from xinit.analysis import sweeps
+    from xinit.commands import console, sweeping
+    from xinit.runs import runner
     from xinit.settings.compose import compose_many, overrides_from
 
     choices = {name: _listed(name, values) for name, values in over.items()}
@@ -118,9 +130,9 @@ def predict(**settings: Any) -> "Prediction":
     Raises:
       InputError: as `run`, and where the activation has no finite moments.
     """
-    from xinit import inspection
     from xinit.settings.compose import compose, overrides_from
     from xinit.settings.parse import parse
+    from xinit.training import inspection
 
     return inspection.predict_config(parse(compose("train", overrides_from(settings))))
 
@@ -133,7 +145,8 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     """
     import pathlib
 
-    from xinit import record, sweeps
+    from xinit.analysis import sweeps
+    from xinit.runs import record
 
     path = pathlib.Path(run)
     return sweeps.open(path) if os.path.lexists(path / "sweep.json") else record.open(path)
@@ -164,7 +177,7 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     Raises:
       InputError: no such folder; an unknown `by`, or one that was not measured.
     """
-    from xinit import frames
+    from xinit.analysis import frames
 
     return frames.frame(_dataset(source), by)
 
@@ -175,7 +188,7 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
         xinit.figure("runs/shapeset-tanh-5x256-xavier/...")   # what every layer does while it trains
         xinit.figure(sweep).savefig("sweep.pdf")              # errors over what was tuned, curves, signal and gradient
 
-    Of a run it is `plots.layers_figure`, of a sweep `sweep_plots.sweep_figure`. pyplot has no part in it.
+    Of a run it is `figures.run.layers_figure`, of a sweep `figures.sweep.sweep_figure`. pyplot has no part in it.
 
     >>> xinit.figure(run).savefig("layers.png")
 
@@ -185,10 +198,11 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
     Raises:
       InputError: no such folder; a run whose layers were not measured.
     """
-    from xinit import plots, sweep_plots
+    from xinit.analysis.figures import run as run_figures
+    from xinit.analysis.figures import sweep as sweep_figures
 
     readings = _dataset(source)
-    return sweep_plots.sweep_figure(readings) if "replica" in readings.dims else plots.run_figure(readings)
+    return sweep_figures.sweep_figure(readings) if "replica" in readings.dims else run_figures.run_figure(readings)
 
 
 def _dataset(source: "str | os.PathLike | xarray.Dataset") -> "xarray.Dataset":
@@ -201,7 +215,7 @@ def _dataset(source: "str | os.PathLike | xarray.Dataset") -> "xarray.Dataset":
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"xinit.{name}")
+        return importlib.import_module(f"xinit.{_MODULES[name]}")
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(f"xinit.{_FUNCTIONS[name]}"), name)
     raise AttributeError(f"module 'xinit' has no attribute {name!r}")

@@ -5,7 +5,7 @@ test error on fresh seeds, and differences are paired by seed: runs of one seed 
 like any others, so a comparison that was cut goes on with the same command.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -13,7 +13,7 @@ if __name__ == "__main__":
 import sys
 from typing import Any
 
-from xinit import cli
+from xinit.commands import cli
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
 
 def compare(raw: dict[str, Any]) -> None:
     """One comparison, as `comparing.compare`."""
-    from xinit import comparing  # imported here: --help needs none of it
+    from xinit.commands import comparing  # imported here: --help needs none of it
 
     comparing.compare(raw)
 

@@ -3,16 +3,21 @@
 The exit code says what came of it, so that a check of a network's initialisation can guard a pipeline.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
 
+import pathlib
 import sys
 from typing import Any
 
-from xinit import cli
-from xinit.errors import InputError
+from xinit.commands import cli
+from xinit.core.custom import source_of
+from xinit.core.errors import InputError
+from xinit.core.rules import at_least
+from xinit.settings.config import NETWORKS
+from xinit.settings.parse import count_of, parse
 
 
 def main() -> int:
@@ -27,20 +32,18 @@ def inspect(raw: dict[str, Any]) -> int:
     Raises:
       InputError: a setting is unknown or wrong, or as `inspection.inspect_config`.
     """
-    import pathlib
-
-    from xinit import backend
-    from xinit.core.rules import at_least
-    from xinit.settings.config import NETWORKS
-    from xinit.settings.parse import count_of, parse
+    from xinit.core import backend
 
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)
     if seeds > (left := 2**32 - config.init_seed):
         raise InputError(f"seeds is {seeds}; from init_seed={config.init_seed} on there are {left}.")
     backend.use_compilation_cache()
-    from xinit import console, inspection, inspection_plots, inspection_table, record, verdict
-    from xinit.custom import source_of
+    from xinit.analysis import verdict
+    from xinit.analysis.figures import inspection as inspection_figures
+    from xinit.commands import console, inspection_table
+    from xinit.runs import record
+    from xinit.training import inspection
 
     found = inspection.inspect_config(config, seeds)
     reporter = console.Reporter()
@@ -52,7 +55,7 @@ def inspect(raw: dict[str, Any]) -> int:
     hashed = record.run_hash(identity, source_of("scheme.fn", config.scheme.fn))
     folder = pathlib.Path(config.out, "inspections", hashed)
     title = f"{config.name}: {found.findings[0].level}"
-    inspection_plots.write(folder, found, title, draw=config.figure is not False)
+    inspection_figures.write(folder, found, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
     return cli.exit_code_of(found.findings[0].level, config.strict)
 

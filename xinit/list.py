@@ -4,7 +4,7 @@ With `fans=784,100` the schemes' variances at these fans, number beside number, 
 scheme whose law is known: `python -m xinit.list schemes fans=784,100 activation=relu`.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -14,8 +14,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from xinit import cli, listing
-from xinit.errors import InputError
+from xinit.commands import cli, listing
+from xinit.core.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,6 +1,6 @@
 """Train one deep network and judge its initialisation: `python -m xinit.train +scheme=xavier`."""
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -8,11 +8,11 @@ if __name__ == "__main__":
 import sys
 from typing import TYPE_CHECKING, Any
 
-from xinit import cli
+from xinit.commands import cli
 from xinit.settings.parse import parse
 
 if TYPE_CHECKING:
-    from xinit.outcomes import Outcome
+    from xinit.analysis.outcomes import Outcome
 
 
 def main() -> int:
@@ -28,10 +28,10 @@ def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | 
     from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it
     from hydra.types import RunMode
 
-    from xinit.console import Reporter
-    from xinit.handover import run_members
-    from xinit.runner import execute
-    from xinit.sweeping import returned
+    from xinit.commands.console import Reporter
+    from xinit.commands.handover import run_members
+    from xinit.commands.sweeping import returned
+    from xinit.runs.runner import execute
 
     if "members" in raw:
         return run_members(raw, raw.pop("members"))

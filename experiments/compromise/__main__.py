@@ -10,7 +10,7 @@ takes 25 to 45 seconds, longest where nothing is compiled yet, and tier=cpu five
 conf/experiment/compromise/<tier>.yaml.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -22,9 +22,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from experiments import claims, tiers
+from experiments import claims, drawing, tiers
+from experiments.compromise import page
 from experiments.study import about, rounded, run_command, use_this_machine, write_all
-from xinit.console import Reporter
+from xinit.commands.console import Reporter
 
 STUDY = "compromise"
 CLAIMS = pathlib.Path(__file__).with_name("claims.yaml")
@@ -91,9 +92,6 @@ def measured(results: Mapping[str, Any]) -> claims.Metrics:
 
 def publish(out: pathlib.Path, results: Mapping[str, Any]) -> list[claims.Checked]:
     """Write results.json, and from it the figures, claims.json and the page; the claims, checked."""
-    from experiments import drawing
-    from experiments.compromise import page
-
     metrics = measured(results)
     checked = claims.check(claims.load(CLAIMS), metrics, results["tier"])
     contents = {"results.json": json.dumps(results).encode(), "claims.json": claims.as_json(checked).encode()}

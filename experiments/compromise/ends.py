@@ -13,7 +13,7 @@ from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, exact
 from experiments.compromise import linear
 from experiments.compromise.roughness import loss
-from xinit.intervals import bootstrap_interval
+from xinit.analysis.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

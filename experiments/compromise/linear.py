@@ -13,12 +13,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from xinit import activations, backend, profiles
-from xinit.build import build_scheme
-from xinit.errors import InputError
-from xinit.factories import call_factory
+from xinit.core import backend
+from xinit.core.errors import InputError
+from xinit.core.factories import call_factory
+from xinit.networks import activations, profiles
 from xinit.schemes import Scheme, law_of
 from xinit.settings.config import SchemeConfig
+from xinit.training.problem import build_scheme
 
 LEAST = 6  # layers that exact results must go to
 

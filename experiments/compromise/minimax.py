@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import minimize_scalar
 
 from experiments import drawing
 from experiments.claims import Metrics, exact
@@ -61,8 +62,6 @@ def worst(kind: str, variance: np.ndarray, n_in: int, n_out: int) -> np.ndarray:
 
 def least(kind: str, n_in: int, n_out: int) -> tuple[float, float]:
     """The variance of least `worst` error, and that error; it lies between 1/n_in and 1/n_out, both 0 at equal fans."""
-    from scipy.optimize import minimize_scalar
-
     ends = np.log([0.9 / max(n_in, n_out), 1.1 / min(n_in, n_out)])
     # The worst error falls, then rises, also over ln V: a bounded search cannot miss its minimum.
     found = minimize_scalar(

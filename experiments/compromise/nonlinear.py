@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from experiments.claims import Measured, Metrics
-from xinit.build import load, plan
-from xinit.ensemble import measure
-from xinit.intervals import bootstrap_interval
+from xinit.analysis.intervals import bootstrap_interval
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
+from xinit.training.ensemble import measure
+from xinit.training.problem import load, plan
 
 
 def run(tier: Mapping[str, Any]) -> dict[str, Any]:

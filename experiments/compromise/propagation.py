@@ -14,7 +14,7 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, exact
 from experiments.compromise import linear
-from xinit.intervals import bootstrap_interval
+from xinit.analysis.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

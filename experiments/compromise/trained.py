@@ -13,10 +13,10 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, NotRun, exact, over_runs
-from xinit import sweeping
-from xinit.comparison import Choice, Trial, choose_rates
-from xinit.errors import InputError
-from xinit.intervals import mean_interval
+from xinit.analysis.comparison import Choice, Trial, choose_rates
+from xinit.analysis.intervals import mean_interval
+from xinit.commands import sweeping
+from xinit.core.errors import InputError
 from xinit.settings.compose import compose, overrides_from
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def prepare(tier: Mapping[str, Any], out: pathlib.Path) -> list[Cell]:
     Raises:
       InputError: a setting is wrong, or the data are not where `data_dir` says.
     """
-    from xinit.build import plan
+    from xinit.training.problem import plan
 
     schemes = {label: compose("train", [f"scheme={name}"])["scheme"] for label, name in _schemes(tier).items()}
     cells = [

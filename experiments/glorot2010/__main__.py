@@ -13,7 +13,7 @@ goes on. Without a data_dir for MNIST and CIFAR-10 what needs them is NOT RUN. E
 cores tier=init takes 20 to 60 seconds, tier=cpu a quarter of an hour. Settings: conf/experiment/glorot2010/<tier>.yaml.
 """
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -27,11 +27,11 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
-from experiments import claims, page, tiers
+from experiments import claims, drawing, page, tiers
 from experiments.study import about, rounded, run_command, use_this_machine, write_all
-from xinit.console import Reporter
-from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.commands.console import Reporter
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 
 STUDY = "glorot2010"
 HERE = pathlib.Path(__file__).parent
@@ -168,8 +168,6 @@ def claims_of(part: str) -> list[claims.Claim]:
 
 def publish(out: pathlib.Path, said: Mapping[str, Any], found: Mapping[str, Any]) -> list[claims.Checked]:
     """From the results of the stages and what the run says of itself: figures, claims.json and the page."""
-    from experiments import drawing
-
     parts = _parts(said["figure"], said["tier"], said["settings"])
     checked = check(parts, said["tier"], found)
     contents = {"about.json": json.dumps(said, indent=1).encode(), "claims.json": claims.as_json(checked).encode()}

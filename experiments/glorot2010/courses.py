@@ -11,9 +11,9 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Measured, over_runs
 from experiments.glorot2010 import learning, published
-from xinit import activations
-from xinit.factories import call_factory
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
+from xinit.core.factories import call_factory
+from xinit.networks import activations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Measured, Metrics, exact, number, over_runs
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -11,8 +11,8 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, exact, over_runs
-from xinit.errors import InputError
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
+from xinit.core.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,7 +8,7 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Metrics, over_runs
 from experiments.glorot2010 import learning, published
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

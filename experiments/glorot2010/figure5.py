@@ -22,9 +22,9 @@ from jax import Array
 from experiments import drawing
 from experiments.claims import Metrics, number, over_runs
 from experiments.glorot2010 import published
-from xinit import activations
-from xinit.factories import call_factory
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
+from xinit.core.factories import call_factory
+from xinit.networks import activations
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from experiments import drawing
 from experiments.claims import Measured, Metrics, exact
 from experiments.glorot2010 import densities, published
 
@@ -41,8 +42,6 @@ def peaks(own: Mapping[str, Any]) -> np.ndarray:
 
 def draw(found: Mapping[str, Any]) -> "Figure":
     """A panel for each scheme; crosses are the printed peaks, the band where the printed normalised ones lie."""
-    from experiments import drawing
-
     measured, printed = metrics(found), published.load("figure6")
     schemes = found["initial"]["schemes"]
     ratio = "std of the top layer over the bottom one's"

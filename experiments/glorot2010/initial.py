@@ -5,18 +5,25 @@ weight gradients dC/dW are summed over a mini-batch. The densities of a quantity
 that their peaks compare. Axes: L layers, B bins; seeds are a leading axis.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from experiments.glorot2010 import schemes
-from xinit.errors import InputError
+from xinit.core.errors import InputError
+from xinit.probes import probe, statistics
 from xinit.settings.compose import compose, overrides_from
+from xinit.settings.parse import parse
+from xinit.training import ensemble
+from xinit.training.problem import load, plan
 
 if TYPE_CHECKING:
-    from xinit.build import Plan, Problem
     from xinit.data.dataset import Arrays
+    from xinit.training.problem import Plan, Problem
 
 QUANTITIES = ("activation", "gradient", "weight_gradient")
 BINS = 250
@@ -29,9 +36,6 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
     Raises:
       InputError: a setting is wrong.
     """
-    from xinit.build import plan
-    from xinit.settings.parse import parse
-
     if settings["examples"] < settings["batches"] * settings["batch_size"]:
         raise InputError(
             f"initial.examples is {settings['examples']}; it must be at least {settings['batches']} mini-batches of "
@@ -48,8 +52,6 @@ def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
 
 def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, Any]:
     """Of every scheme: what each seed's network shows, its densities over all seeds, and what theory predicts."""
-    from xinit.build import load
-
     first = next(iter(plans.values()))
     data = load(first)
     measure = _measurement(first.problem, data, settings)
@@ -66,9 +68,7 @@ def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, A
 
 
 def _drawn(planned: "Plan", data: "Arrays", seed: int) -> Any:
-    import dataclasses
-
-    from xinit.build import begin
+    from xinit.training.problem import begin
 
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
     return begin(planned._replace(configs=(own,)), 0, data).params
@@ -87,10 +87,6 @@ def _scheme(n_seeds: int, planned: "Plan", data: "Arrays", measure: Callable) ->
 
 def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]) -> Callable:
     """The compiled `(params, reaches) -> readings` of one network."""
-    import jax
-    import jax.numpy as jnp
-
-    from xinit import ensemble, probes, stats
     from xinit.theory.prediction import on_one_core
 
     x_NI, y_N = ensemble.probe_batch(problem, data)
@@ -98,24 +94,24 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
     batches = jax.tree.map(lambda a: a[: n * size].reshape(n, size, *a.shape[1:]), (x_NI, y_N))
 
     def described(name: str, reach: jax.Array, values: Sequence[jax.Array]) -> dict[str, jax.Array]:
-        density = lambda a: stats.histogram(a, -reach, reach, BINS) * BINS / (2 * reach)
+        density = lambda a: statistics.histogram(a, -reach, reach, BINS) * BINS / (2 * reach)
         one = lambda a: {f"{name}_std": jnp.std(a), f"{name}_density": density(a)}
-        return probes.over_layers(one, values)
+        return probe.over_layers(one, values)
 
-    def of_a_batch(params: Any, reach: jax.Array, batch: probes.Batch) -> dict[str, jax.Array]:
-        gradient = jax.grad(lambda params: size * probes.mean_loss(problem.apply, params, batch)[0])(params)
+    def of_a_batch(params: Any, reach: jax.Array, batch: probe.Batch) -> dict[str, jax.Array]:
+        gradient = jax.grad(lambda params: size * probe.mean_loss(problem.apply, params, batch)[0])(params)
         kernels = [layer["kernel"] for layer in gradient["layers"].values()][:n_hidden]
         return described("weight_gradient", reach, kernels)
 
     def measure(params: Any, reaches: Mapping[str, jax.Array], x_NI, y_N, batches) -> dict[str, jax.Array]:
-        outputs, _, taps = probes.backpropagate(problem.apply, params, (x_NI, y_N))
+        outputs, _, taps = probe.backpropagate(problem.apply, params, (x_NI, y_N))
         found = described("activation", reaches["activation"], outputs.post)
         found |= described("gradient", reaches["gradient"], [len(y_N) * tap for tap in taps[:n_hidden]])
         by_batch = jax.lax.map(lambda batch: of_a_batch(params, reaches["weight_gradient"], batch), batches)
         found |= jax.tree.map(lambda a: jnp.mean(a, axis=0), by_batch)
         slopes = [f.slope(z) for f, z in zip(problem.activations, outputs.pre, strict=True)]
         kernels = [layer["kernel"] for layer in params["layers"].values()]
-        values = probes.jacobians(kernels, slopes, settings["jacobian_examples"], stats.exact_quantiles)
+        values = probe.jacobians(kernels, slopes, settings["jacobian_examples"], statistics.exact_quantiles)
         return found | {"jacobian_mean": values["jacobian_sv_mean"]}
 
     compiled = jax.jit(measure)
@@ -129,8 +125,8 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
 
 def _predicted(planned: "Plan", data: "Arrays", settings: Mapping[str, Any]) -> dict[str, list[float]]:
     """What theory says of the same standard deviations and of the Jacobians, before any network is drawn."""
-    from xinit import inspection
     from xinit.theory.prediction import predict
+    from xinit.training import inspection
 
     problem, size = planned.problem, settings["batch_size"]
     gram, labels = inspection.examples(problem, data)

@@ -12,7 +12,7 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Metrics, exact, over_runs
 from experiments.glorot2010 import densities, published
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

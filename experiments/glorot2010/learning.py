@@ -9,7 +9,7 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, number, over_runs
 from experiments.glorot2010 import training
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

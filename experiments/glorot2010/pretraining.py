@@ -20,15 +20,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array, lax
 
-from xinit.activations import Activation
+from xinit.core.errors import InputError
 from xinit.data import scenes
 from xinit.data.dataset import CHUNK_STEPS, pixels_to
-from xinit.errors import InputError
 from xinit.initializers import standard
-from xinit.loop import for_each_chunk
-from xinit.model import make_params
+from xinit.networks.activations import Activation
+from xinit.networks.mlp import make_params
 from xinit.schemes import Scheme, layer_keys
 from xinit.schemes.contract import unscaled
+from xinit.training.loop import for_each_chunk
 
 
 class Source(NamedTuple):

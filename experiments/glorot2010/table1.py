@@ -9,7 +9,7 @@ from experiments import drawing
 from experiments.claims import Metrics, NotRun, number, over_runs
 from experiments.glorot2010 import learning, published, training
 from experiments.glorot2010.figure12 import TITLES
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

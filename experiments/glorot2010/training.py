@@ -14,13 +14,14 @@ import numpy as np
 
 from experiments.claims import NotRun
 from experiments.glorot2010 import schemes
-from xinit import sweeping
-from xinit.comparison import Trial, choose_rates
-from xinit.errors import InputError
-from xinit.readings import QUANTILES
-from xinit.record import read_readings
-from xinit.run_directory import RunDirectory
+from xinit.analysis.comparison import Trial, choose_rates
+from xinit.commands import sweeping
+from xinit.core.errors import InputError
+from xinit.core.readings import QUANTILES
+from xinit.runs.record import read_readings
+from xinit.runs.run_directory import RunDirectory
 from xinit.settings.compose import compose, overrides_from
+from xinit.training.problem import plan
 
 NO_DATA = NotRun("needs its data: data_dir=FOLDER")
 GENERATED = ("shapeset", "synthetic")  # data that need no folder
@@ -55,8 +56,6 @@ def prepare(
     Raises:
       InputError: a setting is wrong, or the data are not where `data_dir` says.
     """
-    from xinit.build import plan
-
     own = tier["campaigns"][name]
     models = {model: tier["models"][model] for model in _models(own, tier)}
     shared = {"data": own["data"], "width": own["width"], "steps": own["steps"], "profile": own["profile"]}

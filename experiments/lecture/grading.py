@@ -15,8 +15,8 @@ from jax import Array
 from jax.nn.initializers import Initializer
 
 import xinit
+from xinit.analysis.intervals import Interval, mean_interval
 from xinit.initializers import xavier
-from xinit.intervals import Interval, mean_interval
 
 DEPTH, WIDTH = 30, 300
 EXAMPLES = 100

@@ -11,9 +11,9 @@ import typing
 from collections.abc import Callable, Collection, Mapping
 from typing import Annotated, Any, NamedTuple, TypeVar
 
-from xinit import folders
-from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.core import folders
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 
 Checked = TypeVar("Checked")
 

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 from xinit import data
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 if TYPE_CHECKING:
     from xinit.data.dataset import Dataset

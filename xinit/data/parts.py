@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
+from xinit.core.errors import InputError
 from xinit.data.contract import Sizes
-from xinit.errors import InputError
 
 Asked = int | str | None
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 if TYPE_CHECKING:
     import PIL.Image

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 SIDES = (3, 4, 20)  # a triangle, a parallelogram and an ellipse, before they are stretched and turned
 LABEL_OF_PAIR = ((6, 3, 5), (3, 7, 4), (5, 4, 8))

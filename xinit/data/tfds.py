@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
 import numpy as np
 
+from xinit.core.errors import InputError
 from xinit.core.identity import OUTSIDE_IDENTITY
 from xinit.core.rules import Folder, Range, Rule, Text
 from xinit.data.contract import DataSettings, Sizes
 from xinit.data.parts import Asked, Parts, Span, cut
 from xinit.data.records import MODES, Prepared, arrays, damaged, reason
-from xinit.errors import InputError
 
 if TYPE_CHECKING:
     from xinit.data.dataset import Dataset

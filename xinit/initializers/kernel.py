@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Inexact, Num
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 Axis = int | Sequence[int]
 

@@ -13,7 +13,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from scipy.special import ndtr
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes, check_axes
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import TypeVar, Unpack
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import DISTRIBUTIONS, Law, LawfulInitializer, lawful
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import Law, LawfulInitializer, lawful
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers import DISTRIBUTIONS, Kernel, Law, Stated, StatesLaw
 from xinit.initializers.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
 from xinit.initializers.formulas import explained, recognised

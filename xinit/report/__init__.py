@@ -11,7 +11,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 
 NEEDED = ("altair", "vl_convert", "markupsafe")  # of the extra "report"
 
@@ -30,7 +30,7 @@ def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None =
     name = pathlib.Path("report.html")
     target = pathlib.Path(output) if output else name if len(folders) > 1 else folders[0] / name
     content = _page(folders).encode(errors="replace")  # a text may hold halves of characters
-    from xinit.files import write_atomically
+    from xinit.core.files import write_atomically
 
     try:
         write_atomically(target, content)

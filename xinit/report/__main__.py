@@ -1,6 +1,6 @@
 """One page of pictures and tables: `python -m xinit.report RUN_OR_SWEEP [...] -o page.html`."""
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -10,9 +10,11 @@ import sys
 import webbrowser
 from collections.abc import Sequence
 
-from xinit import cli, folders, report
-from xinit.cli import refuse
-from xinit.errors import InputError
+from xinit import report
+from xinit.commands import cli
+from xinit.commands.cli import refuse
+from xinit.core import folders
+from xinit.core.errors import InputError
 
 WORDS = """Write one HTML file that shows a run, a sweep, a study, or several runs beside each other. It holds all that
 it needs: open it from disk, mail it, or put it on a web server."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from xinit.swept import as_text, label
+from xinit.analysis.swept import as_text, label
 
 # What names a run before all else; a sweep knows the learning rate by its short name.
 FIRST = ("scheme", "activation", "depth", "width", "optimizer.learning_rate", "learning_rate")

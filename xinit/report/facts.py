@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xinit.analysis.swept import as_text, label
 from xinit.report.findings import count
 from xinit.report.sources import Run
-from xinit.swept import as_text, label
 
 STATES = {
     "running": "running, or cut without a word: shown is what lay in the folder",

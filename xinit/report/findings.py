@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-from xinit import record
-from xinit.intervals import Interval, mean_interval
+from xinit.analysis.intervals import Interval, mean_interval
+from xinit.analysis.swept import SEEDS, as_text, label
+from xinit.analysis.verdict import LEVELS
 from xinit.report.groups import DATA, Choice, Group, Sweep, folder_of
-from xinit.swept import SEEDS, as_text, label
-from xinit.verdict import LEVELS
+from xinit.runs import record
 
 MANY = 12  # values that are not all named
 

@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, record, sweeps
-from xinit.errors import InputError
-from xinit.intervals import Interval, mean_interval
-from xinit.sweeps import SCORES
-from xinit.swept import SEEDS, as_text, label
+from xinit.analysis import sweeps
+from xinit.analysis.intervals import Interval, mean_interval
+from xinit.analysis.sweeps import SCORES
+from xinit.analysis.swept import SEEDS, as_text, label
+from xinit.core import files
+from xinit.core.errors import InputError
+from xinit.runs import record
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
 RATES = ("learning_rate", "optimizer.learning_rate")

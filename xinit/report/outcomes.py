@@ -6,10 +6,10 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from xinit.intervals import mean_interval
+from xinit.analysis.intervals import mean_interval
+from xinit.analysis.swept import as_text, label
 from xinit.report import charts
 from xinit.report.groups import Group, rate
-from xinit.swept import as_text, label
 
 Readings = Mapping[str, np.ndarray]
 

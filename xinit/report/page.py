@@ -4,6 +4,7 @@ Whatever comes from a run's folder is text: `Markup.format` escapes it, `figure`
 page's content policy forbids all scripts but its own to be fetched and every request.
 """
 
+import base64
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -121,8 +122,6 @@ def figure(
 
 def picture(title: str, content: bytes, how_to_read: str = "") -> Markup:
     """A PNG or SVG, in the page itself; as the source of an image an SVG can neither run nor fetch anything."""
-    import base64
-
     kind = "png" if content.startswith(b"\x89PNG") else "svg+xml"
     encoded = base64.b64encode(content).decode()
     drawn = Markup('<img alt="{}" src="data:image/{};base64,{}">').format(title, kind, encoded)

@@ -5,16 +5,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xinit import verdict
-from xinit.readings import EDGES
-from xinit.record import DESCRIBED
+from xinit.analysis import verdict
+from xinit.analysis.verdict import Finding
+from xinit.core.readings import EDGES
 from xinit.report import page as html
 from xinit.report import sources
 from xinit.report.facts import facts
 from xinit.report.page import Markup
 from xinit.report.sections import sections
 from xinit.report.sources import Run
-from xinit.verdict import Finding
+from xinit.runs.record import DESCRIBED
 
 # Of the table of the layers: heading, reading, format.
 COLUMNS = (

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from xinit.readings import EDGES, READINGS
+from xinit.core.readings import EDGES, READINGS
 from xinit.report.charts import chosen
 
 Readings = Mapping[str, np.ndarray]

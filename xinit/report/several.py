@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from xinit import files
-from xinit.errors import InputError
+from xinit.core import files
+from xinit.core.errors import InputError
 from xinit.report import charts, differences, groups, multiples, outcomes, sources
 from xinit.report import page as html
 from xinit.report.findings import severity

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import files, record
-from xinit.errors import InputError
+from xinit.core import files
+from xinit.core.errors import InputError
+from xinit.runs import record
 
 # The file that tells each kind of folder apart.
 MARKERS = {"sweep": "sweep.json", "study": "claims.json", "run": "config.yaml"}

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xinit import files
-from xinit.errors import InputError
+from xinit.core import files
+from xinit.core.errors import InputError
 from xinit.report import page as html
 from xinit.report.differences import flat
 from xinit.report.page import Markup

@@ -6,12 +6,12 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from xinit.analysis.swept import SEEDS
 from xinit.report import charts, differences, findings, groups, multiples, outcomes, seeds, sources, tables
 from xinit.report import page as html
 from xinit.report.groups import Group, Sweep
 from xinit.report.multiples import MOST, SMALL, Network
 from xinit.report.page import Markup
-from xinit.swept import SEEDS
 
 FEW = 6  # cells of a sweep that are all shown; of more, the best learning rates alone
 BOXES = 12  # values of a setting that have a box each

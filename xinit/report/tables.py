@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xinit.analysis.swept import as_text
 from xinit.report import page as html
 from xinit.report.groups import Cell, Choice, Group, Member, Sweep, rate
 from xinit.report.page import Markup
-from xinit.swept import as_text
 
 LISTED = 500  # runs in the table of all
 CHOSEN = (

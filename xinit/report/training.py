@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from xinit.readings import READINGS
+from xinit.core.readings import READINGS
 from xinit.report import charts
 from xinit.report.charts import chosen
 from xinit.report.layers import LAYERS, Readings

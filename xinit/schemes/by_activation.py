@@ -7,10 +7,10 @@ import jax
 import numpy as np
 
 from xinit import initializers
-from xinit.activations import Activation
-from xinit.errors import InputError
+from xinit.core.errors import InputError
+from xinit.core.readings import FLAT
 from xinit.initializers import LawfulInitializer, independent, variance_scaling
-from xinit.readings import FLAT
+from xinit.networks.activations import Activation
 from xinit.schemes.contract import Scheme, layerwise, per_layer
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution

@@ -13,10 +13,10 @@ from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike, DTypeLike
 
 from xinit import initializers
-from xinit.activations import Activation
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers import Law
-from xinit.model import Params, make_params
+from xinit.networks.activations import Activation
+from xinit.networks.mlp import Params, make_params
 
 Hyper = Mapping[str, Array]
 Batch = tuple[Array, Array]

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import DTypeLike
 
-from xinit.activations import Activation
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
-from xinit.model import Params, make_params
+from xinit.networks.activations import Activation
+from xinit.networks.mlp import Params, make_params
 from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_layer, unscaled
 
 
@@ -100,7 +100,7 @@ LR_FACTORS: dict[str, tuple[Callable[[int, int, int], float], ...]] = {
     "sgd": (lambda i, o, n: o / n, lambda i, o, n: 1.0, lambda i, o, n: n / i),
     "adam": (lambda i, o, n: 1.0, lambda i, o, n: n / i, lambda i, o, n: n / i),
 }
-MADE_FOR = {"sgd": ("sgd", "momentum"), "adam": ("adam",)}  # by the names in xinit.optimizers
+MADE_FOR = {"sgd": ("sgd", "momentum"), "adam": ("adam",)}  # by the names in xinit.training.optimizers
 
 
 def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import xinit
-from xinit.errors import InputError
+from xinit.core.errors import InputError
 from xinit.settings.hydra_errors import said_in_our_words
 
 _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from xinit import prng
+from xinit.core import prng
 from xinit.core.identity import OUTSIDE_IDENTITY, identity_of
 from xinit.core.rules import (
     INDEX,
@@ -56,7 +56,7 @@ class SchemeConfig:
 
 @dataclass(frozen=True)
 class ActivationConfig:
-    """`fn` names a factory in xinit.activations; one for all hidden layers."""
+    """`fn` names a factory in xinit.networks.activations; one for all hidden layers."""
 
     fn: Text
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class ActivationConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`fn` names a function in xinit.optimizers; `numbers` are its traced hyper-parameters."""
+    """`fn` names a function in xinit.training.optimizers; `numbers` are its traced hyper-parameters."""
 
     fn: Text
     learning_rate: Positive
@@ -105,7 +105,7 @@ class VerdictConfig:
 
 @dataclass(frozen=True)
 class TrackerConfig:
-    """`fn` names a factory in xinit.trackers; a command waits `patience` seconds for it at its end."""
+    """`fn` names a factory in xinit.runs.trackers; a command waits `patience` seconds for it at its end."""
 
     fn: Text
     patience: Seconds

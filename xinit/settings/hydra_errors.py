@@ -4,8 +4,8 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from xinit.errors import InputError
-from xinit.factories import allowed_words
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 
 # The packages that bring the launchers and sweepers of other people which conf/hydra builds on.
 PACKAGES = {

@@ -10,11 +10,12 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from xinit import prng, profiles
+from xinit.core import prng
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words, call_factory
 from xinit.core.rules import MOST_BELOW_1, Count, Number, Rule, Seed, at_least, build, build_with_rest, mapping, typed
 from xinit.data.contract import DataSettings, settings_class
-from xinit.errors import InputError
-from xinit.factories import allowed_words, call_factory
+from xinit.networks import profiles
 from xinit.settings.config import (
     DEPTH,
     ActivationConfig,

@@ -1,6 +1,6 @@
 """What theory says of an activation: `python -m xinit.theory activation=tanh` prints it and draws its phase diagram."""
 
-from xinit import interrupts
+from xinit.core import interrupts
 
 if __name__ == "__main__":
     interrupts.end_at_once()  # the imports below take a while
@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xinit import cli
+from xinit.commands import cli
 from xinit.theory import tables
 from xinit.theory.courses import course, usual
 from xinit.theory.question import Question, take_question
 
 if TYPE_CHECKING:
-    from xinit.console import Reporter
+    from xinit.commands.console import Reporter
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def answer(question: Question) -> None:
     Raises:
       InputError: the activation has no finite moments, or the figure cannot be written.
     """
-    from xinit.console import Reporter
+    from xinit.commands.console import Reporter
 
     f, depth, reporter = question.activation, question.depth, Reporter()
     courses = [course(f, weights, depth) for weights in usual(f, question.biases, question.asked)]

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit import activations as functions
-from xinit.activations import Activation
 from xinit.initializers import Law, variance_scaling
+from xinit.networks import activations as functions
+from xinit.networks.activations import Activation
 from xinit.theory.moments import in_range, kernels, moments
 from xinit.theory.prediction import LEFT_OUT, dead_share, on_one_core
 

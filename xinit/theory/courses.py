@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.activations import Activation
+from xinit.networks.activations import Activation
 from xinit.settings.thresholds import thresholds
 from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, longest_depth, phase, walk
 from xinit.theory.moments import RANGE, in_range, kernels, moments

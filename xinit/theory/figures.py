@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from xinit.activations import Activation
-from xinit.files import write_atomically, writing
+from xinit.core.files import write_atomically, writing
+from xinit.networks.activations import Activation
 from xinit.theory.courses import BIASES, Course, Weights, on_every_q
 from xinit.theory.mean_field import TRAINABLE, c_map, edge_of_chaos, q_map
 from xinit.theory.moments import in_range, moments
@@ -32,7 +32,7 @@ BOX = {"boxstyle": "round", "fc": "white", "ec": "none", "alpha": 0.8}
 
 def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Figure":
     """Phase diagram, depth scales over s_w^2, q-map and c-map, with the weights of `courses` marked."""
-    from xinit.display import Figure
+    from xinit.core.figure import Figure
 
     drawn = Figure(figsize=(11, 9), layout="constrained")
     (plane, scales), (variances, cosines) = drawn.subplots(2, 2)

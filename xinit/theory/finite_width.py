@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from xinit.activations import Activation
 from xinit.initializers import Law
+from xinit.networks.activations import Activation
 from xinit.theory.moments import in_range, moments, values_and_slopes
 
 EXAMPLES, MORE = 12, 48  # that stand for all; more of them where sizes part

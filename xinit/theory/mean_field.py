@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from xinit.activations import Activation
-from xinit.errors import InputError
+from xinit.core.errors import InputError
+from xinit.networks.activations import Activation
 from xinit.theory.moments import NEGLIGIBLE, hermite_coefficients, in_range, moments
 
 Q_GRID = np.geomspace(1e-9, 1e9, 541)  # 30 points a decade

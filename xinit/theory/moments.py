@@ -14,8 +14,8 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from xinit.activations import Activation
-from xinit.errors import InputError
+from xinit.core.errors import InputError
+from xinit.networks.activations import Activation
 
 REACH = 10.0  # the density is 8e-23 of its peak there
 RANGE = (1e-60, 1e60)  # of q where signals vanish or explode: far outside float32, and E f^4 is still a number

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.interpolate import CubicSpline
 
-from xinit.activations import Activation
+from xinit.networks.activations import Activation
 from xinit.theory.mean_field import Q_GRID, c_map
 from xinit.theory.moments import moments
 

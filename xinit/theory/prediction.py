@@ -16,9 +16,9 @@ import numpy as np
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from xinit.activations import Activation
+from xinit.core.readings import FLAT
 from xinit.initializers import Law
-from xinit.readings import FLAT
+from xinit.networks.activations import Activation
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments
@@ -209,7 +209,7 @@ def _nothing(arrays: dict[str, np.ndarray], names: Collection[str] | None = None
 
 
 def _mean_cosine(gram: np.ndarray) -> float:
-    """Mean over pairs of different examples; that of a zero vector counts as 0, as `stats.cosines` has it."""
+    """Mean over pairs of different examples; that of a zero vector counts as 0, as `statistics.cosines` has it."""
     norms = np.sqrt(np.diag(gram))
     unit = np.divide(gram, norms[:, None] * norms[None, :], out=np.zeros_like(gram), where=gram != 0)
     return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from xinit import activations, folders
-from xinit.activations import Activation
-from xinit.errors import InputError
-from xinit.factories import allowed_words, call_factory
+from xinit.core import folders
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words, call_factory
+from xinit.networks import activations
+from xinit.networks.activations import Activation
 from xinit.theory.courses import BIASES, Weights
 
 LEAST, MOST = 1e-6, 1e6  # variances far beyond any use, within which all numbers stay finite

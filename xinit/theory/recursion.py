@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.activations import Activation
 from xinit.initializers import Law
+from xinit.networks.activations import Activation
 from xinit.theory.finite_width import Networks
 from xinit.theory.moments import in_range, kernels
 

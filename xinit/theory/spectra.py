@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from xinit.activations import Activation
 from xinit.initializers import Law
+from xinit.networks.activations import Activation
 from xinit.theory.moments import slope_distribution
 
 LOG_T = np.arange(-36.0, 36.0, 0.4)  # the integrand below falls off as exp(-|s|/2) on either side

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from xinit.activations import Activation
+from xinit.networks.activations import Activation
 from xinit.theory.courses import ABSORBED, BOUND, COSINE, Course, best, edge_for, holds, on_every_q, reached
 from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, phase, q_map
 from xinit.theory.moments import moments

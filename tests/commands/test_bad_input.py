@@ -1,0 +1,180 @@
+"""Bad input to every command: exit code 2, one sentence that says what was wrong, nothing done and nothing written."""
+
+import importlib
+import sys
+
+import pytest
+
+from xinit.commands import cli
+
+LONG, HUGE = "a" * 300, 10**9
+
+TRAIN = {  # arguments -> words of the sentence
+    # what float32, where programs compute, cannot hold
+    "scheme=xavier scheme.gain=1e300": "scheme.gain is 1e+300; it must be of a size from 1.18e-38 to 3.4e+38",
+    "scheme=xavier scheme.gain=1e-60": "scheme.gain is 1e-60; it must be of a size",
+    "optimizer.learning_rate=1e300": "optimizer.learning_rate is 1e+300; it must be of a size",
+    "optimizer.learning_rate=1e-60": "optimizer.learning_rate is 1e-60; it must be of a size",
+    f"optimizer.learning_rate={'9' * 400}": "it must be a finite number above 0.",
+    "optimizer=momentum optimizer.momentum=1e-60": "optimizer.momentum is 1e-60; it must be of a size",
+    "optimizer=momentum optimizer.momentum=0.99999999999": "it must be at least 0 and below 1.",
+    "scheme=sparse scheme.std=inf": "scheme.std is inf; it must be a finite number.",
+    "scheme=sparse scheme.std=1e300": "scheme.std is 1e+300; it must be of a size",
+    "activation=leaky_relu activation.negative_slope=1e-60": "activation.negative_slope is 1e-60; it must be of a size",
+    "data.pixel_range=[0,1e300]": "data.pixel_range is [0, 1e+300]; it must be two numbers",
+    "data.pixel_range=[nan,1]": "data.pixel_range is [nan, 1]; it must be two numbers, the lower one first.",
+    # sizes that no machine has, or that take for ever
+    f"width={HUGE}": "GB of memory or more and there are",
+    f"width=[{HUGE}]": "most of it is for the weights and their update (width, depth).",
+    f"width={10 * HUGE}": "width is 10000000000; it must be at most 2147483647: no array of jax is longer.",
+    f"width=[{'9,' * 2000}9]": "The number of widths is 2001; it must be at most 1000",
+    "depth=100000": "depth is 100000; it must be at most 1000: each layer is a part of the program",
+    f"depth={'9' * 5000}": "cannot be read",
+    f"batch_size={HUGE}": "most of it is for the signals of a batch (batch_size).",
+    f"data.valid={HUGE} data=shapeset": "most of it is for the fixed examples (data.valid, data.test).",
+    f"data.test={HUGE} probe.examples={HUGE}": "most of it is for the signals of the probe (probe.examples).",
+    f"data=synthetic data.inputs={HUGE}": "GB of memory or more",
+    f"data=synthetic data.classes={HUGE}": "GB of memory or more",
+    f"probe.points={HUGE}": "probe.points is 1000000000; it must be at most 10000: each keeps its readings",
+    f"probe=full probe.jacobian_examples={HUGE}": "probe.jacobian_examples is 1000000000; it must be at most 1000",
+    "tracker.patience=1e300": "tracker.patience is 1e+300; it must be at most 1000000000: that is 32 years.",
+    # folders and names
+    f"out={LONG}": "it must be the name of a folder, its parts of at most 255 bytes and all of it of at most 3500.",
+    f"out={'a/' * 3000}b": "it must be the name of a folder",
+    "out=": "out is ''; it must be the name of a folder",
+    f"data=mnist data.dir={LONG}": "it must be the name of a folder",
+    "name=sweeps": "it must be another name than comparisons, hydra, inspections, sweeps, theory: ",
+    "name=hydra": "folders of these names hold other things.",
+    "name=": "name is ''; it must be a plain folder name",
+    "name=..": "name is '..'; it must be a plain folder name",
+    "name=été": "The argument 'name=été' cannot be read: a character in it needs quotes;",
+    # functions
+    "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    "activation=[tanh,jax.nn:silu] depth=2": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    "scheme=custom scheme.fn=nowhere:f": "scheme.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
+    "scheme=custom scheme.fn=os:getcwd": "'getcwd' takes (); an initialiser takes (key, shape, dtype)",
+    # what Hydra, OmegaConf and argparse refuse
+    "--bogus": "This command line cannot be read: unrecognized arguments: --bogus; --help shows how it is written.",
+    "depth=2 -x": "unrecognized arguments: -x;",
+    "--cfg": "argument --cfg/-c: expected one argument;",
+    "--cfg nothing": "argument --cfg/-c: invalid choice: 'nothing'",
+    "--config-dir nowhere": "Additional config directory",
+    "--config-name nowhere": "Cannot find primary config 'nowhere'.",
+    "--experimental-rerun file": "--experimental-rerun is not taken: it would execute what lies in a file",
+    "-m --cfg job": "Only one of --run, --multirun, --cfg",
+    "hydra/launcher=nope -m seed=0,1": "Unknown hydra/launcher 'nope'; Allowed: basic,",
+    "hydra.verbose=5": "This command line cannot be read",
+    "hydra.nope=3": "Could not override 'hydra.nope'.",
+    "hydra.run.dir=/proc/nowhere": "/proc/nowhere cannot be written",
+    "name='${nope}'": "The setting name cannot be read: Interpolation key 'nope' not found.",
+    "seed=${seed}": "The setting seed cannot be read: Recursive interpolation detected.",
+    "init_seed=${oc.env:NOWHERE_SET}": "The setting init_seed cannot be read: KeyError raised while resolving",
+    "seed=???": "The setting seed is missing; give it as seed=VALUE.",
+    "depth": "The argument 'depth' cannot be read",
+    "depth=3=4": "The argument 'depth=3=4' cannot be read: mismatched input '='",
+    "scheme=xavier scheme=he": "scheme is given more than once; it must be one name, as in scheme=NAME.",
+    "+experiment=compromise/init": "The experiment is a study's tier; it has a command",
+    "~data": "The setting data is missing",
+    "verdict=null": "A group takes a name",
+    # what launchers hand to their workers is no setting
+    "members=abc": "members is 'abc'; it is no setting, but what a launcher hands to its workers.",
+    "members=": "members is ''; it is no setting",
+    "members=MTIz": "members is 'MTIz'; it is no setting",
+    "-m members=abc": "Unknown setting members;",
+    # sweeps
+    "-m seed=range(0)": "The sweep has no runs: a setting that is swept has no values.",
+    "-m seed=glob(*)": "The sweep has no runs",
+    "-m seed=choice()": "empty choice is not legal",
+    "-m seed=": "seed is ''; it must be a whole number",
+    f"-m seed=range({HUGE})": "runs; it must be at most 100,000, each with its own folder.",
+    f"-m seed=shuffle(range({HUGE}))": "runs; it must be at most 100,000",
+    "-m seed=range(0,1,1e-9)": "runs; it must be at most 100,000",
+    "-m seed=range(400) init_seed=range(400)": "The command has 160,000 runs; it must be at most 100,000",
+    "-m seed=range(0,1,0)": "This command line cannot be read: range() arg 3 must not be zero.",
+    "-m seed=interval(0,1)": "does not support sweep type : INTERVAL_SWEEP",
+    "-m seed=0,1 hydra.sweeper.max_batch_size=0": "hydra.sweeper.max_batch_size is 0; it must be at least 1, or null.",
+    "depth=x -m seed=0,1": "depth is 'x'; it must be a whole number, at least 1. (2 of 2 jobs)",
+    "seed=0,1 -m hydra/launcher=basic depth=x": "depth is 'x'; it must be a whole number, at least 1. (2 of 2 jobs)",
+}
+INSPECT = {
+    f"seeds={HUGE}": "seeds is 1000000000; it must be at most 10000: each is drawn and measured",
+    "seeds=few": "seeds is 'few'; it must be a whole number, at least 2.",
+    "~seeds": "The setting seeds is missing",
+    "seed=4294967295": "seeds is 16; from init_seed=4294967295 on there are 1.",
+    "-m seed=range(0)": "The sweep has no runs",
+    f"-m seed=range({HUGE})": "runs; it must be at most 100,000",
+    "-m scheme=xavier,nix": "Unknown scheme 'nix'",
+    "members=abc": "Unknown setting members;",
+    "depth=100000": "depth is 100000; it must be at most 1000",
+    f"width={HUGE}": "GB of memory or more",
+    "--bogus": "unrecognized arguments: --bogus;",
+}
+COMPARE = {
+    f"score_seeds={HUGE}": "runs; it must be at most 100,000",
+    f"search_seeds={HUGE}": "runs; it must be at most 100,000",
+    "schemes=[xavier,[he]]": "it must be a list of at least two different schemes.",
+    "schemes='${nope}'": "The setting schemes cannot be read: Interpolation key 'nope' not found.",
+    "learning_rates=[0.1,1e300]": "optimizer.learning_rate is 1e+300; it must be of a size",
+    "seed=4294967290": "The last seed would be 4294967299; it must be at most 4294967295.",
+    "~schemes": "The setting schemes is missing; conf/compare.yaml has its default.",
+    "~seed": "The setting init_seed cannot be read: Interpolation key 'seed' not found.",
+    "~optimizer schemes=[xavier,he]": "The setting optimizer.fn is missing",
+    f"out={LONG}": "it must be the name of a folder",
+    "--bogus": "unrecognized arguments: --bogus;",
+}
+THEORY = {
+    f"out={LONG}": "it must be the name of a folder",
+    "out='${nope}'": "The setting out cannot be read: Interpolation key 'nope' not found.",
+    "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    f"-m depth=range({HUGE})": "runs; it must be at most 100,000",
+    "--bogus": "unrecognized arguments: --bogus;",
+}
+LIST = {
+    f"schemes fans={'9' * 400},3": "it must be two whole numbers above 0",
+    "schemes fans=٣,٤": "it must be two whole numbers above 0",
+    "--bogus": "Unknown group '--bogus'",
+}
+REPORT = {
+    "": "the following arguments are required: RUN_OR_SWEEP;",
+    "--bogus nowhere": "unrecognized arguments: --bogus;",
+    "nowhere": "nowhere does not exist",
+    "nowhere -o": "argument -o/--output: expected one argument;",
+    LONG: "it must be the name of a folder",
+    "a\0b": "'a\\x00b' is given; it must be the name of a folder",
+}
+COMPROMISE = {
+    "out=": "out is ''; it must be the name of a folder",
+    "out=a\0b": "out is 'a\\x00b'; it must be the name of a folder",
+    "[=3": "This command line cannot be read",
+    "tier=init networks=1000000000": "times what the tier has.",
+    "tier=init width=200000": "most of it is for the weights (width, depth).",
+}
+GLOROT = {
+    "tier=init initial.width=900000": "GB of memory or more",
+    "tier=init initial.seeds=1000000000": "times what the tier has.",
+    "tier=init initial.width=wide": "initial.width is 'wide'; it must be a whole number above 0.",
+    "figure=99": "Unknown figure '99'; did you mean 9?",
+}
+TABLES = {
+    "xinit.train": TRAIN,
+    "xinit.inspect": INSPECT,
+    "xinit.compare": COMPARE,
+    "xinit.theory.__main__": THEORY,
+    "xinit.list": LIST,
+    "xinit.report.__main__": REPORT,
+    "experiments.compromise.__main__": COMPROMISE,
+    "experiments.glorot2010.__main__": GLOROT,
+}
+ROWS = [(entry, given, words) for entry, table in TABLES.items() for given, words in table.items()]
+
+
+@pytest.mark.parametrize(("entry", "given", "words"), ROWS, ids=[f"{row[0]} {row[1]:.60}" for row in ROWS])
+def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, tmp_path, capsys, entry, given, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [entry, *given.split(" ")] if given else [entry])
+    assert importlib.import_module(entry).main() == cli.BAD_INPUT
+    out, err = capsys.readouterr()
+    assert err.startswith("xinit: ")
+    assert words in err
+    assert (out, err.count("\n")) == ("", 1)
+    assert not list(tmp_path.iterdir())

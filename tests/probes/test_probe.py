@@ -1,0 +1,167 @@
+"""What is measured, against plain NumPy and against the identities of back-propagation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from xinit.core.readings import EDGES, PREDICTED, READINGS
+from xinit.initializers import he, variance_scaling, xavier
+from xinit.networks import activations
+from xinit.networks.mlp import make_apply, make_params
+from xinit.probes.probe import BINS, backpropagate, edges_at_start, make_probe, no_edges
+from xinit.schemes import layerwise
+
+pytestmark = pytest.mark.usefixtures("compile_quickly")
+WIDTHS = (20, 16, 12, 24, 5)
+FUNCTIONS = (activations.tanh(), activations.relu(), activations.softsign())
+RNG = np.random.default_rng(0)
+BATCH = (jnp.asarray(RNG.normal(size=(30, 20)), jnp.float32), jnp.asarray(RNG.integers(0, 5, 30), jnp.int32))
+
+
+def network(functions=FUNCTIONS, widths=WIDTHS, initializer=None, gain=1.0):
+    scheme = layerwise(initializer or xavier())
+    params, _ = scheme(jax.random.key(1), widths, functions, {"gain": jnp.float32(gain)}, None)
+    biases = [jax.random.normal(jax.random.key(l), (o,)) * 0.1 for l, o in enumerate(widths[1:])]
+    params = make_params([layer["kernel"] for layer in params["layers"].values()], biases)
+    return make_apply(widths, functions), params
+
+
+def measured(tier="standard", functions=FUNCTIONS, params=None, batch=BATCH, **how):
+    apply, drawn = network(functions, **how)
+    probe = jax.jit(make_probe(apply, functions, tier))
+    first = probe(params or drawn, batch, no_edges(len(functions)))
+    edges = edges_at_start(functions, {k: np.asarray(v) for k, v in first.items()})
+    return {name: np.asarray(value) for name, value in probe(params or drawn, batch, edges).items()} | edges
+
+
+def test_zero_taps_give_the_back_propagated_gradients():
+    """Sum over the batch of dL/dz = dL/db, and h_prev^T dL/dz = dL/dW, at every layer."""
+    apply, params = network()
+    outputs, g_params, g_taps = backpropagate(apply, params, BATCH)
+    below = (BATCH[0], *outputs.post)
+    for l, g_z in enumerate(g_taps):
+        np.testing.assert_allclose(g_z.sum(axis=0), g_params["layers"][l]["bias"], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(below[l].T @ g_z, g_params["layers"][l]["kernel"], rtol=1e-4, atol=1e-7)
+
+
+def test_taps_are_added_to_the_pre_activations():
+    apply, params = network()
+    taps = [jnp.full((30, o), 0.5) for o in WIDTHS[1:]]
+    raised = make_params(
+        [layer["kernel"] for layer in params["layers"].values()],
+        [layer["bias"] + 0.5 for layer in params["layers"].values()],
+    )
+    np.testing.assert_allclose(apply(params, BATCH[0], taps)[0], apply(raised, BATCH[0])[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("tier", ["economy", "standard", "full"])
+def test_every_reading_has_its_place_in_the_table(tier):
+    sizes = {"layer": 3, "weight": 4, "jacobian": 2, "quantile": 9, "bin": BINS, "edge": BINS + 1}
+    readings = measured(tier)
+    for name, value in readings.items():
+        axes, _ = (READINGS | EDGES)[name]
+        assert value.shape == tuple(sizes[axis] for axis in axes), name
+    if tier == "full":
+        elsewhere = {"train_loss", "train_error", "valid_loss", "valid_error", "update_ratio", "act_dead_expected"}
+        assert set(readings) == set(READINGS | EDGES) - set(PREDICTED) - elsewhere
+
+
+def test_readings_are_what_their_words_say():
+    apply, params = network()
+    _, outputs = apply(params, BATCH[0])
+    readings = measured("full")
+    for l, (f, z, h) in enumerate(zip(FUNCTIONS, outputs.pre, outputs.post, strict=True)):
+        z, h, slope = np.asarray(z), np.asarray(h), np.abs(np.asarray(f.slope(z)))
+        flat = slope < 0.05 * f.slope_max
+        expected = {
+            "act_mean": h.mean(), "act_std": h.std(), "pre_mean": z.mean(), "pre_std": z.std(),
+            "act_slope": slope.mean() / f.slope_max, "act_dead": flat.all(axis=0).mean(),
+            "act_saturated": flat.mean() if f.saturates else np.nan,
+            "act_inactive": (slope == 0).mean() if f.rectifies else np.nan,
+        }  # fmt: skip
+        for name, value in expected.items():
+            assert readings[name][l] == pytest.approx(value, rel=1e-4, abs=1e-6, nan_ok=True), name
+        unit = h / np.linalg.norm(h, axis=1, keepdims=True)
+        cosine = (unit @ unit.T)[np.triu_indices(len(h), k=1)].mean()
+        assert readings["act_cosine_mean"][l] == pytest.approx(cosine, rel=1e-4)
+    both = readings["act_saturated_low"] + readings["act_saturated_high"]
+    np.testing.assert_allclose(both, readings["act_saturated"], rtol=1e-6)
+
+
+def test_pre_activation_gradients_are_per_example():
+    """The same batch twice over changes the mean-loss gradient of an example, but not its dL/dz here."""
+    twice = tuple(jnp.concatenate([part, part]) for part in BATCH)
+    once, double = measured(), measured(batch=twice)
+    np.testing.assert_allclose(once["grad_pre_std"], double["grad_pre_std"], rtol=1e-4)
+    np.testing.assert_allclose(once["grad_w_std"], double["grad_w_std"], rtol=1e-4)
+
+
+def test_histograms_cover_what_there_is():
+    readings = measured()
+    np.testing.assert_allclose(readings["act_hist"].sum(axis=1), 1, atol=1e-5)
+    for name in ("grad_pre_hist", "grad_w_hist"):
+        assert (readings[name].sum(axis=1) > 0.97).all()
+    np.testing.assert_array_equal(readings["act_edges"][[0, 2]][:, [0, -1]], [[-1, 1], [-1, 1]])
+    assert readings["act_edges"][1, 0] == 0
+
+
+def test_jacobians_against_autodiff():
+    apply, params = network()
+    example = BATCH[0][:1]
+    readings = measured("full", batch=(jnp.repeat(example, 3, axis=0), BATCH[1][:3]))
+    layers = params["layers"]
+    h = apply(params, example)[1].post
+    for l in range(2):
+        f = lambda a, l=l: FUNCTIONS[l + 1].function(a @ layers[l + 1]["kernel"] + layers[l + 1]["bias"])
+        values = np.linalg.svd(np.asarray(jax.jacobian(f)(h[l][0])), compute_uv=False)
+        assert readings["jacobian_sv_mean"][l] == pytest.approx(values.mean(), rel=1e-3)
+    through = lambda a: FUNCTIONS[2].function(
+        FUNCTIONS[1].function(a @ layers[1]["kernel"] + layers[1]["bias"]) @ layers[2]["kernel"] + layers[2]["bias"]
+    )
+    values = np.linalg.svd(np.asarray(jax.jacobian(through)(h[0][0])), compute_uv=False)
+    assert readings["jacobian_total_sv_mean"] == pytest.approx(values.mean(), rel=1e-3, abs=1e-6)
+
+
+def test_the_papers_jacobian_values():
+    """About .8 under eq. 16 and .5 under eq. 1 (Glorot & Bengio 2010, section 4.2.2)."""
+    widths, functions = (256,) * 6 + (9,), (activations.tanh(),) * 5
+    x = jnp.asarray(RNG.normal(size=(10, 256)) * 0.3, jnp.float32)
+    batch = (x, jnp.zeros(10, jnp.int32))
+    for scale, published in ((1.0, 0.8), (1 / 3, 0.5)):
+        how = {"widths": widths, "initializer": variance_scaling(scale, "avg", "uniform")}
+        mean = measured("full", functions, batch=batch, **how)["jacobian_sv_mean"]
+        np.testing.assert_allclose(mean, published, atol=0.06)
+
+
+def test_a_he_relu_net_is_not_saturated_and_a_hot_tanh_net_is():
+    relu = measured(functions=(activations.relu(),) * 3, initializer=he())
+    assert np.isnan(relu["act_saturated"]).all()
+    assert (relu["act_inactive"] > 0.2).all()
+    hot = measured(functions=(activations.tanh(),) * 3, gain=20.0)
+    assert (hot["act_saturated"] > 0.5).all()
+
+
+def test_an_absorbed_sigmoid_layer_has_low_slope_though_little_is_beyond_the_cut():
+    functions = (activations.sigmoid(),) * 3
+    _, params = network(functions)
+    kernels = [layer["kernel"] for layer in params["layers"].values()]
+    biases = [layer["bias"] for layer in params["layers"].values()]
+    params = make_params(kernels, [*biases[:2], biases[2] - 3.2, biases[3]])
+    readings = measured(functions=functions, params=params)
+    assert readings["act_mean"][2] == pytest.approx(0.05, abs=0.03)
+    assert readings["act_saturated"][2] < 0.1
+    assert readings["act_slope"][2] < 0.3
+
+
+def test_gelu_reports_no_saturation_and_depth_one_no_jacobian():
+    readings = measured(functions=(activations.gelu(),), tier="full", widths=(20, 16, 5))
+    assert np.isnan(readings["act_saturated"]).all()
+    assert np.isnan(readings["act_inactive"]).all()
+    assert "jacobian_sv_mean" not in readings
+
+
+def test_edges_of_a_layer_without_signal_are_still_edges():
+    nothing = {name: np.zeros(1) for name in ("act_min", "act_max", "grad_pre_std")} | {"grad_w_std": np.zeros(2)}
+    edges = edges_at_start((activations.linear(),), nothing)
+    assert all((np.diff(edge, axis=1) > 0).all() for name, edge in edges.items() if "edges" in name)

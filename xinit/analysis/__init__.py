@@ -1,0 +1,1 @@
+"""From readings to conclusions: intervals, verdicts, sweeps, comparisons, tables and figures."""

@@ -1,0 +1,1 @@
+"""Figures of runs, sweeps, comparisons and inspections."""

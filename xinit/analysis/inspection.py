@@ -1,0 +1,70 @@
+"""What an inspection found: predictions beside measurements of a configuration's initial networks, and the verdict."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from xinit.analysis.intervals import Interval, mean_interval
+from xinit.analysis.verdict import Finding
+from xinit.settings.config import Config
+from xinit.theory.prediction import Prediction
+
+HORIZON = 300  # layers up to which a trainable depth is looked for
+
+
+class Reach(NamedTuple):
+    """How deep such a network could be, its further layers like its hidden ones.
+
+    `products`: layers until signal or gradient leave the verdict's bounds, HORIZON if that is further. `correlation`:
+    6 xi_c, where two inputs can no longer be told apart.
+    """
+
+    products: int
+    correlation: float
+
+
+class Inspection(NamedTuple):
+    """What was predicted and measured, by the names of `Prediction.values`.
+
+    `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
+    networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
+    are from.
+    """
+
+    config: Config
+    widths: tuple[int, ...]
+    prediction: Prediction
+    measured: dict[str, np.ndarray]
+    scores: dict[str, np.ndarray]
+    findings: list[Finding]
+    remedy: str | None
+    reach: Reach | None
+    source: str
+
+    def interval(self, name: str) -> Interval:
+        """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
+        with np.errstate(all="ignore"):  # a signal may have left the range of floats
+            if not name.endswith("_second"):
+                return mean_interval(self.measured[name])
+            logs = mean_interval(np.log(self.measured[name]))
+            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
+
+
+def predicted(found: Inspection, name: str) -> Sequence[np.ndarray]:
+    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band."""
+    prediction = found.prediction
+    values = prediction.values[name]
+    if name not in prediction.networks or np.isnan(prediction.networks[name]).all():
+        return [_shown(name, a) for a in (values, *[np.full_like(values, np.nan)] * 2)]
+    return [_shown(name, a) for a in (prediction.typical(name), *prediction.interval(name))]
+
+
+def measured(found: Inspection, name: str) -> Sequence[np.ndarray]:
+    """The mean over the seeds, low and high of its interval; of second moments the roots."""
+    interval = found.interval(name)
+    return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
+
+
+def _shown(name: str, a: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(a, 0)) if name.endswith("_second") else a

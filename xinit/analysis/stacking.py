@@ -1,0 +1,40 @@
+"""The readings of many runs in one array each, along an axis replica."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from xinit.core.readings import EDGES, READINGS
+
+
+def stacked(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Arrays with a leading axis replica; where runs differ in steps, depth or width of an axis, the rest is nan."""
+    steps = np.unique(np.concatenate([np.asarray(run.get("step", []), np.int64) for run in runs]))
+    names = dict.fromkeys(name for run in runs for name in run if name in READINGS or name in EDGES)
+    sizes = _sizes(runs, names) | {"step": len(steps)}
+    stacked = {name: _stack(name, runs, steps, [sizes[axis] for axis in _axes(name)]) for name in names}
+    return ({"step": steps} if len(steps) else {}) | stacked
+
+
+def _axes(name: str) -> tuple[str, ...]:
+    return EDGES[name][0] if name in EDGES else ("step", *READINGS[name][0])
+
+
+def _sizes(runs: Sequence[Mapping[str, np.ndarray]], names: Iterable[str]) -> dict[str, int]:
+    """The length of each axis, that of the largest run: a reading that this one lacks is as long."""
+    sizes: dict[str, int] = {}
+    for run, name in itertools.product(runs, names):
+        for axis, n in zip(_axes(name), np.shape(run.get(name, ())), strict=False):
+            sizes[axis] = max(n, sizes.get(axis, 0))
+    return sizes
+
+
+def _stack(name: str, runs: Sequence[Mapping[str, np.ndarray]], steps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
+    stacked = np.full((len(runs), *shape), np.nan, np.float32)
+    for r, run in enumerate(runs):
+        if name in run:
+            place = [slice(n) for n in np.shape(run[name])]
+            place = place if name in EDGES else [np.searchsorted(steps, run["step"]), *place[1:]]
+            stacked[(r, *place)] = run[name]
+    return stacked

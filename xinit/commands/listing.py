@@ -1,0 +1,202 @@
+"""Every choice there is, from the YAML files, and the schemes' variances at a pair of fans, as tables."""
+
+import math
+import pathlib
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words, call_factory
+from xinit.settings.compose import conf_dir, overrides_from
+
+if TYPE_CHECKING:
+    from xinit.initializers import Law
+    from xinit.networks.activations import Activation
+
+USAGE = "python -m xinit.list GROUP, or python -m xinit.list schemes fans=784,100 activation=relu"
+MEANS = ("fan_in", "fan_out", "xavier", "geometric", "mean_of_variances")  # of the fans or of what they ask for: first
+UNSAID = ("fn", "kind", "gain", "defaults", "_target_", "_recursive_")  # settings that say nothing of a choice
+MOST = 16  # settings of a choice that are listed; a study's tier has a hundred, each with its comment in the file
+
+
+class Choice(NamedTuple):
+    """One YAML file of a group: its comment as formula and source, its settings."""
+
+    name: str
+    formula: str
+    source: str
+    settings: Mapping[str, Any]
+
+
+class Row(NamedTuple):
+    """A scheme's law at a pair of fans; or why there is none."""
+
+    choice: Choice
+    law: "Law | None"
+    reason: str = ""
+
+
+def show(words: Sequence[str], console: Console) -> None:
+    """Print the groups, a group's choices, or the schemes at a pair of fans.
+
+    Raises:
+      InputError: an unknown group or setting, fans that are no pair of whole numbers above 0.
+    """
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    names = [word for word in words if "=" not in word and word not in ("-h", "--help")]
+    group = group_named(names[0]) if names else None
+    allowed = {"fans", "activation"} if group == "scheme" and "fans" in settings else set()
+    if len(names) > 1 or set(settings) - allowed:
+        raise InputError(f"{' '.join(words)!r} cannot be read; it must be {USAGE}.")
+    if group is None:
+        console.print(_groups_table())
+    elif not settings:
+        console.print(_choices_table(group))
+    else:
+        n_in, n_out = parse_fans(settings["fans"])
+        rows = laws_at(n_in, n_out, settings.get("activation", "tanh"))
+        console.print(_laws_table(rows, n_in, n_out))
+        console.print(explanation(rows, n_in, n_out))
+
+
+def groups() -> list[str]:
+    """The groups as the command line names them: activation, hydra/launcher."""
+    names = []
+    for folder in sorted(path for path in conf_dir().iterdir() if path.is_dir()):
+        holds_choices = any(folder.glob("*.yaml"))
+        names += [folder.name] if holds_choices else [f"{folder.name}/{path.name}" for path in sorted(folder.iterdir())]
+    return names
+
+
+def group_named(word: str) -> str:
+    """The group that a word means, in the singular or the plural, by its whole name or the end of it."""
+    for name in (word, word.removesuffix("s")):
+        for group in groups():
+            if name in (group, group.rpartition("/")[2]):
+                return group
+    raise InputError(f"Unknown group {word!r}; {allowed_words(word, groups())}")
+
+
+def choices(group: str) -> list[Choice]:
+    """Every choice of a group by name; those of its folders, such as a study's tiers, as compromise/init."""
+    folder = conf_dir() / group
+    paths = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
+    return [_choice(name, paths[name]) for name in sorted(paths)]
+
+
+def _choice(name: str, path: pathlib.Path) -> Choice:
+    """The comment above the settings is "formula     source": five spaces or more between them."""
+    import yaml
+
+    text = path.read_text()
+    comment = []
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    words = " ".join(line for line in comment if not line.startswith("@"))
+    formula, *source = re.split(r" {5,}", words, maxsplit=1)
+    return Choice(name, formula, "".join(source), yaml.safe_load(text) or {})
+
+
+def parse_fans(text: str) -> tuple[int, int]:
+    """`784,100` as (fan-in, fan-out)."""
+    match = re.fullmatch(r"[\[(]?\s*([0-9]{1,9})\s*,\s*([0-9]{1,9})\s*[\])]?", text)
+    if not match or 0 in (fans := (int(match[1]), int(match[2]))):
+        raise InputError(f"fans is {text!r}; it must be two whole numbers above 0, fan-in and fan-out: fans=784,100.")
+    return fans
+
+
+def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
+    """The law of every scheme for a hidden layer between two of the given activation, the means of the fans first."""
+    from xinit.networks import activations
+
+    f = call_factory(activations, activation, {}, "activation")
+    found = {choice.name: _row(choice, n_in, n_out, f) for choice in choices("scheme")}
+    return [found[name] for name in (*MEANS, *(name for name in found if name not in MEANS))]
+
+
+def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
+    from xinit import initializers, schemes
+
+    given = {key: value for key, value in choice.settings.items() if value is not None}  # null: the factory's default
+    options = {key: value for key, value in given.items() if key not in ("fn", "gain")}
+    if choice.settings["fn"] == "???":
+        return Row(choice, None, "it is yours")
+    try:
+        made = call_factory((schemes, initializers), choice.settings["fn"], options, "scheme")
+        laws = schemes.law_of(schemes.from_function(made), (n_in, n_in, n_out, n_out), (f, f))
+    except InputError as error:
+        return Row(choice, None, str(error).removeprefix(f"scheme {choice.name}").strip(" :."))
+    return Row(choice, laws[1]) if laws else Row(choice, None, "its weights depend on the data")
+
+
+def explanation(rows: Sequence[Row], n_in: int, n_out: int) -> str:
+    """What the table shows: why 2 and 6 are one variance, what the means do, and which schemes are not in it."""
+    variance = {row.choice.name: row.law.variance for row in rows if row.law is not None}
+    glorot, ratio = variance["xavier"], n_in * variance["geometric"]
+    std, bound = math.sqrt(glorot), math.sqrt(3 * glorot)
+    absent = "; ".join(f"{row.choice.name} ({row.reason})" for row in rows if row.law is None)
+    return (
+        f"2 or 6? One variance. A normal of std sqrt(2 / ({n_in} + {n_out})) = {std:.4g} and a uniform on [-a, a] with "
+        f"a = sqrt(6 / ({n_in} + {n_out})) = {bound:.4g} both have Var W = {std:.4g}^2 = {bound:.4g}^2 / 3 = "
+        f"{glorot:.4g}, since U[-a, a] has variance a^2 / 3.\n"
+        "n_in Var = 1 keeps the size of signals, n_out Var = 1 that of gradients (at f'(0) = 1); where the fans differ "
+        f"no variance does both. Xavier misses 1 by the same amount, {n_in * glorot - 1:+.3g} and "
+        f"{n_out * glorot - 1:+.3g}, and the geometric mean by the same factor, {ratio:.3g} and {1 / ratio:.3g}.\n"
+        f"Not in the table: {absent}."
+    )
+
+
+def _table(title: str, headings: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
+    return table
+
+
+def _groups_table() -> Table:
+    table = _table(USAGE, ("group", "choices"))
+    for group in groups():
+        table.add_row(group, ", ".join(choice.name for choice in choices(group)))
+    return table
+
+
+def _choices_table(group: str) -> Table:
+    found = choices(group)
+    sources = any(choice.source for choice in found)
+    table = _table(f"{group}=NAME", ("name", "what it is", *["source and use"] * sources, "settings"))
+    for choice in found:
+        table.add_row(choice.name, choice.formula, *[choice.source] * sources, _settings(choice))
+    return table
+
+
+def _settings(choice: Choice) -> str:
+    """A choice's settings as the command line takes them."""
+    said = overrides_from({key: value for key, value in choice.settings.items() if key not in UNSAID})
+    more = [f"... ({len(said) - MOST} more)"] if len(said) > MOST else []
+    return ", ".join(said[:MOST] + more)
+
+
+def _laws_table(rows: Sequence[Row], n_in: int, n_out: int) -> Table:
+    numbers = ("Var W", "n_in\nVar W", "n_out\nVar W", "std\n(normal)", "bound\n(uniform)")
+    table = _table(f"n_in = {n_in}, n_out = {n_out}", ("scheme", *numbers, "formula", "source"), numbers)
+    for row in rows:
+        if row.law is not None:
+            short = row.choice.formula.partition(": ")[0], re.split(", for |: ", row.choice.source)[0]
+            end = row.choice.name == MEANS[-1]
+            table.add_row(row.choice.name, *_numbers(row.law, n_in, n_out), *short, end_section=end)
+    return table
+
+
+def _numbers(law: "Law", n_in: int, n_out: int) -> list[str]:
+    """The cells of a law; only weights that are independent may as well be uniform."""
+    std = math.sqrt(law.variance)
+    bound = math.sqrt(3) * std if law.structure == "independent" else None
+    cells = law.variance, n_in * law.variance, n_out * law.variance, std, bound
+    return ["-" if cell is None else f"{cell:.4g}" for cell in cells]

@@ -1,0 +1,97 @@
+"""A user's own function, named as "module:function": its source, which is part of a run's identity, and itself."""
+
+import importlib
+import importlib.util
+import pathlib
+import sys
+import time
+from collections.abc import Callable
+
+import xinit
+from xinit.core.errors import InputError
+
+_imported: dict[str, float] = {}  # a user's package, and when we imported it
+
+
+def source_of(path: str, fn: str) -> str:
+    """The source behind a user's function, so that an edited one is another run; "" for a name of ours.
+
+    All modules of its top-level package, since the function may come from any of them; of an installed package, or a
+    module that stands alone, its own file. `path` is the setting that names the function, such as scheme.fn.
+
+    Raises:
+      InputError: there is no such module.
+    """
+    return "".join(file.read_text("utf-8", "backslashreplace") for file in _files(path, fn)) if ":" in fn else ""
+
+
+def import_function(path: str, fn: str) -> Callable:
+    """The function itself, from the source as it is now: a module edited in a live session is imported anew.
+
+    Raises:
+      InputError: the module cannot be imported or has no such function.
+    """
+    module_name, _, name = fn.partition(":")
+    files = _files(path, fn)
+    if _is_users(files):
+        _forget_if_edited(module_name.partition(".")[0], files)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the user's module does when it is imported
+        raise InputError(
+            f"{path} is {fn!r}; importing {module_name!r} failed with {type(error).__name__}: {_first_line(error)}."
+        ) from error
+    if not callable(getattr(module, name, None)):
+        raise InputError(f"{path} is {fn!r}; the module {module_name} has no function {name!r}.")
+    return getattr(module, name)
+
+
+def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
+    """Let a package be imported anew if a file of it changed since, unless it is the program itself that runs.
+
+    Else there would be two of every class in it, one of what was imported before and one of what comes after.
+    """
+    importlib.invalidate_caches()
+    changed = max(file.stat().st_mtime for file in files) > _imported.get(package, xinit._LOADED_AT)
+    running = getattr(sys.modules["__main__"], "__package__", None) or ""
+    if changed and running.partition(".")[0] != package:
+        for loaded in [m for m in sys.modules if m == package or m.startswith(f"{package}.")]:
+            del sys.modules[loaded]
+    _imported[package] = time.time()
+
+
+def calling(path: str, fn: str, function: Callable, *arguments: object, **named: object) -> object:
+    """`function(*arguments, **named)` of a user's; whatever it raises becomes an InputError."""
+    try:
+        return function(*arguments, **named)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} {fn!r} failed with {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _files(path: str, fn: str) -> list[pathlib.Path]:
+    module = fn.partition(":")[0]
+    try:
+        package, spec = (importlib.util.find_spec(name) for name in (module.partition(".")[0], module))
+    except Exception:  # finding a.b imports a, which may do anything
+        package = spec = None
+    if spec is None:
+        raise InputError(
+            f"{path} is {fn!r}; there is no module {module!r} that can be imported. It must be module:function, "
+            "with the module importable from the current folder."
+        )
+    own = [file for file in [pathlib.Path(spec.origin or "")] if file.suffix == ".py"]
+    if not package.submodule_search_locations or not _is_users(own):
+        return own
+    return sorted(file for place in package.submodule_search_locations for file in pathlib.Path(place).rglob("*.py"))
+
+
+def _is_users(files: list[pathlib.Path]) -> bool:
+    """Whether the files are somebody's own, rather than installed or of Python itself."""
+    installed = [pathlib.Path(prefix).resolve() for prefix in (sys.prefix, sys.base_prefix)]
+    return bool(files) and not any(files[0].resolve().is_relative_to(prefix) for prefix in installed)

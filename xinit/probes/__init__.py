@@ -1,0 +1,43 @@
+"""What is measured of a network, and how it is reduced to readings."""
+
+from xinit.probes.probe import (
+    BINS,
+    Batch,
+    Edges,
+    Probe,
+    Quantiles,
+    Readings,
+    T,
+    backpropagate,
+    edges_at_start,
+    jacobians,
+    layer_distributions,
+    layer_moments,
+    make_probe,
+    mean_loss,
+    no_edges,
+    over_layers,
+    weight_distributions,
+    weight_moments,
+)
+
+__all__ = [
+    "BINS",
+    "Batch",
+    "Edges",
+    "Probe",
+    "Quantiles",
+    "Readings",
+    "T",
+    "backpropagate",
+    "edges_at_start",
+    "jacobians",
+    "layer_distributions",
+    "layer_moments",
+    "make_probe",
+    "mean_loss",
+    "no_edges",
+    "over_layers",
+    "weight_distributions",
+    "weight_moments",
+]

@@ -1,0 +1,221 @@
+"""What is measured at a set of parameters: forward, backward, and what lies between.
+
+A probe is `(params, batch, edges) -> Readings`, a flat dict of arrays whose leading axis is the layer: `layer` 1..d for
+activations a = f(z), pre-activations z and their gradients, `weight` 1..d+1 for weights, `jacobian` 1..d-1.
+
+Conventions. dL/dz is per example: the gradient of the mean loss times the number of examples. dL/dW is that of the mean
+loss over the probe batch. Histograms hold the share of all values in each bin.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array, lax
+from jax.typing import ArrayLike
+from jaxtyping import Float, Int
+
+from xinit.core.readings import FLAT
+from xinit.networks.activations import Activation
+from xinit.networks.mlp import Apply, Outputs, Params
+from xinit.probes import statistics
+
+Readings = dict[str, Array]
+Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
+Edges = Mapping[str, ArrayLike]  # of the histograms' bins, (layer, BINS + 1) each
+Probe = Callable[[Params, Batch, Edges], Readings]
+Quantiles = Callable[[Array], Array]
+T = TypeVar("T")
+
+BINS = 128
+
+
+def mean_loss(
+    apply: Apply, params: Params, batch: Batch, taps: Sequence[Array] | None = None
+) -> tuple[Array, tuple[Array, Outputs]]:
+    """Mean of -log P(y|x) over the batch, with (logits, Outputs) beside it."""
+    x_BI, y_B = batch
+    logits, outputs = apply(params, x_BI, taps)
+    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y_B)), (logits, outputs)
+
+
+def backpropagate(apply: Apply, params: Params, batch: Batch) -> tuple[Outputs, Params, list[Array]]:
+    """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
+    n = len(batch[1])
+    taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
+    loss = lambda params, taps: mean_loss(apply, params, batch, taps)
+    (g_params, g_taps), (_, outputs) = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, taps)
+    return outputs, g_params, g_taps
+
+
+def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacobian_examples: int = 3) -> Probe:
+    """The probe of a cost tier.
+
+    `economy`: moments, saturation, slopes, gradient sizes, the mean cosine. `standard`: also histograms and quantiles
+    (to 1/2048 of the range). `full`: quantiles exact, and singular values of the Jacobians at a few examples.
+    """
+    quantiles = statistics.exact_quantiles if tier == "full" else statistics.fine_quantiles
+    saturates = jnp.array([f.saturates for f in activations])
+    rectifies = jnp.array([f.rectifies for f in activations])
+
+    def probe(params: Params, batch: Batch, edges: Edges) -> Readings:
+        outputs, g_params, g_taps = backpropagate(apply, params, batch)
+        slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
+        steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
+        g_pre = [g * len(batch[1]) for g in g_taps[: len(activations)]]
+        g_w = [layer["kernel"] for layer in g_params["layers"].values()]
+        readings = over_layers(layer_moments, outputs.pre, outputs.post, steepness, g_pre)
+        readings |= over_layers(weight_moments, g_w)
+        for name in ("act_saturated", "act_saturated_low", "act_saturated_high"):
+            readings[name] = jnp.where(saturates, readings[name], jnp.nan)
+        readings["act_inactive"] = jnp.where(rectifies, readings["act_inactive"], jnp.nan)
+        if tier != "economy":
+            hidden = functools.partial(layer_distributions, quantiles)
+            bins = [jnp.asarray(edges[name]) for name in ("act_edges", "grad_pre_edges", "grad_w_edges")]
+            readings |= over_layers(hidden, outputs.pre, outputs.post, g_pre, *bins[:2])
+            readings |= over_layers(weight_distributions, g_w, bins[2])
+        if tier == "full":
+            kernels = [layer["kernel"] for layer in params["layers"].values()]
+            readings |= jacobians(kernels, slopes, jacobian_examples, quantiles)
+        return readings
+
+    return probe
+
+
+def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
+    """`function` of each layer, its results stacked: the leading axis is the layer.
+
+    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
+    as five.
+    """
+    layers = list(zip(*lists, strict=True))
+    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
+    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
+    results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
+    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    return joined
+
+
+def layer_moments(
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    steepness: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+) -> Readings:
+    """Moments of one layer and where its units sit on f; `steepness` is abs f'(z) / max abs f', the cut FLAT.
+
+    Both the share beyond the cut and that of z <= 0 are given; f decides which of the two is reported: a rectifier's
+    off units are inactive, not saturated, and where f' crosses zero, as gelu's does, neither is.
+    """
+    flat = steepness < FLAT
+    low, high = jnp.mean(flat & (z < 0)), jnp.mean(flat & (z >= 0))
+    return {
+        "act_mean": jnp.mean(h),
+        "act_std": jnp.std(h),
+        "act_min": jnp.min(h),
+        "act_max": jnp.max(h),
+        "pre_mean": jnp.mean(z),
+        "pre_std": jnp.std(z),
+        "act_slope": jnp.mean(steepness),
+        "act_saturated": low + high,
+        "act_saturated_low": low,
+        "act_saturated_high": high,
+        "act_inactive": jnp.mean(z <= 0),
+        "act_dead": jnp.mean(jnp.all(flat, axis=0)),
+        "act_cosine_mean": jnp.mean(statistics.cosines(h)),
+        "act_copies": statistics.copies(h, g_z),
+        "grad_pre_mean": jnp.mean(g_z),
+        "grad_pre_std": jnp.std(g_z),
+    }
+
+
+def weight_moments(g_w: Float[Array, "inputs outputs"]) -> Readings:
+    """Size of one layer's weight gradient."""
+    return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w)}
+
+
+def layer_distributions(
+    quantiles: Quantiles,
+    z: Float[Array, "batch width"],
+    h: Float[Array, "batch width"],
+    g_z: Float[Array, "batch width"],
+    act_edges: Float[Array, " edges"],
+    grad_edges: Float[Array, " edges"],
+) -> Readings:
+    """Histograms between the given edges, quantiles, and cosines between the examples of one layer."""
+    return {
+        "act_hist": statistics.histogram(h, act_edges[0], act_edges[-1], BINS),
+        "grad_pre_hist": statistics.histogram(g_z, grad_edges[0], grad_edges[-1], BINS),
+        "act_quantile": quantiles(h),
+        "pre_quantile": quantiles(z),
+        "act_cosine_quantile": quantiles(statistics.cosines(h)),
+    }
+
+
+def weight_distributions(g_w: Float[Array, "inputs outputs"], edges: Float[Array, " edges"]) -> Readings:
+    """Histogram of one layer's weight gradient between the given edges."""
+    return {"grad_w_hist": statistics.histogram(g_w, edges[0], edges[-1], BINS)}
+
+
+def jacobians(kernels: Sequence[Array], slopes: Sequence[Array], n_examples: int, quantiles: Quantiles) -> Readings:
+    """Singular values of J_l = da(l+1)/da(l) = diag f'(z) W^T (Glorot & Bengio 2010, eq. 17) and of their product.
+
+    At the first `n_examples` probe examples; a is the post-activation.
+    """
+    steps = [  # (N, O, I) for each pair of neighbouring hidden layers
+        slope[:n_examples, :, None] * kernel.T[None] for kernel, slope in zip(kernels[1:-1], slopes[1:], strict=True)
+    ]
+    if not steps:
+        return {}
+    total = steps[0]
+    for step in steps[1:]:
+        total = jnp.matmul(step, total, precision="float32")
+
+    def spectrum(j: Array) -> Readings:
+        values = jnp.linalg.svd(j, compute_uv=False)
+        return {"mean": jnp.mean(values), "quantile": quantiles(values)}
+
+    layers, whole = over_layers(spectrum, steps), spectrum(total)
+    return {
+        "jacobian_sv_mean": layers["mean"],
+        "jacobian_sv_quantile": layers["quantile"],
+        "jacobian_total_sv_mean": whole["mean"],
+        "jacobian_total_sv_quantile": whole["quantile"],
+    }
+
+
+def no_edges(n_layers: int) -> dict[str, np.ndarray]:
+    """Edges for the first look at a network, whose readings then decide the real ones."""
+    unit = np.linspace(-1, 1, BINS + 1, dtype=np.float32)
+    hidden = np.tile(unit, (n_layers, 1))
+    edges = {"act_edges": hidden, "grad_pre_edges": hidden, "grad_w_edges": np.tile(unit, (n_layers + 1, 1))}
+    return edges | {"act_low": hidden[:, 0], "act_high": hidden[:, -1]}
+
+
+def edges_at_start(activations: Sequence[Activation], first: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Histogram edges (layer, BINS + 1) from the readings at step 0, and the ranges of f, kept for the whole run.
+
+    Activations: the function's own range; an unbounded side reaches to twice the first extreme. Gradients: 8 standard
+    deviations to either side, which leaves room for tails that training makes heavier.
+    """
+
+    def linspace(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        flat = high <= low  # a layer that is constant, as under a zero initialisation
+        low, high = np.where(flat, low - 1, low), np.where(flat, high + 1, high)
+        return np.linspace(low, high, BINS + 1, axis=1, dtype=np.float32)
+
+    low = np.array([f.low for f in activations], np.float32)
+    high = np.array([f.high for f in activations], np.float32)
+    reach = 2 * np.maximum(np.abs(first["act_min"]), np.abs(first["act_max"]))
+    return {
+        "act_low": low,
+        "act_high": high,
+        "act_edges": linspace(np.where(np.isinf(low), -reach, low), np.where(np.isinf(high), reach, high)),
+        "grad_pre_edges": linspace(-8 * first["grad_pre_std"], 8 * first["grad_pre_std"]),
+        "grad_w_edges": linspace(-8 * first["grad_w_std"], 8 * first["grad_w_std"]),
+    }

@@ -1,0 +1,136 @@
+"""What a finished run leaves behind: its summary, its verdict, its weights and figure where they are asked for."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from xinit.analysis import verdict
+from xinit.analysis.figures import run as run_figures
+from xinit.core import files
+from xinit.core.backend import versions
+from xinit.runs import checkpoints
+from xinit.runs.run_directory import RunDirectory
+from xinit.settings.config import Config, as_yaml
+from xinit.training.expectations import Expectations
+from xinit.training.problem import chance_error
+from xinit.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a population: its place in the plan, its config and its folder."""
+
+    i: int
+    config: Config
+    directory: RunDirectory
+
+    @property
+    def hash(self) -> str:
+        """What names its folder, and its place in a checkpoint."""
+        return self.directory.path.name
+
+
+class Result(NamedTuple):
+    """What came of a run; all empty for one that was stopped before its end."""
+
+    summary: dict[str, Any]
+    findings: list[verdict.Finding]
+    readings: dict[str, np.ndarray]
+
+
+class Course(NamedTuple):
+    """How long a population took; `steps_per_s` of one replica, `started` the clock when its training began."""
+
+    steps_per_s: float | None
+    compile_s: float
+    started: float
+    resumed_from: int | None
+    device: str
+
+
+def conclude(
+    members: Sequence[Member],
+    trainer: Trainer,
+    course: Course,
+    readings_of: Callable[[int], dict[str, np.ndarray]],
+    expected: Expectations,
+) -> Iterator[tuple[Member, Result]]:
+    """Evaluate members at their last step, and write what each leaves behind; given back one after the other."""
+    errors, diverged_at = trainer.evaluate(), trainer.diverged_at()
+    data = trainer.population.data
+    known = {
+        "chance_error": chance_error(trainer.problem.dataset, data),
+        "test_examples": len(data["test"].y),
+        "replicas": len(members),
+    }
+    for r, member in enumerate(members):
+        own = {name: float(values[r]) for name, values in errors.items()}
+        finite = None if np.isfinite(own["test_loss"]) else trainer.step
+        summary = _summary(member, course, known, own, int(diverged_at[r]) or finite, trainer.step)
+        if member.config.keep_params:
+            with files.writing(member.directory.path):
+                params = jax.tree.map(np.asarray, trainer.params_of(r))
+                checkpoints.save_tree(member.directory.path / "params", params)
+        yield member, _write(member, summary, readings_of(r), expected)
+
+
+def _summary(
+    member: Member,
+    course: Course,
+    known: Mapping[str, Any],
+    errors: Mapping[str, float],
+    diverged_at: int | None,
+    step: int,
+) -> dict[str, Any]:
+    """The summary of a run that is over, its verdict still empty; a run that diverged has no errors."""
+    config = member.config
+    steps = diverged_at or step
+    examples = steps * config.batch_size
+    return {
+        **{name: value if diverged_at is None else None for name, value in errors.items()},
+        "chance_error": known["chance_error"],
+        "test_examples": known["test_examples"],
+        "verdict": "",
+        "steps": steps,
+        "examples": examples,
+        "paper_share": examples / published if (published := config.data.published_examples) else None,
+        "learning_rate": config.optimizer.learning_rate,
+        "diverged_at": diverged_at,
+        "run": member.hash,
+        "replicas": known["replicas"],
+        "steps_per_s": course.steps_per_s and course.steps_per_s * known["replicas"],
+        "compile_s": course.compile_s,
+        "wall_s": time.perf_counter() - course.started,
+        "resumed_from": course.resumed_from,
+        "precision": config.precision,
+        "prng": config.prng,
+        "device": course.device,
+        "versions": versions(),
+    }
+
+
+def _write(member: Member, summary: dict[str, Any], readings: dict[str, np.ndarray], expected: Expectations) -> Result:
+    """Judge a finished run and write everything that it leaves in its folder, the status last."""
+    config, directory = member.config, member.directory
+    write_readings(member, readings)
+    findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
+    summary["remedy"] = expected.remedy(config) if verdict.calls_for_remedy(findings) else None
+    summary["verdict"] = verdict.sentence(findings, summary["remedy"])
+    drawn = summary["replicas"] == 1 if config.figure is None else config.figure
+    if drawn and "act_std" in readings:
+        with files.writing(directory.path):
+            run_figures.save_layers(directory.path / "figures" / "layers.png", readings, summary, config.name)
+    directory.write_json("summary.json", summary)
+    directory.write_status("diverged" if summary["diverged_at"] else "done", step=summary["steps"])
+    return Result(summary, findings, readings)
+
+
+def write_readings(member: Member, readings: Mapping[str, np.ndarray]) -> None:
+    """The readings of a run, or those so far, into its folder."""
+    attributes = {"name": member.config.name, "config": as_yaml(member.config)}
+    member.directory.write_readings(readings, attributes)

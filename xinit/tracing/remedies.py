@@ -1,0 +1,76 @@
+"""A scheme under which a failing network was seen not to fail, as the call that draws the same weights again."""
+
+import contextlib
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+
+from xinit.core.errors import InputError
+from xinit.initializers import law_of
+from xinit.tracing import drawing
+from xinit.tracing.networks import Network, Params
+from xinit.tracing.parameters import Parameter
+from xinit.tracing.patterns import matches
+from xinit.tracing.report import Report
+
+SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
+SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme
+
+
+def remedy(report: Report, net: Network, look: Callable[[Params], Report], call: Callable[[str], str]) -> str | None:
+    """Of a plain network that another scheme may help: the line with one under which nothing was seen to fail.
+
+    It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the
+    network has already is none. `look` measures parameters, `call` words the line.
+    """
+    failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
+    kernels = [row for row in report.parameters if matches(drawing.KERNELS, row.path)]
+    plain = report.skips is False and not report.normalised and bool(kernels)
+    if not plain or not failed & {"signal", "gradient", "copies"} or any(row.fan_in is None for row in kernels):
+        return None
+    for scheme in SCHEMES:
+        if follows(kernels, scheme):
+            continue
+        with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
+            after = look(drawing.redrawn(net.params, scheme, jax.random.key(0), net.layout))
+            if not any(finding.level == "FAIL" for finding in after.findings):
+                return call(scheme)
+    return None
+
+
+def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
+    """Whether E W^2 of each random kernel, and of all together, is the scheme's within sampling error.
+
+    Of N normal weights it has a relative error of sqrt(2 / N); together they tell schemes apart where one cannot.
+    """
+    if any(row.copies for row in kernels):
+        return False
+    law = law_of(drawing.initializer_of(scheme))
+    if law is None:
+        return False
+    ratios = np.array([row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance) for row in kernels])
+    sizes = np.array([math.prod(row.shape) for row in kernels])
+    apart = np.append(ratios, np.average(ratios, weights=sizes)) - 1
+    return bool(np.all(np.abs(apart) < SIGMAS * np.sqrt(2 / np.append(sizes, sizes.sum()))))
+
+
+def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:
+    """The line that draws the weights of a scheme anew, to paste where model, x and what else was given are at hand."""
+    arguments = lambda scheme: f'"{scheme}", jax.random.key(0)'
+    if isinstance(model, nnx.Module):
+        first = "" if variables is None else "nnx.update(model, variables); "
+        return lambda scheme: f"{first}model = xinit.initialize(model, {arguments(scheme)})"
+    named = "".join(f", {name}={_literal(name, value)}" for name, value in call_kwargs.items())
+    keys = '{"params": jax.random.key(0), **rngs}' if isinstance(rngs, Mapping) else "rngs"
+    drawn = f"model.init({'jax.random.key(0)' if rngs is None else keys}, x{named})"
+    source = drawn if variables is None else "variables"
+    return lambda scheme: f"variables = xinit.initialize({source}, {arguments(scheme)}, model=model, batch=x{named})"
+
+
+def _literal(name: str, value: Any) -> str:
+    """The value as Python writes it where that can be pasted, else the name that it probably has."""
+    return repr(value) if isinstance(value, bool | int | float | str | None) else name

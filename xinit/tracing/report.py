@@ -1,0 +1,127 @@
+"""What a probe hands back: the readings, what was found in them, and how both print."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xinit.analysis import verdict
+from xinit.analysis.verdict import Finding
+from xinit.tracing.parameters import Parameter
+
+# What the layer table shows of the readings: heading, reading, format.
+COLUMNS = (
+    ("h std", "input_std", "#.3g"),
+    ("cosine", "input_cosine_mean", ".3f"),
+    ("z mean", "pre_mean", ".2g"),
+    ("z std", "pre_std", "#.3g"),
+    ("dead", "grad_pre_zero_units", ".0%"),
+    ("dL/dz std", "grad_pre_std", ".2e"),
+)
+WIDE = 110  # columns of a terminal that hold the whole table
+WORDS = ("layer", "kind", "output")
+HEADINGS = (*WORDS, *(heading for heading, _, _ in COLUMNS), "n_in Var", "n_out Var")
+LEGEND = (
+    "h: what a layer reads; z: what it gives (of a Dense or Conv: its pre-activation); cosine: of h, between examples;",
+    "dead: share of units through which no example passes a gradient; dL/dz: per example; Var: E W^2 of the kernel.",
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Report:
+    """A model as it is: one entry a layer, in the order in which they are called.
+
+    Attributes:
+      names: paths of the layers; a layer called again has (call 2) behind it.
+      kinds: their classes.
+      shapes: of their outputs.
+      widths: units of each layer; what else its output has, per example, are positions.
+      depths: 1 for a layer that no other feeds, and so on along the longest way.
+      kernels: their rows in `parameters`; None for those that have no kernel.
+      compared: whether the layer has a kernel, or is a block: what the rules over depth look at.
+      readings: arrays with the axis layer, by the names SHARED and TRACED of `xinit.core.readings`.
+      parameters: a row for each parameter: fans, n_in Var W, n_out Var W, the norm of its gradient.
+      n_examples: of the batch.
+      loss, chance_loss: the loss on the batch, and log C, which the uniform answer loses; None if it is no classifier.
+      x_moments: mean, standard deviation and mean cosine of the examples; None for tokens.
+      one_class: whether all labels are the same.
+      normalised: the classes of normalisation that were called.
+      skips: whether signals skip layers; None where this cannot be seen.
+      is_tapped: whether gradients were measured.
+      hidden: layers inside a jax transform, which could not be seen.
+      unseen: parameters that belong to no layer that was measured, or to one of which they are a part only.
+      findings: what the rules found, worst first.
+      remedy: a line of code that was seen to help, if one was.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    shapes: tuple[tuple[int, ...], ...]
+    widths: tuple[int, ...]
+    depths: tuple[int, ...]
+    kernels: tuple[Parameter | None, ...]
+    compared: tuple[bool, ...]
+    readings: dict[str, np.ndarray]
+    parameters: tuple[Parameter, ...]
+    n_examples: int
+    loss: float
+    chance_loss: float | None
+    x_moments: tuple[float, float, float] | None
+    one_class: bool
+    normalised: tuple[str, ...]
+    skips: bool | None
+    is_tapped: bool
+    hidden: tuple[str, ...]
+    unseen: tuple[str, ...]
+    findings: tuple[Finding, ...] = ()
+    remedy: str | None = None
+
+    @property
+    def verdict(self) -> str:
+        """The worst that was found, in a sentence that begins with OK, WARN or FAIL."""
+        return verdict.sentence(list(self.findings))
+
+    def __str__(self) -> str:
+        rows = [HEADINGS, *self.rows()]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        aligned = lambda cell, i: cell.ljust(widths[i]) if i < len(WORDS) else cell.rjust(widths[i])
+        table = ["  ".join(aligned(cell, i) for i, cell in enumerate(row)).rstrip() for row in rows]
+        return "\n".join([*table, *self.words()])
+
+    __repr__ = __str__
+
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        left_out = () if options.max_width >= WIDE else ("kind", "output", "z mean", "n_out Var")
+        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        for heading in (heading for heading in HEADINGS if heading not in left_out):
+            words = heading in WORDS  # which fold in a narrow terminal, so that the numbers do not
+            table.add_column(heading, justify="left" if words else "right", overflow="fold", no_wrap=not words)
+        for row in self.rows():
+            table.add_row(*(cell for heading, cell in zip(HEADINGS, row, strict=True) if heading not in left_out))
+        yield table
+        yield from map(Text, self.words())
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The cells of the layer table."""
+        read = self.readings
+        rows = []
+        for l, name in enumerate(self.names):
+            kernel = self.kernels[l]
+            fans = [f"{v:#.3g}".rstrip(".") for v in (kernel.in_variance, kernel.out_variance)] if kernel else ["", ""]
+            words = name, self.kinds[l], "x".join(map(str, self.shapes[l]))
+            cell = lambda value, form: "" if np.isnan(value) else format(value, form).rstrip(".")
+            numbers = [cell(read[key][l], form) if key in read else "" for _, key, form in COLUMNS]
+            rows.append((*words, *numbers, *fans))
+        return rows
+
+    def words(self) -> Sequence[str]:
+        """The lines below the table."""
+        worst = self.findings[0].level
+        others = [f"{found.level}: {found.sentence}" for found in self.findings if found.level != worst]
+        chance = "" if self.chance_loss is None else f", of the uniform answer {self.chance_loss:.4g}"
+        remedy = [f"Seen to help: {self.remedy}"] if self.remedy else []
+        return [*LEGEND, f"loss {self.loss:.4g}{chance}", self.verdict, *others, *remedy]

@@ -1,0 +1,1 @@
+"""The problem that a config poses, and its training: one network, or many in one program."""

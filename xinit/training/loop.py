@@ -1,0 +1,162 @@
+"""Training as a pure function of parameters, key, numbers and data: what one replica does.
+
+The host runs segments from one probe point to the next; a segment is one compiled loop whose bounds are arguments, so
+every schedule uses the same program, and cutting a run anywhere leaves its result bitwise the same. `population` maps
+these functions over replicas.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array, lax
+
+from xinit.data.dataset import Examples
+from xinit.networks.mlp import Params
+from xinit.probes.probe import Readings, mean_loss
+from xinit.training.problem import Problem
+
+VALID_EXAMPLES = 1000  # for the error at a probe point; the whole sets are seen once, at the end
+EVALUATION_BATCH = 500  # keeps the activations of a 10,000-example set out of memory
+
+
+class TrainState(NamedTuple):
+    """What a replica needs to go on: parameters, optimizer state, running sums since the last probe, and whether.
+
+    `diverged_at` is the first step whose loss was not finite, 0 while there is none.
+    """
+
+    params: Params
+    opt_state: Any
+    loss_sum: Array
+    error_sum: Array
+    diverged_at: Array
+
+
+class Program(NamedTuple):
+    """The pure functions a run is made of; each is mapped over replicas and jitted by who runs it.
+
+    `draw(key, c, data)` prepares chunk c of the batches, `advance(state, hyper, chunk, data, c, first, last)` trains on
+    its steps first..last-1.
+    """
+
+    start: Callable[[Params, Mapping[str, Array]], TrainState]
+    draw: Callable[..., Any]
+    advance: Callable[..., TrainState]
+    update_ratio: Callable[[Params, Params], Array]
+    measure: Callable[..., Readings]
+    evaluate: Callable[..., dict[str, Array]]
+
+
+def make_program(problem: Problem) -> Program:
+    """The program of a problem: everything that decides a shape or the arithmetic is closed over here."""
+    return Program(
+        _make_start(problem),
+        problem.dataset.draw,
+        _make_advance(problem),
+        _update_ratio,
+        _make_measure(problem),
+        _make_evaluate(problem),
+    )
+
+
+def for_each_chunk(chunk_steps: int, start: Array, stop: Array, train: Callable, state: Any) -> Any:
+    """`train(c, first, last, state)` for each chunk of batches that the steps start..stop-1 lie in.
+
+    Chunks, and steps within a chunk: nested loops, since a conditional would run both its sides under vmap.
+    """
+    K = chunk_steps
+    one = lambda c, state: train(c, jnp.maximum(start - c * K, 0), jnp.minimum(stop - c * K, K), state)
+    return lax.fori_loop(start // K, jnp.where(stop > start, (stop + K - 1) // K, 0), one, state)
+
+
+def _make_start(problem: Problem):
+    def start(params: Params, hyper: Mapping[str, Array]) -> TrainState:
+        zero = jnp.float32(0)
+        return TrainState(params, problem.optimizer(hyper).init(params), zero, zero, jnp.int32(0))
+
+    return start
+
+
+def _make_step(problem: Problem):
+    def step(state: TrainState, hyper: Mapping[str, Array], batch: tuple[Array, Array], number: Array) -> TrainState:
+        loss_of = lambda params: mean_loss(problem.apply, params, batch)
+        (loss, (logits, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
+        first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
+        return TrainState(
+            params=optax.apply_updates(state.params, _scaled(updates, hyper["lr_scale"])),
+            opt_state=opt_state,
+            loss_sum=state.loss_sum + loss,
+            error_sum=state.error_sum + jnp.mean(jnp.argmax(logits, axis=1) != batch[1]),
+            diverged_at=jnp.where(first_failure, number, state.diverged_at),
+        )
+
+    return step
+
+
+def _scaled(updates: Params, lr_scale: Array) -> Params:
+    """Each layer's update times its own learning-rate factor."""
+    scale = lambda l, layer: jax.tree.map(lambda u: u * lr_scale[l], layer)
+    return {"layers": {l: scale(l, layer) for l, layer in updates["layers"].items()}}
+
+
+def _make_advance(problem: Problem):
+    dataset, step = problem.dataset, _make_step(problem)
+
+    def advance(state: TrainState, hyper, chunk, data, c: Array, first: Array, last: Array) -> TrainState:
+        number = lambda i: c * dataset.chunk_steps + i + 1
+        one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data), number(i))
+        return lax.fori_loop(first, last, one, state)
+
+    return advance
+
+
+def _update_ratio(before: Params, after: Params) -> Array:
+    """(weight,) ||W - W'|| / ||W||, kernels only."""
+    pairs = [(before["layers"][l]["kernel"], layer["kernel"]) for l, layer in after["layers"].items()]
+    return jnp.stack([jnp.linalg.norm(new - old) / jnp.linalg.norm(old) for old, new in pairs])
+
+
+def _make_measure(problem: Problem):
+    dataset = problem.dataset
+
+    def measure(state: TrainState, data, edges, steps: Array, update_ratio: Array) -> Readings:
+        """The readings at this state, `steps` after the last ones: 0 at step 0, where running means are nan."""
+        readings = {"train_loss": state.loss_sum / steps, "train_error": state.error_sum / steps}
+        if problem.probe is not None:
+            batch = dataset.decode(data["probe"].x), data["probe"].y
+            valid = data["valid"].head(VALID_EXAMPLES)
+            loss, (logits, _) = mean_loss(problem.apply, state.params, (dataset.decode(valid.x), valid.y))
+            error = jnp.mean(jnp.argmax(logits, axis=1) != valid.y)
+            readings |= {"valid_loss": loss, "valid_error": error, "update_ratio": update_ratio}
+            readings |= problem.probe(state.params, batch, edges)
+        return readings
+
+    return measure
+
+
+def _make_evaluate(problem: Problem):
+    dataset = problem.dataset
+
+    def totals(params: Params, examples: Examples) -> Array:
+        loss, (logits, _) = mean_loss(problem.apply, params, (dataset.decode(examples.x), examples.y))
+        return jnp.stack([loss * len(examples.y), jnp.sum(jnp.argmax(logits, axis=1) != examples.y)])
+
+    def mean_over(params: Params, examples: Examples) -> Array:
+        n = len(examples.y)
+        whole = n // EVALUATION_BATCH * EVALUATION_BATCH
+        batches = jax.tree.map(lambda a: a[:whole].reshape(-1, EVALUATION_BATCH, *a.shape[1:]), examples)
+        total = jnp.sum(lax.map(lambda batch: totals(params, batch), batches), axis=0)
+        if whole < n:
+            total += totals(params, Examples(examples.x[whole:], examples.y[whole:]))
+        return total / n
+
+    def evaluate(params: Params, data) -> dict[str, Array]:
+        """Loss and error on the whole valid and test sets."""
+        valid, test = mean_over(params, data["valid"]), mean_over(params, data["test"])
+        return {"valid_loss": valid[0], "valid_error": valid[1], "test_loss": test[0], "test_error": test[1]}
+
+    return evaluate

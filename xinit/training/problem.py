@@ -1,0 +1,222 @@
+"""From the config to the problem: the only reader of the config on the way to the trainer."""
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+
+from xinit import initializers, schemes
+from xinit.core import backend, custom
+from xinit.core.errors import InputError
+from xinit.core.factories import call_factory, call_with_options
+from xinit.data.dataset import Arrays, Dataset
+from xinit.networks import activations
+from xinit.networks.activations import Activation
+from xinit.networks.mlp import Apply, Params, make_apply
+from xinit.probes.probe import BINS, Probe, make_probe
+from xinit.schemes import Hyper, Scheme
+from xinit.settings.config import Config, OptimizerConfig, SchemeConfig
+from xinit.training import optimizers
+
+Optimizer = Callable[[Hyper], optax.GradientTransformation]
+
+
+class Problem(NamedTuple):
+    """What decides the compiled program. `widths` runs from inputs to classes; `points` are the probed steps."""
+
+    widths: tuple[int, ...]
+    activations: tuple[Activation, ...]
+    apply: Apply
+    dataset: Dataset
+    optimizer: Optimizer
+    probe: Probe | None
+    points: tuple[int, ...]
+    steps: int
+    batch_size: int
+
+
+class Run(NamedTuple):
+    """A problem and what is a number or an array in it: weights to start from, data order, hyper-parameters, data."""
+
+    problem: Problem
+    params: Params
+    data_key: Array
+    hyper: Hyper
+    data: Arrays
+
+
+class Plan(NamedTuple):
+    """Checked configs that share a program, before anything is generated or compiled.
+
+    One scheme and one set of numbers for each config; schemes are jitted, and equal ones are one function.
+    """
+
+    configs: tuple[Config, ...]
+    problem: Problem
+    schemes: tuple[Scheme, ...]
+    hypers: tuple[Hyper, ...]
+
+
+def plan(configs: Sequence[Config]) -> Plan:
+    """What configs of one program describe, the parts checked against each other.
+
+    Raises:
+      InputError: the parts do not go together, a function of the user's fails, data is missing, no run fits the memory.
+    """
+    problem = build_problem(configs[0])
+    backend.check_memory(needed_bytes(problem, configs[0]))
+    jitted = {}
+    for config in configs:
+        name = repr((config.scheme.fn, config.scheme.options))
+        if name not in jitted:
+            scheme = build_scheme(config.scheme)
+            check_scheme(scheme, problem, build_hyper(config), config.scheme.fn)
+            jitted[name] = jax.jit(scheme, static_argnums=(1, 2))
+    schemes = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
+    return Plan(tuple(configs), problem, schemes, tuple(map(build_hyper, configs)))
+
+
+def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
+    """The memory that a run needs at the least, by what it is for and the settings that decide it."""
+    layers, values, float32 = len(config.widths), sum(problem.widths), 4
+    probed = config.probe.examples if problem.probe else 0
+    jacobians = min(config.probe.jacobian_examples, probed) if config.probe.tier == "full" else 0
+    weights = sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
+    return {
+        "the weights and their update (width, depth)": 2 * float32 * weights,
+        "the fixed examples (data.valid, data.test)": config.data.generated_bytes,
+        "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
+        "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
+        "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
+        "the histograms (probe.points, depth)": 3 * float32 * BINS * layers * len(problem.points) if probed else 0,
+    }
+
+
+def load(planned: Plan) -> Arrays:
+    """The data of a plan, on the device."""
+    data = planned.problem.dataset.load()
+    data["probe"] = data["test"].head(planned.configs[0].probe.examples)
+    return data
+
+
+def begin(planned: Plan, i: int, data: Arrays) -> Run:
+    """The run of a plan's i-th config, its initial weights drawn: each on its own, whatever runs beside it."""
+    problem, config, hyper = planned.problem, planned.configs[i], planned.hypers[i]
+    first = data["valid"].head(problem.batch_size)
+    batch = problem.dataset.decode(first.x), first.y
+    params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
+    return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data)
+
+
+def build(config: Config) -> Run:
+    """The run a config describes, with the errors of `plan`."""
+    planned = plan([config])
+    return begin(planned, 0, load(planned))
+
+
+def chance_error(dataset: Dataset, data: Arrays) -> float:
+    """The error of the best constant answer: known, or that of the commonest valid label on the test set."""
+    if dataset.chance_error is not None:
+        return dataset.chance_error
+    commonest = np.bincount(np.asarray(data["valid"].y), minlength=dataset.n_classes).argmax()
+    return float(np.mean(np.asarray(data["test"].y) != commonest))
+
+
+def init_key(config: Config) -> Array:
+    """The key of the initial weights."""
+    return jax.random.fold_in(jax.random.key(config.init_seed), 0)
+
+
+def data_key(config: Config) -> Array:
+    """The key of the data order; another stream than the weights', also where the seeds are equal."""
+    return jax.random.fold_in(jax.random.key(config.data_seed), 1)
+
+
+def build_problem(config: Config) -> Problem:
+    """The static side of a config."""
+    functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
+    optimizer = _optimizer(config.optimizer)
+    dataset = config.data.dataset(config.batch_size)
+    widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
+    apply = make_apply(widths, functions, config.precision)
+    probe = None
+    if config.probe.tier != "off":
+        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples)
+    points = probe_points(config) if probe else (config.steps,)
+    return Problem(widths, functions, apply, dataset, optimizer, probe, points, config.steps, config.batch_size)
+
+
+def probe_points(config: Config) -> tuple[int, ...]:
+    """Steps to probe at, from 0 to the last: evenly spaced, or the later the sparser."""
+    n, last = config.probe.points, config.steps
+    if config.probe.schedule == "linear":
+        points = np.linspace(0, last, n)
+    else:
+        first = max(1, last / 2000)  # earlier than that little has moved
+        points = np.concatenate([[0], np.geomspace(first, last, n - 1)[:-1], [last]])
+    return tuple(int(step) for step in np.unique(np.round(points)))
+
+
+def build_hyper(config: Config) -> dict[str, Array]:
+    """The traced numbers: gain, learning rate and the optimizer's others."""
+    numbers = {"gain": config.scheme.gain, "learning_rate": config.optimizer.learning_rate, **config.optimizer.numbers}
+    return {name: jnp.float32(value) for name, value in numbers.items()}
+
+
+def _optimizer(config: OptimizerConfig) -> Optimizer:
+    """The optimizer as a function of `hyper`; built once with the config's own numbers, to check their names."""
+    numbers = {"learning_rate": config.learning_rate, **config.numbers}
+    call_factory(optimizers, config.fn, numbers, "optimizer")
+    make = getattr(optimizers, config.fn)
+    return lambda hyper: make(**{name: hyper[name] for name in numbers})
+
+
+def build_scheme(config: SchemeConfig) -> Scheme:
+    """The scheme a config names: a factory of ours by its name, or a user's function as "module:function"."""
+    options = dict(config.options)
+    if ":" not in config.fn:
+        made = call_factory((schemes, initializers), config.fn, options, "scheme", also=("gain",))
+        return schemes.from_function(made)
+    kwargs = options.pop("kwargs", None)
+    if not isinstance(kwargs, Mapping | None):
+        raise InputError(f"scheme.kwargs is {kwargs!r}; it must be a mapping, such as scheme.kwargs={{alpha:0.1}}.")
+    function = custom.import_function("scheme.fn", config.fn)
+    if kwargs is not None or options:
+        arguments = options | dict(kwargs or {})
+        function = custom.calling("scheme", config.fn, call_with_options, function, arguments, "scheme")
+    return schemes.from_function(function)
+
+
+def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> None:
+    """InputError unless the scheme makes this network's weights; evaluated abstractly, nothing is compiled."""
+    widths, n = problem.widths, problem.batch_size
+    batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+    draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
+    made = custom.calling("scheme", fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
+    _check_params(made, problem, fn)
+
+
+def _check_params(made, problem: Problem, fn: str) -> None:
+    """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
+    try:
+        params, lr_scale = made
+        layers = [params["layers"][l] for l in range(len(problem.widths) - 1)]
+    except (TypeError, ValueError, KeyError):
+        raise InputError(
+            f"scheme {fn!r} must return (Params, lr_scale), as xinit.networks.mlp.make_params makes."
+        ) from None
+    for l, layer in enumerate(layers):
+        for part, shape in (("kernel", problem.widths[l : l + 2]), ("bias", problem.widths[l + 1 : l + 2])):
+            came = getattr(layer[part], "shape", None), str(getattr(layer[part], "dtype", None))
+            if came != (shape, "float32"):
+                raise InputError(
+                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {l + 1}; "
+                    f"it must return shape {shape} and type float32."
+                )
+    if getattr(lr_scale, "shape", None) != (len(layers),):
+        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")

@@ -1,0 +1,123 @@
+"""A population in training: where its replicas are, and what moves them on and looks at them.
+
+`Trainer` is what runs, and `train` calls it too: what is tested is what trains.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from xinit.networks.mlp import Params
+from xinit.probes.probe import Readings, edges_at_start, no_edges
+from xinit.training.loop import TrainState
+from xinit.training.population import Population, Strategy, stream_count
+from xinit.training.problem import Run
+
+
+class Trainer:
+    """The replicas of a population at step `step`, their states on the devices.
+
+    `edges` of the histograms, with a leading axis of replicas, are decided at the first probe and kept from then on;
+    empty before it, and where nothing is probed.
+    """
+
+    def __init__(self, population: Population, runs: Iterable[Run]) -> None:
+        """Draw the initial weights; each of the runs is asked for once, since copies of all weights count."""
+        self.population, self.problem = population, population.problem
+        as_numpy = lambda tree: jax.tree.map(np.asarray, tree)
+        drawn = [(as_numpy((run.params, run.hyper)), jax.random.key_data(run.data_key).tolist()) for run in runs]
+        self._streams = population.streams([tuple(words) for _, words in drawn])
+        params, hyper = jax.tree.map(lambda *leaves: np.stack(leaves), *(arrays for arrays, _ in drawn))
+        del drawn
+        params, self._hyper = population.place(params), population.place(hyper)
+        self.state: TrainState = population.start(params, self._hyper)
+        self.step, self.edges = 0, {}
+        self._probed_at = 0
+        n_layers = len(self.problem.activations)
+        empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers).items()}
+        self._no_edges = population.place(empty)
+        self._ratio = population.place(np.full((population.n, n_layers + 1), np.nan, np.float32))
+
+    def compile(self) -> None:
+        """Compile all programs ahead, so that the time of training is that of training."""
+        population, params = self.population, self.state.params
+        population.segment.compile(*self._segment_arguments(0))
+        population.copy.compile(params)
+        population.update_ratio.compile(params, params)
+        population.measure.compile(*self._measure_arguments(self._no_edges))
+        population.evaluate.compile(params, population.data)
+
+    def advance(self, stop: int, *, before_probe: bool = False) -> None:
+        """Train to step `stop`; before a probe the last step runs on its own, for its `update_ratio`."""
+        if before_probe:
+            self._run_to(stop - 1)
+            before = self.population.copy(self.state.params)
+        self._run_to(stop)
+        if before_probe:
+            self._ratio = self.population.update_ratio(before, self.state.params)
+        jax.block_until_ready(self.state)
+
+    def _run_to(self, stop: int) -> None:
+        if stop > self.step:
+            self.state = self.population.segment(*self._segment_arguments(stop))
+            self.step = stop
+
+    def _segment_arguments(self, stop: int) -> tuple[Any, ...]:
+        return (self.state, *self._streams, self._hyper, self.population.data, np.int32(self.step), np.int32(stop))
+
+    def probe(self) -> dict[str, np.ndarray]:
+        """The readings at this step, with a leading axis of replicas; running means begin anew."""
+        population = self.population
+        if not self.edges and self.problem.probe is not None:
+            first = self._measure(self._no_edges)
+            of_member = lambda r: edges_at_start(self.problem.activations, {k: v[r] for k, v in first.items()})
+            edges = [of_member(r) for r in range(population.n)]
+            self.edges = {name: np.stack([own[name] for own in edges]) for name in edges[0]}
+        row = self._measure(population.place(self.edges) if self.edges else self._no_edges)
+        zero = lambda: population.place(np.zeros(population.n, np.float32))
+        self.state = self.state._replace(loss_sum=zero(), error_sum=zero())
+        self._probed_at = self.step
+        return row
+
+    def _measure(self, edges: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return self.population.take(self.population.measure(*self._measure_arguments(edges)))
+
+    def _measure_arguments(self, edges: Mapping[str, Any]) -> tuple[Any, ...]:
+        steps = np.float32(self.step - self._probed_at)
+        return self.state, self.population.data, edges, steps, self._ratio
+
+    def evaluate(self) -> dict[str, np.ndarray]:
+        """(replica,) loss and error on the whole valid and test sets."""
+        return self.population.take(self.population.evaluate(self.state.params, self.population.data))
+
+    def diverged_at(self) -> np.ndarray:
+        """(replica,) the first step whose loss was not finite, 0 where there is none."""
+        return self.population.take(self.state.diverged_at)
+
+    def state_of_members(self) -> TrainState:
+        """The state as NumPy arrays, with a leading axis of replicas: what a checkpoint holds."""
+        return self.population.take(self.state)
+
+    def params_of(self, r: int) -> Params:
+        """The weights of the r-th replica."""
+        return jax.tree.map(lambda a: a[r], self.state.params)
+
+    def restore(self, state: TrainState, step: int, probed_at: int, edges: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state that `state_of_members` gave at `step`, last probed at `probed_at`."""
+        self.state, self.step, self._probed_at = self.population.place(state), step, probed_at
+        self.edges = dict(edges)
+
+
+def train(run: Run) -> tuple[TrainState, Readings]:
+    """Train one run from Python, without files: its last state, and its readings with a leading axis probe point."""
+    strategy = Strategy("sequential", tuple(jax.local_devices()[:1]), "one run")
+    trainer = Trainer(Population(run.problem, run.data, strategy, 1, stream_count([0], 1)), [run])
+    rows = []
+    for point in run.problem.points:
+        if point:
+            trainer.advance(point, before_probe=True)
+        rows.append(trainer.probe())
+    readings = {name: np.stack([row[name][0] for row in rows]) for name in rows[0]}
+    return jax.tree.map(lambda a: a[0], trainer.state_of_members()), readings
