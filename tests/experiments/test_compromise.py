@@ -221,6 +221,7 @@ def results():
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.counterexample], ids=lambda claim: claim.id)
+@pytest.mark.heavy
 def test_a_claim_fails_under_its_counterexample(claim, results):
     (kept,) = claims.check([claim], study.measured(results), results["tier"])
     (against,) = claims.check([claim], measured_under(claim.counterexample, results), results["tier"])
