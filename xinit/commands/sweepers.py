@@ -132,9 +132,16 @@ def _conclude(launcher: Launcher | OthersLauncher) -> None:
 
 
 def _count(override: Override) -> int:
-    """The values that an override goes through, as far as they are counted; one for what is not swept."""
+    """The values that an override goes through, as far as they are counted; one for what is not swept.
+
+    Raises:
+      InputError: it goes through none that there can be, such as a range by steps of 0.
+    """
     if not override.is_discrete_sweep():
         return 1
     value = override.value()
-    values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
-    return sum(1 for _ in itertools.islice(values, sweeping.MOST_RUNS + 1))
+    try:
+        values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
+        return sum(1 for _ in itertools.islice(values, sweeping.MOST_RUNS + 1))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"This command line cannot be read: {error}.") from error
