@@ -25,6 +25,11 @@ from xinit.settings.hydra_errors import absence
 class BoundedSweeper(BasicSweeper):
     """Hydra's basic sweeper, which counts its jobs before it lists them, and writes no file of its own."""
 
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        # Not BasicSweeper's own, which looks its class up by name: Hydra defines that class anew for each session.
+        Sweeper.__init__(self)
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
     def sweep(self, arguments: list[str]) -> None:
         """Run all combinations, in batches where that is asked for.
 
