@@ -108,4 +108,4 @@ def escape(name: str) -> str:
     words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater",
              "|": "textbar"}  # fmt: skip
     table = {sign: f"\\{word}{{}}" for sign, word in words.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
-    return " ".join(name.split()).translate(str.maketrans(table))
+    return " ".join(name.split()).translate({ord(sign): command for sign, command in table.items()})

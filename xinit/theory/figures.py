@@ -4,7 +4,7 @@ import io
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    Settle = Callable[[np.ndarray, np.ndarray], Settled]
+    Settle = Callable[[np.ndarray, np.ndarray | float], Settled]
 
 # Okabe and Ito's colours, told apart by colour-blind eyes, with their yellow darkened to show on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A2B", "#000000")
@@ -42,7 +42,7 @@ def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Fi
     _phase_diagram(plane, activation, settle, w, max(0.5, 1.5 * max(one.bias_variance for one in weights)))
     _depth_scales(scales, settle, np.geomspace(w[0], w[-1], 961), depth)
     for i, one in enumerate(courses):
-        look = {"color": COLOURS[i % 8], "marker": MARKERS[(i + i // 8) % 8], "mec": "white", "lw": 1.5}
+        look: dict[str, Any] = {"color": COLOURS[i % 8], "marker": MARKERS[(i + i // 8) % 8], "mec": "white", "lw": 1.5}
         plane.plot(*one.weights[1:], **look, ms=8, clip_on=False, zorder=5)
         _q_map(variances, activation, one, look)
         _c_map(cosines, activation, one, look)
@@ -111,7 +111,7 @@ def _name_region(axes: "Axes", w: np.ndarray, b: np.ndarray, region: np.ndarray,
     row = len(b) // 2
     columns = np.flatnonzero(region[row])
     if len(columns) > 0.05 * len(w):
-        turned = {"rotation": 90} if len(columns) < 0.2 * len(w) else {}
+        turned: dict[str, Any] = {"rotation": 90} if len(columns) < 0.2 * len(w) else {}
         colour = "0.2" if "signal" in words else "white"
         place = w[columns[len(columns) // 2]], b[row]
         axes.text(*place, words, color=colour, ha="center", va="center", fontsize=11, **turned)
@@ -132,7 +132,7 @@ def _depth_scales(axes: "Axes", settle: "Settle", w: np.ndarray, depth: int) -> 
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left")
 
 
-def _q_map(axes: "Axes", activation: Activation, one: Course, look: dict[str, object]) -> None:
+def _q_map(axes: "Axes", activation: Activation, one: Course, look: dict[str, Any]) -> None:
     q, settled = np.geomspace(*Q_SHOWN, 81), one.phase.q_star
     everywhere = on_every_q(activation) and one.weights.bias_variance == 0
     axes.plot(q, q_map(activation, *one.weights[1:], q), **look | {"marker": ""})
@@ -141,7 +141,7 @@ def _q_map(axes: "Axes", activation: Activation, one: Course, look: dict[str, ob
     axes.plot([], [], **look, ms=7, label=_label(one.weights))
 
 
-def _c_map(axes: "Axes", activation: Activation, one: Course, look: dict[str, object]) -> None:
+def _c_map(axes: "Axes", activation: Activation, one: Course, look: dict[str, Any]) -> None:
     """At a settled q*; where signals vanish or grow for ever, the limit of the map between cosines."""
     q, c = one.phase.q_star, np.linspace(0, 1, 101)
     w, b = one.weights[1:]
