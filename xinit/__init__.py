@@ -166,7 +166,7 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
     runs differ in steps or depth, each has only the rows that it has readings for.
 
-    >>> list(xinit.frame(sweep, "step").columns[:2])
+    >>> [*xinit.frame(sweep, "step").columns[:2]]
     ['seed', 'step']
 
     Args:
