@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 
 from xinit.core.errors import InputError
 from xinit.networks.activations import Activation
-from xinit.theory.moments import NEGLIGIBLE, hermite_coefficients, in_range, moments
+from xinit.theory.moments import NEGLIGIBLE, Numbers, hermite_coefficients, in_range, moments
 
 Q_GRID = np.geomspace(1e-9, 1e9, 541)  # 30 points a decade
 SAME = 1e-9  # relative: a map this close to the identity keeps whatever it is given
@@ -77,7 +77,7 @@ def gains(activation: Activation, q: float = 1.0) -> Gains:
     return Gains(float(m.second**-0.5), float((m.second - m.mean**2) ** -0.5))
 
 
-def q_map(activation: Activation, weight_variance: float, bias_variance: float, q: np.ndarray) -> np.ndarray:
+def q_map(activation: Activation, weight_variance: float, bias_variance: float, q: Numbers) -> Numbers:
     """q_l = s_w^2 E f(sqrt(q_{l-1}) z)^2 + s_b^2 (Poole et al. 2016, eq. 3)."""
     return weight_variance * moments(activation, q).second + bias_variance
 
@@ -106,7 +106,7 @@ def chi_1(activation: Activation, weight_variance: float, q: float) -> float:
 
 def c_map(
     activation: Activation, weight_variance: float, bias_variance: float, q: float
-) -> Callable[[float | np.ndarray], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[[Numbers], tuple[Numbers, Numbers]]:
     """The function from a cosine c of pre-activations of variance q, a fixed point, to that a layer on; and its slope.
 
     c' = (s_w^2 E f(u) f(v) + s_b^2) / q and dc'/dc = s_w^2 E f'(u) f'(v), u and v of variance q and cosine c (Poole et
@@ -120,10 +120,10 @@ def c_map(
     if rest > NEGLIGIBLE * m.second:
         orders, shares = np.append(orders, np.round(slope_rest / rest)), np.append(shares, rest)
 
-    def step(c: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        c = np.asarray(c, float)[..., None]
-        slope = c ** np.maximum(orders - 1, 0) @ (orders * shares)
-        return (weight_variance * (c**orders @ shares) + bias_variance) / q, weight_variance * slope / q
+    def step(c: Numbers) -> tuple[Numbers, Numbers]:
+        cosines = np.asarray(c, float)[..., None]
+        slope = cosines ** np.maximum(orders - 1, 0) @ (orders * shares)
+        return (weight_variance * (cosines**orders @ shares) + bias_variance) / q, weight_variance * slope / q
 
     return step
 
@@ -193,7 +193,7 @@ def edge_at(activation: Activation, bias_variance: float) -> Edge | None:
     return edge_of_chaos(activation, brentq(excess, grid[crossed[0]], grid[crossed[0] + 1], xtol=1e-15, rtol=1e-13))
 
 
-def _edge(activation: Activation, q: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _edge(activation: Activation, q: Numbers) -> tuple[Numbers, Numbers]:
     m = moments(activation, q)
     bias_variance = q - m.second / m.slope_second
     return 1 / m.slope_second, np.where(np.abs(bias_variance) < SAME * q, 0.0, bias_variance)

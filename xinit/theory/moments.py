@@ -19,6 +19,7 @@ from xinit.core.errors import InputError
 from xinit.networks.activations import Activation
 
 Q = TypeVar("Q", float, np.ndarray)
+Numbers = float | Float[np.ndarray, "..."]  # one, or an array of them
 
 REACH = 10.0  # the density is 8e-23 of its peak there
 RANGE = (1e-60, 1e60)  # of q where signals vanish or explode: far outside float32, and E f^4 is still a number
