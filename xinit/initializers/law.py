@@ -97,7 +97,7 @@ def law_of(initializer: object) -> LawOf | None:
     return as_law(initializer.law) if isinstance(initializer, StatesLaw) else None
 
 
-def as_law(stated: object) -> LawOf:
+def as_law(stated: Any) -> LawOf:
     """What is stated of matrices, at any shape.
 
     Raises:

@@ -33,7 +33,8 @@ __all__ = [
     "per_layer",
 ]
 
-Hyper = Mapping[str, Float[Array, "*weight"]]  # numbers by their names; `lr_scale` has one for each weight
+# Numbers by their names: arrays where they are traced; `lr_scale` has one for each weight.
+Hyper = Mapping[str, Float[Array, "*weight"] | float]
 Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
 Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0
 Laws = tuple[Law, ...]

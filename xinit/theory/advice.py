@@ -11,7 +11,7 @@ from jaxtyping import Float
 from xinit.initializers import Law, variance_scaling
 from xinit.networks import activations as functions
 from xinit.networks.activations import Activation
-from xinit.theory.moments import in_range, kernels, moments
+from xinit.theory.moments import Numbers, in_range, kernels, moments
 from xinit.theory.prediction import LEFT_OUT, dead_share, on_one_core
 
 SCALES = np.geomspace(1e-3, 1e4, 113)  # of the weights' variance times a fan, in steps of 15 %: a sigmoid needs 40
@@ -51,14 +51,16 @@ class Candidate(NamedTuple):
 class Change(NamedTuple):
     """By what the std of the signal changes from layer 1 to d, and that of dL/dz from d to 1."""
 
-    signal: np.ndarray
-    gradient: np.ndarray
+    signal: Numbers
+    gradient: Numbers
 
     @property
-    def most(self) -> np.ndarray:
+    def most(self) -> Numbers:
         """The larger of the two changes, as a factor above 1."""
         with np.errstate(divide="ignore", over="ignore"):
-            return np.exp(np.max(np.abs(np.log(self)), axis=0))
+            logs = [np.abs(np.log(change)) for change in self]
+            most: Numbers = np.exp(np.max(logs, axis=0))
+            return most
 
 
 def change_over_depth(

@@ -186,7 +186,7 @@ def edge_at(activation: Activation, bias_variance: float) -> Edge | None:
     """The point of the edge with the given variance of the biases, at the least q; None where there is none."""
     excess = lambda q: _edge(activation, q)[1] - bias_variance
     grid = Q_GRID[(Q_GRID > 1e-6) & (Q_GRID < 1e6)]
-    values = excess(grid)
+    values = np.asarray(excess(grid))
     crossed = np.flatnonzero(values[:-1] * values[1:] < 0)
     if not crossed.size:
         return None

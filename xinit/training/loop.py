@@ -141,7 +141,7 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Arra
         updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
         first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
         return TrainState(
-            params=optax.apply_updates(state.params, _scaled(updates, hyper["lr_scale"])),
+            params=optax.apply_updates(state.params, _scaled(updates, jnp.asarray(hyper["lr_scale"]))),
             opt_state=opt_state,
             loss_sum=state.loss_sum + loss,
             error_sum=state.error_sum + jnp.mean(jnp.argmax(logits, axis=1) != batch[1]),
