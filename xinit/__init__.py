@@ -54,7 +54,7 @@ _FUNCTIONS = {"initialize": "tracing", "probe": "tracing", "verify_initializer":
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     """Train one network, as `python -m xinit.train` does, and return its readings as `xinit.open` does.
 
-    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, probe="economy", progress=False)
     >>> readings.act_std.dims
     ('step', 'layer')
 
@@ -80,7 +80,8 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
         readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5, width=256)
         readings.test_error.groupby("scheme").mean()
 
-    >>> readings = xinit.sweep({"seed": [0, 1]}, data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> small = {"data": "synthetic", "depth": 2, "width": 16, "steps": 20, "probe": "economy"}
+    >>> readings = xinit.sweep({"seed": [0, 1]}, progress=False, **small)
     >>> readings.test_error.dims, readings.seed.values.tolist()
     (('replica',), [0, 1])
 
@@ -121,8 +122,9 @@ def predict(**settings: Any) -> "Prediction":
 
         xinit.predict(scheme="he", activation="relu", depth=30).values["act_second"]
 
-    >>> xinit.predict(data="synthetic", scheme="he", activation="relu", depth=5, width=64).values["act_second"].shape
-    (5,)
+    >>> prediction = xinit.predict(data="synthetic", scheme="he", activation="relu", depth=2, width=16)
+    >>> prediction.values["act_second"].shape  # one mean square for each hidden layer
+    (2,)
 
     Args:
       settings: as in `run`; nothing is trained.
@@ -190,7 +192,8 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
 
     Of a run it is `figures.run.layers_figure`, of a sweep `figures.sweep.sweep_figure`. pyplot has no part in it.
 
-    >>> xinit.figure(run).savefig("layers.png")
+    >>> [axes.get_title() for axes in xinit.figure(sweep).axes[:2]]
+    ['test error, %', 'validation error, %']
 
     Args:
       source: as in `frame`.

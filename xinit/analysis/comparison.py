@@ -208,18 +208,30 @@ def _diverged_notes(comparison: Comparison) -> list[str]:
 
 
 def n_diverged(comparison: Comparison, scheme: str) -> int:
-    """How many of a scheme's scoring runs diverged."""
+    """How many of a scheme's scoring runs diverged.
+
+    >>> n_diverged(comparison, "he")
+    0
+    """
     return sum(trial.diverged for trial in comparison.scores if trial.scheme == scheme)
 
 
 def decimals(low: float, high: float) -> int:
-    """Decimals of a percentage that show its interval's width and on which side of 0 its ends lie: one to three."""
+    """Decimals of a percentage that show its interval's width and on which side of 0 its ends lie: one to three.
+
+    >>> decimals(0.012, 0.034), decimals(0.0121, 0.0123)
+    (1, 2)
+    """
     shown = [abs(100 * value) for value in ((high - low) / 2, low, high) if value and not math.isnan(value)]
     return next((places for places in (1, 2) if all(round(value, places) for value in shown)), 3) if shown else 1
 
 
 def percent(share: float, places: int) -> str:
-    """A share in percent; without the sign of a zero."""
+    """A share in percent; without the sign of a zero.
+
+    >>> percent(0.2051, 1), percent(-0.0001, 1)
+    ('20.5', '0.0')
+    """
     return f"{round(100 * float(share), places) + 0.0:.{places}f}"
 
 

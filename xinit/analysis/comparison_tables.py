@@ -66,7 +66,11 @@ def files(comparison: Comparison) -> dict[str, str]:
 
 
 def latex(comparison: Comparison) -> str:
-    r"""A table for \usepackage{booktabs}: mean and half width of Student's interval, the `winner` in bold."""
+    r"""A table for \usepackage{booktabs}: mean and half width of Student's interval, the `winner` in bold.
+
+    >>> print(latex(comparison).splitlines()[6])
+    Scheme & Learning rate & Test error (\%) & $n$ & Diverged \\
+    """
     best, lines = winner(comparison), []
     for scheme, choice in choose_rates(comparison.search, comparison.schemes, comparison.rates).items():
         interval = score(comparison, scheme)

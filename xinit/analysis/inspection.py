@@ -52,7 +52,12 @@ class Inspection(NamedTuple):
 
 
 def predicted(found: Inspection, name: str) -> Sequence[np.ndarray]:
-    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band."""
+    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band.
+
+    >>> value, low, high = predicted(inspection, "act_second")
+    >>> value.round(2)
+    array([1. , 0.5])
+    """
     prediction = found.prediction
     values = prediction.values[name]
     if name not in prediction.networks or np.isnan(prediction.networks[name]).all():
@@ -61,7 +66,12 @@ def predicted(found: Inspection, name: str) -> Sequence[np.ndarray]:
 
 
 def measured(found: Inspection, name: str) -> Sequence[np.ndarray]:
-    """The mean over the seeds, low and high of its interval; of second moments the roots."""
+    """The mean over the seeds, low and high of its interval; of second moments the roots.
+
+    >>> mean, low, high = measured(inspection, "act_second")
+    >>> mean.round(2)
+    array([1. , 0.5])
+    """
     interval = found.interval(name)
     return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
 

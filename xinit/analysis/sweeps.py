@@ -154,7 +154,15 @@ def _column(values: Sequence[Any]) -> np.ndarray:
 
 
 def remove(path: pathlib.Path) -> None:
-    """Remove what `write` has written; whatever else lies in the folder stays."""
+    """Remove what `write` has written; whatever else lies in the folder stays.
+
+    >>> path = write(outcomes)
+    >>> remove(path)
+    >>> path.exists()
+    False
+    >>> path == write(outcomes)  # written again
+    True
+    """
     for name in FILES:
         (path / name).unlink(missing_ok=True)
     manifests.remove_if_empty(path)
@@ -214,6 +222,10 @@ def open(path: pathlib.Path) -> "xarray.Dataset":
     """The dataset of a sweep's folder: axis replica, with what was swept as coordinates on it.
 
     `readings.set_index(replica=["scheme", "seed"]).unstack()` gives each of them an axis of its own.
+
+    >>> readings = open(folder(outcomes))
+    >>> readings.seed.values.tolist()
+    [0, 1]
 
     Raises:
       InputError: none of its runs is over, or as `load`.

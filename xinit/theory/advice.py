@@ -69,6 +69,11 @@ def change_over_depth(
 ) -> Change:
     """The products of Glorot & Bengio 2010, eqs. 5 and 6, over the network's own layers, with the activations' moments.
 
+    >>> widths, laws = (100,) * 7, [xinit.initializers.standard().law(100, 100)] * 6
+    >>> change = change_over_depth(widths, [xinit.activations.linear()] * 5, laws, input_second=1.0)
+    >>> f"signal x {change.signal:.3f}, gradient x {change.gradient:.3f}"  # each 3^(-4/2)
+    'signal x 0.111, gradient x 0.111'
+
     Args:
       widths: from inputs to classes.
       activations: one a hidden layer.
@@ -100,6 +105,10 @@ def remedy(
 
     The plain weights for the activation if they change signal and gradient by at most `good`; else, of all means of the
     fans and all scales, the best, if it is `within`; else the same for tanh. Never those in use.
+
+    >>> f = xinit.activations.relu()
+    >>> remedy((100,) * 7, [f] * 5, input_second=1.0, good=2.0, within=10.0).partition(":")[0]
+    'Try kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (scheme=he)'
 
     Args:
       widths: from inputs to classes.
@@ -189,6 +198,10 @@ def expected_dead(activations: Sequence[Activation], gram: np.ndarray) -> np.nda
     """(layer,) the share of a rectifier's units off on every example in a wide network without biases; nan for others.
 
     The same for weights of any size, since a rectifier's cosines do not depend on it. `gram`: (B, B) of the inputs.
+
+    >>> gram = np.eye(3)  # three examples, orthogonal to each other: a unit is off on all with probability 1/8
+    >>> expected_dead([xinit.activations.relu()], gram).round(1)
+    array([0.1])
     """
     shares = []
     for f in activations:

@@ -31,7 +31,14 @@ BOX = {"boxstyle": "round", "fc": "white", "ec": "none", "alpha": 0.8}
 
 
 def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Figure":
-    """Phase diagram, depth scales over s_w^2, q-map and c-map, with the weights of `courses` marked."""
+    """Phase diagram, depth scales over s_w^2, q-map and c-map, with the weights of `courses` marked.
+
+    >>> from xinit.theory.courses import course
+    >>> f = xinit.activations.relu()
+    >>> drawn = figure(f, [course(f, Weights("he", 2.0), 10)], depth=10)
+    >>> [axes.get_title() for axes in drawn.axes[:2]]
+    ['phase diagram', 'depth scales (grey: the signal grows without end)']
+    """
     from xinit.core.figure import Figure
 
     drawn = Figure(figsize=(11, 9), layout="constrained")
@@ -56,7 +63,13 @@ def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Fi
 
 
 def save(path: pathlib.Path, drawn: "Figure") -> None:
-    """Write a figure as a PNG, atomically."""
+    """Write a figure as a PNG, atomically.
+
+    >>> from xinit.core.figure import Figure
+    >>> save(pathlib.Path("theory", "empty.png"), Figure(figsize=(1, 1)))
+    >>> pathlib.Path("theory", "empty.png").exists()
+    True
+    """
     content = io.BytesIO()
     drawn.savefig(content, dpi=110)
     with writing(path.parent):

@@ -123,7 +123,11 @@ class Layer(NamedTuple):
 
 
 def representatives(gram: np.ndarray, count: int) -> np.ndarray:
-    """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps."""
+    """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps.
+
+    >>> representatives(np.diag([4.0, 1.0, 3.0, 2.0]), 2)  # the smallest and the largest
+    array([1, 0])
+    """
     order = np.argsort(np.diag(gram), kind="stable")
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
 
@@ -133,6 +137,11 @@ def draw(
     targets: np.ndarray, mean_target: np.ndarray,
 ) -> Networks:  # fmt: skip
     """Networks on a few examples, the same ones at every call; very wide ones are drawn narrower by one factor.
+
+    >>> laws, targets = [Law(1 / 8), Law(1 / 64)], np.eye(2)
+    >>> networks = draw((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), targets, targets.mean(axis=1))
+    >>> networks.pre.shape, networks.pre.mean().round(2)  # layer, network, example; inputs of mean square 1
+    ((1, 1000, 2), np.float64(1.0))
 
     Args:
       widths: from inputs to classes.

@@ -77,6 +77,9 @@ def on_one_core(function: Callable) -> Callable:
     """`function` with BLAS on one core: of matrices of a few hundred examples several would wait for each other.
 
     The limit is the whole process's. Threads take turns, or one would end another's limit and keep its own for good.
+
+    >>> on_one_core(lambda gram: np.linalg.cholesky(gram))(np.array([[4.0]]))
+    array([[2.]])
     """
 
     @functools.wraps(function)
@@ -98,6 +101,11 @@ def predict(
     forward   <z z'>_l = n_{l-1} V_l <h h'>_{l-1} + E b_l^2      <h h'>_l = E f(u) f(u')
     backward  <d d'>_l = n_{l+1} V_{l+1} <d d'>_{l+1} E f'(u) f'(u'), from d = p - y at the logits
     weights   <(dL/dW_l)^2> = B^-2 sum_{b b'} <h h'>_{l-1} <d d'>_l
+
+    >>> laws = [xinit.initializers.he().law(*shape) for shape in ((8, 64), (64, 64), (64, 2))]
+    >>> prediction = predict((8, 64, 64, 2), [xinit.activations.relu()] * 2, laws, np.eye(4), np.array([0, 1, 0, 1]))
+    >>> prediction.values["act_second"].round(1)  # He's weights keep the size of the signal
+    array([1., 1.])
 
     Args:
       widths: from inputs to classes, n_0 .. n_{d+1}.
@@ -220,7 +228,11 @@ def _mean_slope(activation: Activation, gram: np.ndarray) -> float:
 
 
 def dead_share(activation: Activation, gram: np.ndarray) -> float:
-    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others."""
+    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others.
+
+    >>> dead_share(xinit.activations.tanh(), np.eye(3)), round(dead_share(xinit.activations.relu(), np.eye(3)), 1)
+    (nan, 0.1)
+    """
     if not activation.rectifies:
         return np.nan
     if activation.negative_slope >= FLAT:

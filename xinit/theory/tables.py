@@ -17,14 +17,22 @@ TENDS = (1e-8, 2e-8)  # q at which the fall of a faint signal is compared with a
 
 
 def moment_rows(activation: Activation) -> list[dict[str, str]]:
-    """Gaussian moments of f and f' at q = 1."""
+    """Gaussian moments of f and f' at q = 1.
+
+    >>> moment_rows(xinit.activations.relu())
+    [{'E f': '0.3989', 'E f^2': '0.5000', "E f'^2": '0.5000'}]
+    """
     m = moments(activation, 1.0)
     found = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
     return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in found.items()}]  # + 0.0: no minus zero
 
 
 def gain_rows(activation: Activation) -> list[dict[str, str]]:
-    """Both gains at q = 1, and the phase that each leads to as the factor s_w of the weights, without biases."""
+    """Both gains at q = 1, and the phase that each leads to as the factor s_w of the weights, without biases.
+
+    >>> [(row["factor"], row["value"], row["chi_1 there"]) for row in gain_rows(xinit.activations.relu())]
+    [('1/sqrt(E f^2)', '1.4142', '1'), ('1/std f', '1.7129', '1.47')]
+    """
     aims = "keeps the second moment of the pre-activations at 1", "normalises the activation about its mean"
     rows = []
     for name, aim, gain in zip(("1/sqrt(E f^2)", "1/std f"), aims, gains(activation), strict=True):
@@ -43,7 +51,11 @@ def gain_rows(activation: Activation) -> list[dict[str, str]]:
 
 
 def edge_rows(activation: Activation, biases: Sequence[float]) -> list[dict[str, str]]:
-    """The edge of chaos at some q*, and at some variances of the biases."""
+    """The edge of chaos at some q*, and at some variances of the biases.
+
+    >>> edge_rows(xinit.activations.relu(), biases=(0.0,))[0]["s_w^2"]
+    '2'
+    """
     if on_every_q(activation):
         only = _edge_row(edge_of_chaos(activation, 1.0), "the only point: it keeps whatever variance it is given")
         return [only | {"given": "any q*", "q*": "any"}]
@@ -76,7 +88,13 @@ def _remark(activation: Activation, edge: Edge) -> str:
 
 
 def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
-    """One line for each of some weights: where they tend to, and what they do over the depth."""
+    """One line for each of some weights: where they tend to, and what they do over the depth.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> [row] = course_rows([course(xinit.activations.linear(), Weights("standard", 1 / 3), 5)])
+    >>> row["signal x"], row["gradient x"], row["layers"]
+    ('0.111', '0.111', '3')
+    """
     return [
         {
             "weights": one.weights.name,
@@ -98,7 +116,11 @@ def _products(one: Course) -> dict[str, str]:
 
 
 def course_note(depth: int) -> str:
-    """What the columns of `course_rows` mean."""
+    """What the columns of `course_rows` mean.
+
+    >>> course_note(50)[:66]
+    'From pre-activations of variance 1 in layer 1 to layer 50. signal '
+    """
     return (
         f"From pre-activations of variance 1 in layer 1 to layer {depth}. signal x: std of the pre-activations there; "
         f"gradient x: std of dL/dz in layer 1 over that in layer {depth}; layers: how many keep both within a factor "
@@ -107,7 +129,13 @@ def course_note(depth: int) -> str:
 
 
 def phase_rows(asked: Course) -> list[dict[str, str]]:
-    """All that is known of one point of the plane: where it tends to, and the products over a finite depth."""
+    """All that is known of one point of the plane: where it tends to, and the products over a finite depth.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> [row] = phase_rows(course(xinit.activations.tanh(), Weights("asked", 0.5), 10))
+    >>> row["phase"], row["chi_1"], row["xi_c"]
+    ('ordered', '0.5', '1.44')
+    """
     settled = asked.phase
     names = "q*", "chi_1", "c*", "xi_q", "xi_c", "xi_gradient", "6 xi_c"
     cells = dict(zip(names, map(number, (*settled, settled.trainable_depth)), strict=True))
@@ -125,7 +153,13 @@ def _repels(activation: Activation, weight_variance: float, settled: Phase) -> b
 
 
 def reach_sentences(activation: Activation, asked: Course, depth: int) -> list[str]:
-    """How deep a network of these weights may be: by the asymptotic scale, by the products, and why they differ."""
+    """How deep a network of these weights may be: by the asymptotic scale, by the products, and why they differ.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> f = xinit.activations.tanh()
+    >>> reach_sentences(f, course(f, Weights("asked", 0.5), 50), 50)[0].partition(".")[0]
+    'Longest trainable depth: 3 layers'
+    """
     scale = asked.phase.trainable_depth
     by_scale = "any depth (xi_c is infinite)" if math.isinf(scale) else f"{number(scale)} layers (6 xi_c)"
     by_products = f"all {depth} layers" if asked.layers == depth else _layers(asked.layers)
@@ -168,7 +202,13 @@ def _power(activation: Activation, asked: Course) -> str:
 
 
 def sentences(activation: Activation, courses: Sequence[Course], depth: int) -> list[str]:
-    """What to use for this activation over so many layers, and what to beware of."""
+    """What to use for this activation over so many layers, and what to beware of.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> f = xinit.activations.relu()
+    >>> sentences(f, [course(f, Weights("he", 2.0), 10)], 10)[0].partition(".")[0]
+    'Use s_w^2 = 2, s_b^2 = 0 (he): over 10 layers the signal changes by x 1 and the gradient by x 1'
+    """
     found = [_use(best(courses), depth)]
     plain = [one for one in courses if one.weights.bias_variance == 0]
     if best(courses) not in plain:
@@ -225,7 +265,11 @@ def _beware(activation: Activation, chosen: Course) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Three digits."""
+    """Three digits.
+
+    >>> number(1 / 3), number(1e-7), number(math.inf)
+    ('0.333', '1.0e-07', 'inf')
+    """
     return "0" if value == 0 else f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.1e}"
 
 

@@ -40,7 +40,11 @@ class Look(NamedTuple):
 
 
 def figure(comparison: Comparison) -> "Figure":
-    """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate."""
+    """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate.
+
+    >>> [axes.get_xlabel() for axes in figure(comparison).axes]
+    ['learning rate', 'examples seen']
+    """
     from matplotlib import rc_context
 
     from xinit.core.figure import Figure
@@ -62,6 +66,9 @@ def figure(comparison: Comparison) -> "Figure":
 
 def write(folder: pathlib.Path, comparison: Comparison) -> list[pathlib.Path]:
     """Write comparison.pdf, comparison.png and the text `files`, each atomically; equal input gives equal bytes.
+
+    >>> [path.name for path in write(pathlib.Path("comparison"), comparison)][:3]
+    ['comparison.pdf', 'comparison.png', 'runs.csv']
 
     Raises:
       InputError: the folder cannot be written.

@@ -29,7 +29,11 @@ AXES = {"grad_w_second": "weight", "jacobian_sv_mean": "jacobian"}  # of the oth
 
 
 def figure(found: Inspection, title: str) -> "Figure":
-    """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean."""
+    """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean.
+
+    >>> [axes.get_title() for axes in figure(inspection, "xavier").axes[:3]]
+    ['activations, rms', 'dL/dz, rms', 'dL/dW, rms']
+    """
     from xinit.core.figure import Figure
 
     drawn = Figure(figsize=(11, 7), layout="constrained")
@@ -45,7 +49,12 @@ def figure(found: Inspection, title: str) -> "Figure":
 
 
 def write(folder: pathlib.Path, found: Inspection, title: str, draw: bool) -> None:
-    """inspection.nc, inspection.json and, where asked, inspection.png."""
+    """inspection.nc, inspection.json and, where asked, inspection.png.
+
+    >>> write(pathlib.Path("inspection"), inspection, "xavier", draw=False)
+    >>> sorted(path.name for path in pathlib.Path("inspection").iterdir())
+    ['inspection.json', 'inspection.nc']
+    """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(folder / "inspection.nc", _netcdf(found))
