@@ -51,11 +51,10 @@ def comparison():
     )
 
 
-def trained(folder):
-    """Two runs that differ in their seed: what examples of readings begin with."""
-    over = {"seed": [0, 1]}
-    sweep = xinit.sweep(over, progress=False, out=str(folder), **SMALL)
-    raws = [compose("train", overrides_from({**SMALL, "out": str(folder), "seed": seed})) for seed in (0, 1)]
+def trained():
+    """Two runs that differ in their seed: what examples of readings begin with. Those that train find them done."""
+    sweep = xinit.sweep({"seed": [0, 1]}, progress=False, **SMALL)
+    raws = [compose("train", overrides_from({**SMALL, "seed": seed})) for seed in (0, 1)]
     configs = sweeping.parse_all(raws)
     outcomes = [runner.from_disk(config) for config in configs]
     run = record.open(outcomes[0].path)
@@ -77,25 +76,27 @@ def inspection(config):
 
 
 def drawn_weights():
-    """He's weights between 40 inputs and 120 units, drawn with the keys that a test of an initialiser takes."""
+    """He's weights between 40 inputs and 100 units, drawn with the keys that a test of an initialiser takes."""
     key = jax.random.key(0)
     keys = key, key, *jax.random.split(key), jax.random.key(1)
-    shape, he = (40, 120), initializers.he()
+    shape, he = (40, 100), initializers.he()
     sample = Sample(initializers.Kernel(shape), jnp.float32, tuple(he(one, shape, jnp.float32) for one in keys))
     return {"sample": sample, "law": he.law(*shape)}
 
 
-def make_names(folder):
+def make_names():
     """What examples may use without an import: numpy, jax, xinit, drawn weights, a comparison, an inspection, and a
     small sweep with its first run."""
-    names = {"np": np, "jax": jax, "xinit": xinit, "comparison": comparison()} | drawn_weights() | trained(folder)
+    names = {"np": np, "jax": jax, "xinit": xinit, "comparison": comparison()} | drawn_weights() | trained()
     return names | {"inspection": inspection(names["configs"][0])}
 
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory, compile_quickly):
-    """The names that examples may use without an import."""
-    return make_names(tmp_path_factory.mktemp("examples"))
+    """The names that examples may use without an import; all examples run in the folder of that small sweep."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("examples"))
+        yield make_names()
 
 
 class Finder(doctest.DocTestFinder):
@@ -106,8 +107,7 @@ class Finder(doctest.DocTestFinder):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_examples(name, names, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_examples(name, names):
     module, examples = importlib.import_module(name), doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         for example in Finder().find(module, extraglobs=names):

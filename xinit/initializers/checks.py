@@ -80,7 +80,7 @@ def drawn_as_asked(sample: Sample) -> Result:
     """Every draw has the shape and the precision that were asked for.
 
     >>> drawn_as_asked(sample)
-    (0.0, '(40, 120) of float32 came')
+    (0.0, '(40, 100) of float32 came')
     """
     came = [(tuple(np.shape(draw)), str(getattr(draw, "dtype", type(draw).__name__))) for draw in sample.draws]
     wrong = [one for one in came if one != (sample.shape, str(jnp.dtype(sample.dtype)))]
@@ -149,9 +149,9 @@ def mean(sample: Sample, law: Law | None) -> Result | None:
 def variance(sample: Sample, law: Law | None) -> Result | None:
     """E W^2 is the law's: exactly so for orthogonal and fixed weights.
 
-    >>> used, sentence = variance(sample, xinit.initializers.xavier().law(40, 120))
+    >>> used, sentence = variance(sample, xinit.initializers.xavier().law(40, 100))
     >>> bool(used > 1), sentence.partition(":")[0]
-    (True, 'n_in Var W = 2.062, the law says 0.5')
+    (True, 'n_in Var W = 2.046, the law says 0.5714')
     """
     if law is None:
         return None

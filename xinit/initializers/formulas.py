@@ -43,9 +43,9 @@ def recognised(samples: Sequence[Sample]) -> str:
 def explained(samples: Sequence[Sample]) -> str:
     """As `recognised`, but of weights that break their law or have none: also formulas gone wrong, and no formula.
 
-    >>> squared = [draw * (2 / 40) ** 0.5 for draw in sample.draws]  # 2/n_in taken for the standard deviation
-    >>> explained([sample._replace(draws=tuple(squared))]).partition(",")[0]
-    'Var W is the square of 2/n_in'
+    >>> too_wide = tuple(3**0.5 * draw for draw in sample.draws)  # a uniform's bound taken for a normal's std
+    >>> explained([sample._replace(draws=too_wide)]).partition(",")[0]
+    'Var W is three times 2/n_in'
     """
     return _sentence(samples, RIGHT) or _sentence(samples, WRONG) or _constant(samples) or _unknown(samples)
 

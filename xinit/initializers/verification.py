@@ -59,7 +59,7 @@ def verify_initializer(
     probability below one in a million.
 
     >>> law = lambda fan_in, fan_out: 1 / fan_in
-    >>> verification = verify_initializer(xinit.initializers.he(), law, shapes=[(40, 120)])
+    >>> verification = verify_initializer(xinit.initializers.he(), law, shapes=[(40, 100)])
     >>> verification.ok, verification.found
     (False, "Var W is 2/n_in, He's for rectifiers.")
 

@@ -15,7 +15,7 @@ from xinit.settings.hydra_errors import said_in_our_words
 
 _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
 
-# Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
+# Groups that are not in the defaults list of conf/run.yaml, so Hydra wants a plus in front of them.
 APPENDED = ("scheme", "experiment")
 
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
