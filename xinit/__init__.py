@@ -105,7 +105,7 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
+    raws = compose_many("train", [overrides_from(settings | combination) for combination in grid])
     outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
@@ -168,7 +168,7 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
     runs differ in steps or depth, each has only the rows that it has readings for.
 
-    >>> list(xinit.frame(sweep, "step").columns[:2])
+    >>> xinit.frame(sweep, "step").columns[:2].tolist()
     ['seed', 'step']
 
     Args:

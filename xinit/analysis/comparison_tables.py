@@ -109,7 +109,7 @@ def escape(name: str) -> str:
     >>> print(escape("of_mine:my_init"))
     of\\_mine:my\\_init
     """
-    words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater",
-             "|": "textbar"}  # fmt: skip
-    table = {sign: f"\\{word}{{}}" for sign, word in words.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
+    commands = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless",
+                ">": "textgreater", "|": "textbar"}  # fmt: skip
+    table = {sign: f"\\{command}{{}}" for sign, command in commands.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
     return " ".join(name.split()).translate(str.maketrans(table))

@@ -1,4 +1,4 @@
-"""Runs that may be over already: where a config's run lies, and what it left there."""
+"""Where the folder of a config's run is, and the outcome that a finished run has left there."""
 
 import dataclasses
 import pathlib
@@ -32,7 +32,7 @@ def from_disk(config: Config) -> Outcome:
 
 
 def done_already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
-    """The outcome of a finished run, and a word that it was done before."""
+    """The outcome of a finished run; the reporter is told that it was done before."""
     outcome = from_disk(config)
     RunDirectory(path).drop_checkpoints()  # which a process may have left that was killed at its very end
     untracked = "" if config.tracker.fn == "none" else " and is not tracked again"

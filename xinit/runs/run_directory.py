@@ -91,8 +91,8 @@ class RunDirectory:
             return _checked(self.path, pathlib.Path(os.path.normpath(self.path / str(pointer))))
         if self.status():
             return None
-        found = _own_checkpoints(self.path)
-        return max(found, key=lambda path: path.name).parent if found else None
+        below = _own_checkpoints(self.path)
+        return max(below, key=lambda path: path.name).parent if below else None
 
     def to_resume_from(self, force: bool) -> pathlib.Path | None:
         """The checkpoint that a run begun now would go on from."""
@@ -132,10 +132,10 @@ class RunDirectory:
           InputError: a newer xinit wrote it, or it cannot be read.
         """
         try:
-            found = record.read_status(self.path)
+            status = record.read_status(self.path)
         except DamagedError:
             return {}
-        return found if found.get("run", self.path.name) == self.path.name else {}
+        return status if status.get("run", self.path.name) == self.path.name else {}
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""

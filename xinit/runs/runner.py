@@ -1,4 +1,4 @@
-"""Runs, from their configs to their folders: done already, or grouped by program, planned, trained and let go."""
+"""Runs from their configs to their outcomes: what is done already is read, the rest is grouped by program and trained."""
 
 import pathlib
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from xinit.settings.config import Config
 
 
 def execute(config: Config, reporter: Reporter) -> Outcome:
-    """Compute a run, go on with one that was cut, or return one that is done.
+    """Compute a run, resume one that was interrupted, or return one that is done.
 
     Raises:
       InputError: bad input, a folder that cannot be written, a run held by another process.
