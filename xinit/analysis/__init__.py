@@ -1,1 +1,1 @@
-"""From readings to conclusions: intervals, verdicts, sweeps, comparisons, tables and figures. Nothing here imports jax."""
+"""From readings to conclusions: intervals, verdicts, sweeps, comparisons, tables and figures."""

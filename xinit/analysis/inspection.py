@@ -1,4 +1,4 @@
-"""The result of an inspection: predictions beside measurements of a configuration's initial networks, and the verdict."""
+"""The result of an inspection: predictions and measurements of a configuration's initial networks, and the verdict."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""A comparison of schemes from its settings: it trains the runs of the search and of the scores, and writes the results.
+"""A comparison of schemes from its settings: it trains the runs of the search and the scores, and writes results.
 
 All runs are runs like any others, so a comparison that was cut goes on with the same command.
 """

@@ -1,4 +1,4 @@
-"""A sweep's groups as jobs of another launcher: how they are divided, packed and run, and the errors of those that failed.
+"""A sweep's groups as jobs of another launcher: how they are divided, packed and run, and the errors of failed ones.
 
 A job returns the validation errors of its runs, or why it was refused. All else is in the folders of its runs, on a
 file system that the workers and the launching process share.

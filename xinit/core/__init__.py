@@ -1,1 +1,1 @@
-"""What every other package may use: errors, the names of readings, checked values, files. It knows no network and no run."""
+"""What all packages use: errors, names of readings, checked values, files. It knows no network and no run."""

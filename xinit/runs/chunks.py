@@ -1,4 +1,4 @@
-"""The runs of a sweep that share a program, in chunks that fit the memory: each chunk is claimed, trained and released."""
+"""The runs of a sweep that share a program, in chunks that fit the memory; a chunk is claimed, trained and released."""
 
 import contextlib
 import gc

@@ -1,4 +1,4 @@
-"""How fast a population trains, and the steps at which its training pauses: probe points and ticks of the progress bar."""
+"""How fast a population trains, and at which steps its training pauses: probe points, ticks of the progress bar."""
 
 import math
 import time

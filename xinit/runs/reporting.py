@@ -1,4 +1,4 @@
-"""The contract of a reporter, which hears of the progress of runs; `commands.console` prints it on a terminal or a pipe."""
+"""The contract of a reporter, which hears of the progress of runs; that of `commands.console` prints it."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Runs from their configs to their outcomes: what is done already is read, the rest is grouped by program and trained."""
+"""Runs from their configs to their outcomes: what is done is read, the rest is grouped by program and trained."""
 
 import pathlib
 from collections.abc import Sequence
