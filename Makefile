@@ -11,7 +11,7 @@ INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --ed
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
 
-check: $(VENV)/installed-dev lint  ## the inner loop: what trains no network and starts no process
+check: $(VENV)/installed-dev lint  ## the inner loop: what trains no network, starts no process and is quick
 	$(PYTEST) -m "not heavy and not slow" $(ARGS)
 
 test: $(VENV)/installed-dev lint  ## the suite, a worker on each core

@@ -1,7 +1,6 @@
 """The examples in docstrings do what they show, in a folder of their own."""
 
 import contextlib
-import dataclasses
 import doctest
 import importlib
 import inspect
@@ -58,7 +57,7 @@ def trained():
     configs = sweeping.parse_all(raws)
     outcomes = [runner.from_disk(config) for config in configs]
     run = record.open(outcomes[0].path)
-    limits = dataclasses.asdict(configs[0].verdict)
+    limits = configs[0].verdict
     return {"sweep": sweep, "run": run, "outcomes": outcomes, "configs": configs, "limits": limits}
 
 

@@ -18,6 +18,7 @@ from xinit.analysis.comparison import Trial, choose_rates
 from xinit.commands import sweeping
 from xinit.core.errors import InputError
 from xinit.core.readings import QUANTILES
+from xinit.runs.grouping import program_of
 from xinit.runs.record import read_readings
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.compose import compose, overrides_from
@@ -65,7 +66,7 @@ def prepare(
     shared |= {} if own["data"] in GENERATED else {"data.dir": data_dir}
     shared |= {"stop_after": stop_after} if stop_after else {}
     raws = {cell: raw for model in models for cell, raw in _raws(name, own, model, models[model], shared)}
-    programs = {config.program(): config for config in sweeping.parse_all(list(raws.values()))}
+    programs = {program_of(config): config for config in sweeping.parse_all(list(raws.values()))}
     for config in programs.values():
         plan([config])
     return Campaign(name, own, models, raws)

@@ -1,6 +1,5 @@
 """Every rule, at readings that must and must not trip it; thresholds as shipped."""
 
-import dataclasses
 import functools
 import itertools
 
@@ -15,7 +14,7 @@ from xinit.probes.probe import edges_at_start, make_probe, no_edges
 from xinit.settings.compose import compose
 from xinit.settings.parse import parse
 
-LIMITS = dataclasses.asdict(parse(compose("train", [])).verdict)
+LIMITS = parse(compose("train", [])).verdict
 FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
          "diverged_at": None}  # fmt: skip
 RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}

@@ -115,6 +115,7 @@ def real(tfds_dir):
 
 
 @pytest.mark.parametrize(("name", "train", "n_inputs"), [("mnist", 50_000, 784), ("cifar10", 40_000, 3072)])
+@pytest.mark.heavy
 def test_the_papers_splits(real, tfds_dir, name, train, n_inputs):
     splits = real(name)
     sizes = tfds.sizes(name, str(tfds_dir), train=None, valid=10_000, test=None)
@@ -142,6 +143,7 @@ def test_the_papers_splits(real, tfds_dir, name, train, n_inputs):
         ("cifar10", [5000] * 10, [1000] * 10),
     ],
 )
+@pytest.mark.heavy
 def test_known_class_counts(real, name, train, test):
     splits = real(name)
     assert np.bincount(np.concatenate([splits.train_y, splits.valid_y])).tolist() == train
@@ -150,6 +152,7 @@ def test_known_class_counts(real, name, train, test):
 
 # The figures everyone normalises with: mean intensity over the 60,000 and 50,000 training images, by channel.
 @pytest.mark.parametrize(("name", "means"), [("mnist", [0.1307]), ("cifar10", [0.4914, 0.4822, 0.4465])])
+@pytest.mark.heavy
 def test_known_mean_intensities(real, name, means):
     splits = real(name)
     sums = sum(x.sum(0, dtype=np.int64) for x in (splits.train_x, splits.valid_x))

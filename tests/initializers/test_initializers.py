@@ -19,6 +19,7 @@ from xinit.initializers import Kernel
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(3)
+ZEROS = jaxs.zeros  # of the recurrent kernels of cells, which flax would draw as orthogonal matrices
 
 
 def power_of_2(n):
@@ -113,7 +114,9 @@ LAYERS = {
     ),
     **{
         f"linen.{cell.__name__}": (
-            lambda init, cell=cell, at=at: of_linen(cell(96, kernel_init=init), 2, 48, at=f"{at}.kernel"),
+            lambda init, cell=cell, at=at: of_linen(
+                cell(96, kernel_init=init, recurrent_kernel_init=ZEROS), 2, 48, at=f"{at}.kernel"
+            ),
             *DENSE,
         )
         for cell, at in [
@@ -136,10 +139,13 @@ LAYERS = {
     "nnx.Embed": (of_nnx(nnx.Embed, 48, 96, at="embedding", init="embedding_init"), *DENSE),
     "nnx.MultiHeadAttention": (of_nnx(nnx.MultiHeadAttention, 4, 48, 96, at="query.kernel"), *DENSE),
     "nnx.LoRA": (of_nnx(nnx.LoRA, 48, 96, 8, at="lora_a", init="a_initializer"), *DENSE),
-    "nnx.SimpleCell": (of_nnx(nnx.SimpleCell, 48, 96, at="dense_i.kernel"), *DENSE),
-    "nnx.LSTMCell": (of_nnx(nnx.LSTMCell, 48, 96, at="ii.kernel"), *DENSE),
-    "nnx.OptimizedLSTMCell": (of_nnx(nnx.OptimizedLSTMCell, 48, 24, at="dense_i.kernel"), *DENSE),
-    "nnx.GRUCell": (of_nnx(nnx.GRUCell, 48, 32, at="dense_i.kernel"), *DENSE),
+    "nnx.SimpleCell": (of_nnx(nnx.SimpleCell, 48, 96, at="dense_i.kernel", recurrent_kernel_init=ZEROS), *DENSE),
+    "nnx.LSTMCell": (of_nnx(nnx.LSTMCell, 48, 96, at="ii.kernel", recurrent_kernel_init=ZEROS), *DENSE),
+    "nnx.OptimizedLSTMCell": (
+        of_nnx(nnx.OptimizedLSTMCell, 48, 24, at="dense_i.kernel", recurrent_kernel_init=ZEROS),
+        *DENSE,
+    ),
+    "nnx.GRUCell": (of_nnx(nnx.GRUCell, 48, 32, at="dense_i.kernel", recurrent_kernel_init=ZEROS), *DENSE),
 }
 
 

@@ -10,11 +10,8 @@ import pytest
 from xinit.core.readings import FLAT
 from xinit.networks import activations
 
-NAMES = [
-    name
-    for name, f in vars(activations).items()
-    if inspect.isfunction(f) and f.__module__ == "xinit.networks.activations"
-]
+PUBLIC = [f for name, f in vars(activations).items() if inspect.isfunction(f) and not name.startswith("_")]
+NAMES = [f.__name__ for f in PUBLIC if f.__module__ == "xinit.networks.activations"]
 X = jnp.linspace(-30, 30, 60_002)  # an even number: no point on the kinks at 0 and +-1
 
 

@@ -21,6 +21,7 @@ from xinit.commands.console import SweepReporter
 from xinit.core.errors import InputError
 from xinit.core.readings import EDGES, QUANTILES, READINGS
 from xinit.runs import record, runner, trackers
+from xinit.runs.grouping import program_of
 from xinit.runs.trackers import wandb_run
 from xinit.runs.trackers.contract import Point, TrackedRun, Tracker, require
 from xinit.runs.trackers.following import Followers
@@ -379,7 +380,7 @@ def test_a_run_that_is_done_is_not_tracked_anew(tracked):
 
 def test_a_tracker_is_no_part_of_what_a_run_is(tmp_path):
     plain, other = config_of(tmp_path), config_of(tmp_path, tracker="wandb", **{"tracker.mode": "offline"})
-    assert (plain.identity(), plain.program()) == (other.identity(), other.program())
+    assert (plain.identity(), program_of(plain)) == (other.identity(), program_of(other))
     assert (plain.tracker.fn, other.tracker.options["mode"]) == ("none", "offline")
 
 

@@ -41,6 +41,7 @@ def test_the_plain_weights_come_first(name, words):
     assert words in remedy(shape(3), (FUNCTIONS[name],) * 3, 0.5, GOOD, WITHIN)
 
 
+@pytest.mark.heavy
 def test_no_scaling_of_all_that_are_spoken_of_does_better():
     """The best of a grid of gains from .03 to 100, laid out here, for every activation of the program."""
     widths, depth = shape(20), 20

@@ -115,10 +115,12 @@ def check_typical(cells):
             assert np.median(distance) < 4, (cell, name, moment)  # layers of one network go together
 
 
+@pytest.mark.heavy
 def test_nineteen_networks_in_twenty_lie_within_the_band():
     check(SMALL)
 
 
+@pytest.mark.heavy
 def test_typical_networks_are_as_predicted():
     check_typical(SMALL)
 

@@ -25,6 +25,11 @@ from xinit.settings.hydra_errors import not_installed
 class BoundedSweeper(BasicSweeper):
     """Hydra's basic sweeper, which counts its jobs before it lists them, and writes no file of its own."""
 
+    def __init__(self, max_batch_size: int | None = None, params: dict[str, str] | None = None) -> None:
+        # Not BasicSweeper's own, which looks its class up by name: Hydra defines that class anew for each session.
+        Sweeper.__init__(self)
+        self.max_batch_size, self.params = max_batch_size, params or {}
+
     def sweep(self, arguments: list[str]) -> None:
         """Run all combinations, in batches where that is asked for.
 
@@ -132,9 +137,16 @@ def _conclude(launcher: Launcher | OthersLauncher) -> None:
 
 
 def _count(override: Override) -> int:
-    """The values that an override goes through, as far as they are counted; one for what is not swept."""
+    """The values that an override goes through, as far as they are counted; one for what is not swept.
+
+    Raises:
+      InputError: it goes through none that there can be, such as a range by steps of 0.
+    """
     if not override.is_discrete_sweep():
         return 1
     value = override.value()
-    values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
-    return sum(1 for _ in itertools.islice(values, sweeping.MOST_RUNS + 1))
+    try:
+        values = value.range() if isinstance(value, RangeSweep) else override.sweep_iterator()
+        return sum(1 for _ in itertools.islice(values, sweeping.MOST_RUNS + 1))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"This command line cannot be read: {error}.") from error

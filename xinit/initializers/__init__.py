@@ -5,42 +5,11 @@ axes are inputs and outputs and all others a convolution's window, unless `Kerne
 groups) say otherwise. Each states its `Law`, what it promises of a kernel, for the theory to predict with and for
 `verify_initializer` to test; a function of your own may do so too (`StatesLaw`). `kernel` counts the fans, `law` says
 what is promised, `scaled` has what is one formula, `variance_scaling`, and `structured` the others. `verification`
-tests anybody's initialiser against a law, by `checks` and `formulas`. To add an initialiser: a factory here and a YAML
-file in `conf/scheme`.
+tests anybody's initialiser against a law, by `checks` and `formulas`. To add an initialiser: a factory in `scaled` or
+`structured`, which names it in `__all__`, and a YAML file in `conf/scheme`.
 """
 
-from xinit.initializers.kernel import Axis, Kernel, KernelAxes
-from xinit.initializers.law import (
-    DISTRIBUTIONS,
-    TRUNCATED_STD,
-    Distribution,
-    Law,
-    LawfulInitializer,
-    LawOf,
-    Stated,
-    StatesLaw,
-    law_of,
-    lawful,
-)
-from xinit.initializers.scaled import (
-    FANS,
-    fan_in,
-    fan_out,
-    geometric,
-    he,
-    independent,
-    lecun,
-    mean_of_variances,
-    selu,
-    standard,
-    variance_scaling,
-    xavier,
-)
-from xinit.initializers.structured import constant, identity, orthogonal, sparse, zero_hadamard
-
-__all__ = [
-    "DISTRIBUTIONS", "FANS", "TRUNCATED_STD", "Axis", "Distribution", "Kernel", "KernelAxes", "Law", "LawOf",
-    "LawfulInitializer", "Stated", "StatesLaw", "constant", "fan_in", "fan_out", "geometric", "he", "identity",
-    "independent", "law_of", "lawful", "lecun", "mean_of_variances", "orthogonal", "selu", "sparse", "standard",
-    "variance_scaling", "xavier", "zero_hadamard",
-]  # fmt: skip
+from xinit.initializers.kernel import *
+from xinit.initializers.law import *
+from xinit.initializers.scaled import *
+from xinit.initializers.structured import *

@@ -11,6 +11,8 @@ from jaxtyping import Inexact, Num
 
 from xinit.core.errors import InputError
 
+__all__ = ["Axis", "Kernel", "KernelAxes"]
+
 Axis = int | Sequence[int]
 
 

@@ -16,6 +16,19 @@ from scipy.special import ndtr
 from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes, check_axes
 
+__all__ = [
+    "DISTRIBUTIONS",
+    "TRUNCATED_STD",
+    "Distribution",
+    "Law",
+    "LawOf",
+    "LawfulInitializer",
+    "Stated",
+    "StatesLaw",
+    "law_of",
+    "lawful",
+]
+
 
 class Law(NamedTuple):
     """What an initialiser promises of the kernel of one layer, whose mean is 0.

@@ -8,6 +8,21 @@ from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import DISTRIBUTIONS, Law, LawfulInitializer, lawful
 
+__all__ = [
+    "FANS",
+    "fan_in",
+    "fan_out",
+    "geometric",
+    "he",
+    "independent",
+    "lecun",
+    "mean_of_variances",
+    "selu",
+    "standard",
+    "variance_scaling",
+    "xavier",
+]
+
 T = TypeVar("T")
 
 FANS: dict[str, Callable[[int, int], float]] = {

@@ -12,6 +12,8 @@ from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import Law, LawfulInitializer, lawful
 
+__all__ = ["constant", "identity", "orthogonal", "sparse", "zero_hadamard"]
+
 
 def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """Orthonormal rows or columns, whichever are fewer; uniform over all such matrices (Saxe et al. 2013).

@@ -1,6 +1,5 @@
 """Where the folder of a config's run is, and the outcome that a finished run has left there."""
 
-import dataclasses
 import pathlib
 
 from xinit.analysis import verdict
@@ -26,7 +25,7 @@ def from_disk(config: Config) -> Outcome:
     if stored is None:
         return Outcome(config, path, state, {}, [], {})
     summary, readings = stored.summary, stored.readings()
-    findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
+    findings = verdict.judge(readings, summary, config.verdict)
     summary["verdict"] = verdict.sentence(findings, summary.get("remedy"))
     return Outcome(config, path, state, summary, findings, readings)
 

@@ -1,8 +1,19 @@
 """Which runs of a sweep train together: those that share a program."""
 
+import json
 from collections.abc import Sequence
 
 from xinit.settings.config import Config
+
+NUMBERS = ("scheme", "init_seed", "data_seed")  # of a replica: initial weights are data, and so is the order of batches
+
+
+def program_of(config: Config) -> str:
+    """What configs must share to train as one population: all of their identity that is not a number of a replica."""
+    shared = {name: value for name, value in config.identity().items() if name not in NUMBERS}
+    shared["optimizer"] = [config.optimizer.fn, *sorted(config.optimizer.numbers)]
+    shared["stop_after"] = config.stop_after
+    return json.dumps(shared, sort_keys=True, default=list)
 
 
 def by_program(configs: Sequence[Config]) -> list[list[int]]:
@@ -12,5 +23,5 @@ def by_program(configs: Sequence[Config]) -> list[list[int]]:
     """
     groups: dict[str, list[int]] = {}
     for i, config in enumerate(configs):
-        groups.setdefault(config.program(), []).append(i)
+        groups.setdefault(program_of(config), []).append(i)
     return [sorted(group, key=lambda i: configs[i].data_seed) for group in groups.values()]

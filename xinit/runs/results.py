@@ -1,6 +1,5 @@
 """What a finished run writes into its folder: summary and verdict, and weights and figure where they are asked for."""
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -118,7 +117,7 @@ def _write(member: Member, summary: dict[str, Any], readings: dict[str, np.ndarr
     """Judge a finished run and write everything that it leaves in its folder, the status last."""
     config, directory = member.config, member.directory
     write_readings(member, readings)
-    findings = verdict.judge(readings, summary, dataclasses.asdict(config.verdict))
+    findings = verdict.judge(readings, summary, config.verdict)
     summary["remedy"] = expected.remedy(config) if verdict.calls_for_remedy(findings) else None
     summary["verdict"] = verdict.sentence(findings, summary["remedy"])
     drawn = summary["replicas"] == 1 if config.figure is None else config.figure

@@ -15,6 +15,8 @@ from xinit.schemes.contract import Scheme, layerwise, per_layer
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution
 
+__all__ = ["critical", "he", "xavier_gain"]
+
 MOST_FLAT = 0.5  # share of units on the flat parts of the activation, above which it is an edge in name only
 
 

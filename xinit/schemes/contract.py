@@ -18,6 +18,20 @@ from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.networks.mlp import Params, make_params
 
+__all__ = [
+    "Hyper",
+    "LawfulScheme",
+    "Laws",
+    "Scheme",
+    "TunedScheme",
+    "from_function",
+    "law_of",
+    "layer_keys",
+    "layerwise",
+    "optimizers_of",
+    "per_layer",
+]
+
 Hyper = Mapping[str, Array]
 Batch = tuple[Array, Array]
 Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0

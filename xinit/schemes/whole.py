@@ -13,6 +13,8 @@ from xinit.networks.activations import Activation
 from xinit.networks.mlp import Params, make_params
 from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_layer, unscaled
 
+__all__ = ["looks_linear", "lsuv", "mup"]
+
 
 def lsuv() -> Scheme:
     """Orthonormal weights, then layer by layer W <- W / std(z) on the batch: Var z = 1 (Mishkin & Matas 2015).

@@ -83,27 +83,6 @@ class ProbeConfig:
 
 
 @dataclass(frozen=True)
-class VerdictConfig:
-    """Thresholds of the verdict; conf/verdict/default.yaml holds the reason for each."""
-
-    signal_warn: Positive
-    signal_fail: Positive
-    rate_fail: Positive
-    saturated_warn: Positive
-    slope_absorbed: Positive
-    range_end: Positive
-    dead_excess: Positive
-    copies_warn: Positive
-    copies_fail: Positive
-    cosine_warn: Positive
-    spectrum_warn: Positive
-    update_high: Positive
-    update_low: Positive
-    chance_sigmas: Positive
-    chance_gain: Positive
-
-
-@dataclass(frozen=True)
 class TrackerConfig:
     """`fn` names a factory in xinit.runs.trackers; a command waits `patience` seconds for it at its end."""
 
@@ -136,7 +115,7 @@ class Config:
     data_seed: Seed
     precision: one_of("float32", "tensorfloat32", "bfloat16")
     prng: Text  # jax's generator of random numbers, which the process has, not a setting
-    verdict: VerdictConfig = field(metadata=OUTSIDE_IDENTITY)
+    verdict: Mapping[str, float] = field(metadata=OUTSIDE_IDENTITY)  # its thresholds, as in conf/verdict/default.yaml
     tracker: TrackerConfig = field(metadata=OUTSIDE_IDENTITY)
     population: PopulationConfig = field(metadata=OUTSIDE_IDENTITY)
     name: PathName = field(metadata=OUTSIDE_IDENTITY)
@@ -157,15 +136,6 @@ class Config:
             options = choice["options"].items()
             choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
         return identity
-
-    def program(self) -> str:
-        """What configs must share to train as one population: all of `identity` that is not a number of a replica."""
-        identity = self.identity()
-        for number in ("scheme", "init_seed", "data_seed"):
-            del identity[number]
-        identity["optimizer"] = [self.optimizer.fn, *sorted(self.optimizer.numbers)]
-        identity["stop_after"] = self.stop_after
-        return json.dumps(identity, sort_keys=True, default=list)
 
 
 def as_yaml(config: Config) -> str:

@@ -13,7 +13,19 @@ from typing import Annotated, Any
 from xinit.core import prng
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_factory
-from xinit.core.rules import MOST_BELOW_1, Count, Number, Rule, Seed, at_least, build, build_with_rest, mapping, typed
+from xinit.core.rules import (
+    MOST_BELOW_1,
+    Count,
+    Number,
+    Positive,
+    Rule,
+    Seed,
+    at_least,
+    build,
+    build_with_rest,
+    mapping,
+    typed,
+)
 from xinit.data.contract import DataSettings, settings_class
 from xinit.networks import profiles
 from xinit.settings.config import (
@@ -25,8 +37,8 @@ from xinit.settings.config import (
     ProbeConfig,
     SchemeConfig,
     TrackerConfig,
-    VerdictConfig,
 )
+from xinit.settings.thresholds import thresholds
 
 # What a person sets, where it differs from what comes of it.
 SETTINGS = {field.name for field in dataclasses.fields(Config)} - {"activations", "widths", "prng"}
@@ -80,7 +92,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "optimizer": optimizer,
         "probe": probe,
         "prng": prng.generator(),
-        "verdict": build(VerdictConfig, _take(raw, "verdict"), "verdict"),
+        "verdict": _verdict(_take(raw, "verdict")),
         "tracker": build_with_rest(TrackerConfig, _take(raw, "tracker"), "tracker", "options"),
         "population": build(PopulationConfig, _take(raw, "population"), "population"),
         "batch_size": batch_size,
@@ -95,6 +107,17 @@ def _take(raw: dict[str, Any], key: str) -> Any:
     if key not in raw:
         raise InputError(f"The setting {key} is missing; conf/run.yaml has its default.")
     return raw.pop(key)
+
+
+def _verdict(raw: Any) -> dict[str, float]:
+    """The thresholds of the verdict: conf/verdict/default.yaml says which there are, each with its reason."""
+    given, known = mapping(raw, "verdict"), thresholds()
+    for key in given:
+        if key not in known:
+            raise InputError(f"Unknown setting verdict.{key}; {allowed_words(str(key), known)}")
+    if missing := [key for key in known if key not in given]:
+        raise InputError(f"The setting verdict.{missing[0]} is missing.")
+    return {key: typed(given[key], Positive, f"verdict.{key}") for key in known}
 
 
 def _steps(value: Any, batch_size: int, epoch: int, path: str) -> int | None:

@@ -132,7 +132,7 @@ def remedy_for(
     narrow = min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations)
     dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
-    within = config.verdict.signal_warn, config.verdict.signal_fail
+    within = config.verdict["signal_warn"], config.verdict["signal_fail"]
     return remedy(problem.widths, problem.activations, q, *within, laws, fault, dead)
 
 
@@ -145,5 +145,5 @@ def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Cand
         changed = dataclasses.replace(changed, activations=other)
     planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
     networks = ensemble.measure(planned, data, seeds)
-    findings = verdict.judge_start(networks | bounds(planned.problem), dataclasses.asdict(config.verdict))
+    findings = verdict.judge_start(networks | bounds(planned.problem), config.verdict)
     return verdict.sentences_at(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""

@@ -39,7 +39,7 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     planned, data = prepare(config)
     gram, labels = examples(planned.problem, data)
     networks = ensemble.measure(planned, data, range(config.init_seed, config.init_seed + n_seeds))
-    problem, limits = planned.problem, dataclasses.asdict(config.verdict)
+    problem, limits = planned.problem, config.verdict
     laws, source = laws_of(planned, networks)
     prediction = predict(problem.widths, problem.activations, laws, gram, labels)
     measured = _measured(networks, problem.widths)
