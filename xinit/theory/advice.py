@@ -122,13 +122,13 @@ def remedy(
     """
     depth, name = len(activations), activations[0].name
     if dead > LEFT_OUT:
-        words = "all units of some layer are off on every example, whatever the size of the weights"
-        return f"{dead:.0%} of such networks are born dead: {words}. Widen the layers, or use a leaky slope."
-    own, change = _best(widths, activations, input_second, good)
-    why_not = _why_not(own, change, widths, within, name, in_use, fault)
+        reason = "all units of some layer are off on every example, whatever the size of the weights"
+        return f"{dead:.0%} of such networks are born dead: {reason}. Widen the layers, or use a leaky slope."
+    weights, change = _best(widths, activations, input_second, good)
+    why_not = _why_not(weights, change, widths, within, name, in_use, fault)
     if not why_not:
         kept = f"the signal changes by x {change.signal:.2g} and the gradient by x {change.gradient:.2g}"
-        return f"Try {own.flax} ({own.scheme}): {kept} over these {depth} layers."
+        return f"Try {weights.flax} ({weights.scheme}): {kept} over these {depth} layers."
     if name != "tanh":
         other, change = _best(widths, (functions.tanh(),) * depth, input_second, good)
         other = other._replace(activation="tanh")
@@ -145,12 +145,12 @@ def _why_not(
     over = f"over {len(widths) - 2} {name} layers"
     kept = f"signal and gradient within x {change.most:.2g} {over} where these are wide"
     if change.most > within:
-        words = f"No scaling of the weights keeps signal and gradient within x {within:g} {over}"
-        return f"{words} (at best x {change.most:.2g})"
+        reason = f"No scaling of the weights keeps signal and gradient within x {within:g} {over}"
+        return f"{reason} (at best x {change.most:.2g})"
     if _same(weights.laws(widths), in_use):
         return f"The weights in use keep {kept}: networks of these widths scatter too far about that"
-    found = fault(weights)
-    return f"The best scaling ({weights.scheme}) keeps {kept}, but networks drawn so fail: {found}" if found else ""
+    failing = fault(weights)
+    return f"The best scaling ({weights.scheme}) keeps {kept}, but networks drawn so fail: {failing}" if failing else ""
 
 
 def _same(laws: Sequence[Law], others: Sequence[Law]) -> bool:

@@ -72,12 +72,12 @@ def usual(activation: Activation, biases: Sequence[float] = BIASES, more: Sequen
     ['standard', 'xavier, fan-in', 'he, 1/sqrt(E f^2), edge of chaos', '1/std f']
     """
     both = gains(activation)
-    found = [Weights(name, variance) for name, variance in SCHEMES.items()]
-    found += [Weights("1/sqrt(E f^2)", both.second_moment**2), Weights("1/std f", both.normalising**2)]
+    weights = [Weights(name, variance) for name, variance in SCHEMES.items()]
+    weights += [Weights("1/sqrt(E f^2)", both.second_moment**2), Weights("1/std f", both.normalising**2)]
     for bias_variance in biases:
         edge = edge_for(activation, bias_variance)
-        found += [Weights("edge of chaos", edge.weight_variance, bias_variance)] if edge else []
-    return _merged([*found, *more])
+        weights += [Weights("edge of chaos", edge.weight_variance, bias_variance)] if edge else []
+    return _merged([*weights, *more])
 
 
 def edge_for(activation: Activation, bias_variance: float) -> Edge | None:
@@ -134,20 +134,20 @@ def best(courses: Sequence[Course]) -> Course:
     >>> best([course(f, weights, 10) for weights in usual(f)]).weights.weight_variance
     2.0
     """
-    usable = [one for one in courses if one.slope >= ABSORBED] or courses
-    return min(usable, key=lambda one: (-one.layers, one.change))
+    usable = [course for course in courses if course.slope >= ABSORBED] or courses
+    return min(usable, key=lambda course: (-course.layers, course.change))
 
 
 def _merged(weights: Sequence[Weights]) -> list[Weights]:
     """Those of equal variances as one, with the names of all."""
     merged: list[Weights] = []
-    for one in weights:
-        i = next((i for i, other in enumerate(merged) if np.allclose(other[1:], one[1:], rtol=1e-6, atol=0)), None)
+    for entry in weights:
+        i = next((i for i, other in enumerate(merged) if np.allclose(other[1:], entry[1:], rtol=1e-6, atol=0)), None)
         if i is None:
-            merged.append(one)
+            merged.append(entry)
         else:
-            merged[i] = merged[i]._replace(name=f"{merged[i].name}, {one.name}")
-    return sorted(merged, key=lambda one: one[1:])
+            merged[i] = merged[i]._replace(name=f"{merged[i].name}, {entry.name}")
+    return sorted(merged, key=lambda entry: entry[1:])
 
 
 def _cosine(activation: Activation, weights: Weights, depth: int) -> float:

@@ -59,15 +59,15 @@ def moments(activation: Activation, q: float | np.ndarray) -> Moments:
     growing = (z**2 - 1) / 2
     with np.errstate(all="ignore"):
         integrands = f, f**2, f**4, np.abs(slope), slope**2, slope**4, f**2 * growing, slope**2 * growing
-        found = [_integral(values, z, weights) for values in integrands]
-        doubtful = [~(error <= AGREEMENT * (1 + size)) for _, size, error in found]  # also where nan
+        integrals = [_integral(values, z, weights) for values in integrands]
+        doubtful = [~(error <= AGREEMENT * (1 + size)) for _, size, error in integrals]  # also where nan
     for name, wrong in zip(Moments._fields, doubtful, strict=True):
         if np.any(wrong):
             raise InputError(
                 f"The activation {activation.name} has no finite Gaussian moments ({name} at q = {np.max(q):.3g}); "
                 "theory needs E f^4 and E f'^4."
             )
-    return Moments(*[value.reshape(q.shape) for value, *_ in found])
+    return Moments(*[value.reshape(q.shape) for value, *_ in integrals])
 
 
 def hermite_coefficients(activation: Activation, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -124,8 +124,8 @@ def kernels(activation: Activation, gram: np.ndarray) -> tuple[np.ndarray, np.nd
     if activation.rectifies:
         return _rectifier_kernels(activation.negative_slope, gram, roots, c)
     exact = moments(activation, q)
-    found = zip(hermite_coefficients(activation, q), (exact.second, exact.slope_second), strict=True)
-    return tuple(_mehler(a, diagonal, c) for a, diagonal in found)
+    series = zip(hermite_coefficients(activation, q), (exact.second, exact.slope_second), strict=True)
+    return tuple(_mehler(a, diagonal, c) for a, diagonal in series)
 
 
 def _mehler(a: np.ndarray, diagonal: np.ndarray, c: np.ndarray) -> np.ndarray:

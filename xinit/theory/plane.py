@@ -49,8 +49,8 @@ def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray], Settle
         chaotic = np.flatnonzero((chi > 1) & (q > 0) & np.isfinite(q))
         near = np.clip(at[chaotic], LOG_SPARSE[0], LOG_SPARSE[-1])
         rate_c[chaotic] = w[chaotic] * _slopes_at_c_star(w[chaotic, None] * secants(near), slopes(near))
-        found = q, chi, depth_scale(w * growth(at)), depth_scale(rate_c)
-        return Settled(*[a.reshape(shape) for a in found])
+        values = q, chi, depth_scale(w * growth(at)), depth_scale(rate_c)
+        return Settled(*[a.reshape(shape) for a in values])
 
     return settle
 

@@ -23,8 +23,8 @@ def moment_rows(activation: Activation) -> list[dict[str, str]]:
     [{'E f': '0.3989', 'E f^2': '0.5000', "E f'^2": '0.5000'}]
     """
     m = moments(activation, 1.0)
-    found = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
-    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in found.items()}]  # + 0.0: no minus zero
+    values = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
+    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in values.items()}]  # + 0.0: no minus zero
 
 
 def gain_rows(activation: Activation) -> list[dict[str, str]]:
@@ -97,22 +97,22 @@ def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
     """
     return [
         {
-            "weights": one.weights.name,
-            "s_w^2": _five(one.weights.weight_variance),
-            "s_b^2": f"{one.weights.bias_variance:g}",
-            "q*": number(one.phase.q_star),
-            "chi_1": number(one.phase.chi_1),
-            "6 xi_c": number(one.phase.trainable_depth),
-            **_products(one),
-            "cosine": f"{one.cosine:.3f}",
-            "slope": f"{one.slope:.2f}",
+            "weights": course.weights.name,
+            "s_w^2": _five(course.weights.weight_variance),
+            "s_b^2": f"{course.weights.bias_variance:g}",
+            "q*": number(course.phase.q_star),
+            "chi_1": number(course.phase.chi_1),
+            "6 xi_c": number(course.phase.trainable_depth),
+            **_products(course),
+            "cosine": f"{course.cosine:.3f}",
+            "slope": f"{course.slope:.2f}",
         }
-        for one in courses
+        for course in courses
     ]
 
 
-def _products(one: Course) -> dict[str, str]:
-    return {"signal x": number(one.signal), "gradient x": number(one.gradient), "layers": str(one.layers)}
+def _products(course: Course) -> dict[str, str]:
+    return {"signal x": number(course.signal), "gradient x": number(course.gradient), "layers": str(course.layers)}
 
 
 def course_note(depth: int) -> str:
@@ -164,23 +164,23 @@ def reach_sentences(activation: Activation, asked: Course, depth: int) -> list[s
     by_scale = "any depth (xi_c is infinite)" if math.isinf(scale) else f"{number(scale)} layers (6 xi_c)"
     by_products = f"all {depth} layers" if asked.layers == depth else _layers(asked.layers)
     longest = max(1, math.floor(min(scale, asked.layers)))
-    found = [
+    lines = [
         f"Longest trainable depth: {'at least ' if longest == depth else ''}{_layers(longest)}. The asymptotic scale "
         f"allows {by_scale}, the products over a finite depth {by_products}."
     ]
     if asked.layers < MISLED * min(scale, depth):
-        found.append(
+        lines.append(
             f"The asymptotic scale misleads: over {depth} layers, on the way to q* = {number(asked.phase.q_star)}, the "
             f"signal changes by x {number(asked.signal)} and the gradient by x {number(asked.gradient)}"
             f"{_power(activation, asked)}."
         )
     if not _settles(asked.phase):
         fate = "dies out" if asked.phase.q_star == 0 else "grows without end"
-        found.append(
+        lines.append(
             f"The signal {fate}: there is no c*, and xi_c says how differences between inputs change along with it; "
             "their cosine may change more slowly."
         )
-    return found
+    return lines
 
 
 def _power(activation: Activation, asked: Course) -> str:
@@ -209,59 +209,59 @@ def sentences(activation: Activation, courses: Sequence[Course], depth: int) -> 
     >>> sentences(f, [course(f, Weights("he", 2.0), 10)], 10)[0].partition(".")[0]
     'Use s_w^2 = 2, s_b^2 = 0 (he): over 10 layers the signal changes by x 1 and the gradient by x 1'
     """
-    found = [_use(best(courses), depth)]
-    plain = [one for one in courses if one.weights.bias_variance == 0]
+    lines = [_use(best(courses), depth)]
+    plain = [course for course in courses if course.weights.bias_variance == 0]
     if best(courses) not in plain:
-        found.append(_without_biases(best(plain), depth))
-    found += _beware(activation, best(courses))
-    return found
+        lines.append(_without_biases(best(plain), depth))
+    lines += _beware(activation, best(courses))
+    return lines
 
 
-def _use(one: Course, depth: int) -> str:
-    w, b = one.weights[1:]
+def _use(course: Course, depth: int) -> str:
+    w, b = course.weights[1:]
     call = f'kernel_init=nn.initializers.variance_scaling({w:.4g}, "fan_in", "normal")'
     call += f", bias_init=nn.initializers.normal({math.sqrt(b):.4g})" if b else ""
-    changes = f"the signal changes by x {number(one.signal)} and the gradient by x {number(one.gradient)}"
-    what = f"s_w^2 = {_five(w)}, s_b^2 = {b:g} ({one.weights.name})"
-    if one.layers >= depth:
+    changes = f"the signal changes by x {number(course.signal)} and the gradient by x {number(course.gradient)}"
+    what = f"s_w^2 = {_five(w)}, s_b^2 = {b:g} ({course.weights.name})"
+    if course.layers >= depth:
         return f"Use {what}: over {depth} layers {changes}. {call}"
     return (
         f"None of these keeps signal and gradient within x {BOUND:g} over {depth} layers. {what} does for "
-        f"{_layers(one.layers)}; over {depth} {changes}. {call}"
+        f"{_layers(course.layers)}; over {depth} {changes}. {call}"
     )
 
 
-def _without_biases(one: Course, depth: int) -> str:
-    layers = f"all {depth} layers" if one.layers >= depth else _layers(one.layers)
+def _without_biases(course: Course, depth: int) -> str:
+    layers = f"all {depth} layers" if course.layers >= depth else _layers(course.layers)
     return (
-        f"Without biases s_w^2 = {_five(one.weights.weight_variance)} ({one.weights.name}) is best, and keeps both "
-        f"within x {BOUND:g} over {layers}."
+        f"Without biases s_w^2 = {_five(course.weights.weight_variance)} ({course.weights.name}) is best, and keeps "
+        f"both within x {BOUND:g} over {layers}."
     )
 
 
 def _beware(activation: Activation, chosen: Course) -> list[str]:
-    found = []
+    lines = []
     if chosen.cosine > ALIKE:
-        found.append(f"Inputs of cosine {COSINE:g} in layer 1 end at {chosen.cosine:.3f}: hard to tell apart.")
+        lines.append(f"Inputs of cosine {COSINE:g} in layer 1 end at {chosen.cosine:.3f}: hard to tell apart.")
     mean = float(moments(activation, 1.0).mean)
     if abs(mean) > 1e-6:
-        found.append(
+        lines.append(
             f"The two factors differ because E f = {mean:.3g}: 1/std f is right only where the mean is taken out, as "
             "batch normalisation does; else the next layer's pre-activations feel the whole second moment."
         )
     edge = edge_at(activation, 0.0)
     if edge and _slope(activation, edge.q) < ABSORBED:
-        found.append(
+        lines.append(
             f"chi_1 = 1 needs s_w^2 = {_five(edge.weight_variance)} and q* = {edge.q:.3g}, where the mean slope is "
             f"{_slope(activation, edge.q):.2f} of its maximum: the units are saturated. Below it gradients shrink at "
             "every layer, so take another activation for deep networks."
         )
     if _repels(activation, chosen.weights.weight_variance, chosen.phase):
-        found.append(
+        lines.append(
             "These weights do not hold a signal: a little below q* it dies out, above it grows. Normalise, or use few "
             "layers."
         )
-    return found
+    return lines
 
 
 def number(value: float) -> str:
