@@ -22,7 +22,7 @@ def main() -> int:
     return exit_code(outcomes[0]) if outcomes else code
 
 
-def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | None] | None:
+def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | None] | str | None:
     """One run of a command line, or a group of a sweep; what it returns goes to a sweeper, the outcome to a command of
     one run."""
     from hydra.core.hydra_config import HydraConfig  # imported here: --help needs none of it

@@ -115,7 +115,7 @@ def differences(comparison: Comparison) -> list[Difference]:
     >>> [(pair.first, pair.second, pair.real) for pair in differences(comparison)]
     [('he', 'xavier', True)]
     """
-    by_seed = {scheme: {} for scheme in comparison.schemes}
+    by_seed: dict[str, dict[int, float]] = {scheme: {} for scheme in comparison.schemes}
     for trial in comparison.scores:
         by_seed[trial.scheme][trial.seed] = trial.error
     pairs = []

@@ -112,4 +112,4 @@ def escape(name: str) -> str:
     commands = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless",
                 ">": "textgreater", "|": "textbar"}  # fmt: skip
     table = {sign: f"\\{command}{{}}" for sign, command in commands.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
-    return " ".join(name.split()).translate(str.maketrans(table))
+    return " ".join(name.split()).translate({ord(sign): command for sign, command in table.items()})

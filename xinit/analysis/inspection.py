@@ -42,13 +42,13 @@ class Inspection(NamedTuple):
     reach: Reach | None
     source: str
 
-    def interval(self, name: str) -> Interval:
+    def interval(self, name: str) -> Interval[np.ndarray]:
         """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
         with np.errstate(all="ignore"):  # a signal may have left the range of floats
             if not name.endswith("_second"):
                 return mean_interval(self.measured[name])
-            logs = mean_interval(np.log(self.measured[name]))
-            return logs._replace(mean=np.exp(logs.mean), low=np.exp(logs.low), high=np.exp(logs.high))
+            mean, std, low, high, n = mean_interval(np.log(self.measured[name]))
+            return Interval(np.exp(mean), std, np.exp(low), np.exp(high), n)
 
 
 def predicted(inspection: Inspection, name: str) -> Sequence[np.ndarray]:

@@ -1,22 +1,29 @@
 """Intervals for the mean of a few independent runs."""
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
 import numpy as np
 
+Number = TypeVar("Number")
 
-class Interval(NamedTuple):
+
+class Interval(NamedTuple, Generic[Number]):
     """A mean over n runs, their standard deviation (ddof = 1), and an interval for the mean; nan where undefined."""
 
-    mean: np.ndarray
-    std: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    mean: Number
+    std: Number
+    low: Number
+    high: Number
     n: int
 
 
-def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
+@overload
+def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval[float]: ...
+@overload
+def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval[Any]: ...
+def mean_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> Interval[Any]:
     """Student's interval for the mean over the leading axis: exact where the runs scatter normally.
 
     mean +- t_{(1 + level) / 2, n - 1} s / sqrt(n)
@@ -34,7 +41,9 @@ def mean_interval(values: np.ndarray, level: float = 0.95) -> Interval:
     return Interval(mean, std, mean - half, mean + half, n)
 
 
-def bootstrap_interval(values: np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0) -> Interval:
+def bootstrap_interval(
+    values: Sequence[float] | np.ndarray, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Interval[Any]:
     """Expanded percentile bootstrap interval for the mean over the leading axis; skewness moves its ends.
 
     Means of resamples scatter with s sqrt((n - 1) / n) / sqrt(n), too little by sqrt((n - 1) / n), and normal quantiles
@@ -65,7 +74,7 @@ def bootstrap_interval(values: np.ndarray, level: float = 0.95, resamples: int =
     return Interval(mean, std, low, high, n)
 
 
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def _moments(values: Sequence[float] | np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Mean and standard deviation over the leading axis, and its length; nan where there is too little, no warning."""
     values = np.asarray(values, float)
     n, undefined = len(values), np.full(values.shape[1:], np.nan)[()]

@@ -40,7 +40,8 @@ def _stack(name: str, runs: Sequence[Mapping[str, np.ndarray]], steps: np.ndarra
     stacked = np.full((len(runs), *shape), np.nan, np.float32)
     for r, run in enumerate(runs):
         if name in run:
-            place = [slice(n) for n in np.shape(run[name])]
-            place = place if name in EDGES else [np.searchsorted(steps, run["step"]), *place[1:]]
+            place: list[slice | np.ndarray] = [slice(n) for n in np.shape(run[name])]
+            if name not in EDGES:
+                place[0] = np.searchsorted(steps, run["step"])
             stacked[(r, *place)] = run[name]
     return stacked

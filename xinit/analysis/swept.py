@@ -51,7 +51,8 @@ def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
     parent = None if parent == key else parent
     values: dict[Any, set[str]] = {}
     for run_settings in settings:
-        values.setdefault(run_settings.get(parent), set()).add(repr(run_settings.get(key)))
+        choice = run_settings.get(parent) if parent else None
+        values.setdefault(choice, set()).add(repr(run_settings.get(key)))
     return any(len(distinct) > 1 for distinct in values.values())
 
 
@@ -64,7 +65,7 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 def _settings(config: Config) -> dict[str, Any]:
     """What decides a run, flat, with what has a short name under it."""
     names = [activation.fn for activation in config.activations]
-    short = {
+    short: dict[str, str | int] = {
         "scheme.fn": config.scheme.fn,
         "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
         "width": " ".join(map(str, config.widths)),

@@ -90,7 +90,7 @@ def in_order(arguments: Sequence[str]) -> list[str]:
     from hydra._internal.utils import get_args_parser
 
     parser = get_args_parser()
-    parser.error = refuse
+    parser.error = refuse  # type: ignore[method-assign]  # argparse would print and exit
     known = parser.parse_intermixed_args(arguments)
     if known.experimental_rerun is not None:
         raise InputError("--experimental-rerun is not taken: it would execute what lies in a file; give the settings.")

@@ -27,7 +27,7 @@ class Reporter:
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
         self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
         self._live: Live | None = None
-        self._progress: Progress | None = None
+        self._progress: Progress  # beside `_live`
         self._table: Table | str = ""
         self._logs: Sequence[pathlib.Path] = ()
 
@@ -60,7 +60,7 @@ class Reporter:
         if self.console.is_interactive and self.console.file.isatty():  # the latter is no matter of FORCE_COLOR
             columns = TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
             self._progress = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *columns)
-            self._task = self._progress.add_task("training", total=total, completed=done, rate="")
+            self._task = self._progress.add_task("training", total=total, completed=done, rate="")  # type: ignore[arg-type]  # rich takes floats
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
@@ -191,7 +191,7 @@ class SweepReporter(Reporter):
         parts = [f"step {step:>7,}"]
         if "valid_error" in row_R:
             errors = np.where(diverged_R, np.nan, row_R["valid_error"])
-            for r in np.flatnonzero(errors < (self._best[0] if self._best else np.inf)):
+            for r in np.flatnonzero(errors < (self._best[0] if self._best else np.inf)).tolist():
                 self._best = min(self._best or (np.inf, ""), (float(errors[r]), self._labels[self._members[r]]))
         if self._best:
             parts.append(f"best valid so far {self._best[0]:.1%} ({self._best[1]})")

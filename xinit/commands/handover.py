@@ -121,7 +121,8 @@ def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | st
     try:
         set_up_worker(given["folder"], given["cores"])
         configs = sweeping.parse_all([{**raw, **differing} for differing in given["members"]])
-        outcomes = sweeping.run_all(configs, Console(file=lines, highlight=False, width=120))
+        console = Console(file=lines, highlight=False, width=120)  # type: ignore[arg-type]  # it writes and flushes
+        outcomes = sweeping.run_all(configs, console)
     except InputError as error:  # told by the launching process, which knows what else went wrong
         return str(error)
     return [sweeping.objective(outcome) for outcome in outcomes]

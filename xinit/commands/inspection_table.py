@@ -1,10 +1,11 @@
 """The table and the notes of an inspection, for a terminal."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from xinit.analysis.inspection import HORIZON, Inspection, measured, predicted
+from xinit.analysis.inspection import HORIZON, Inspection, Reach, measured, predicted
 
 TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 
@@ -15,8 +16,8 @@ def rows(inspection: Inspection) -> list[dict[str, str]]:
     for l in range(len(inspection.widths) - 2):
         row = {"layer": str(l + 1), "width": str(inspection.widths[l + 1])}
         for heading, name, form in TABLED:
-            row[f"{heading} pred."] = _with_band(*(values[l] for values in predicted(inspection, name)), form)
-            row[f"{heading} meas."] = _with_band(*(values[l] for values in measured(inspection, name)), form)
+            row[f"{heading} pred."] = _with_band(predicted(inspection, name), l, form)
+            row[f"{heading} meas."] = _with_band(measured(inspection, name), l, form)
             row[f"{heading} z"] = _number(inspection.scores[name][l], "{:+.1f}")
         row["cosine"] = _number(inspection.prediction.values["act_cosine"][l], "{:.3f}")
         row["measured"] = _number(measured(inspection, "act_cosine")[0][l], "{:.3f}")
@@ -38,12 +39,11 @@ def notes(inspection: Inspection) -> list[str]:
     if inspection.prediction.unbounded:
         lines.append(f"no band and no z: {inspection.prediction.unbounded}.")
     if inspection.reach:
-        lines.append(f"{_reach(inspection)}; asked: {len(inspection.widths) - 2}.")
+        lines.append(f"{_reach(inspection.reach)}; asked: {len(inspection.widths) - 2}.")
     return lines
 
 
-def _reach(inspection: Inspection) -> str:
-    reach = inspection.reach
+def _reach(reach: Reach) -> str:
     layers = lambda n: f"{n} layer" if n == 1 else f"{n} layers"
     products = layers(reach.products) if reach.products < HORIZON else f"{HORIZON} layers and more"
     deep = f"for {layers(round(reach.correlation))} (6 xi_c)" if math.isfinite(reach.correlation) else "without end"
@@ -51,8 +51,9 @@ def _reach(inspection: Inspection) -> str:
     return f"{bounds}, inputs can be told apart {deep}"
 
 
-def _with_band(value: float, low: float, high: float, form: str) -> str:
+def _with_band(band: Sequence[np.ndarray], l: int, form: str) -> str:
     """With the half-width of the band in percent, or as a factor where it is none of a few percent."""
+    value, low, high = (values[l] for values in band)
     if not (value > 0 and np.isfinite(high - low)):
         return _number(value, form)
     share = (high - low) / 2 / value

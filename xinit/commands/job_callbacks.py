@@ -54,7 +54,7 @@ def _numbered(config: DictConfig, number: int) -> DictConfig:
 
 
 def _describe(returned: JobReturn, config: DictConfig) -> None:
-    returned.cfg = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    returned.cfg = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     returned.hydra_cfg = OmegaConf.masked_copy(config, ["hydra"])
     returned.task_name, returned.working_dir = config.hydra.job.name, os.getcwd()
 

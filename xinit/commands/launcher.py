@@ -124,7 +124,7 @@ class PopulationLauncher(Launcher):
         """What the inner launcher returns; its own failure counts as that of every job that is not done."""
         try:
             with interrupts.raised():
-                return list(self.engine.launch(jobs, first_index)) if jobs else []
+                return list(self.engine.launch(jobs, first_index)) if self.engine and jobs else []
         except Exception as error:  # it does not start, or a process of its died
             if not isinstance(error, BrokenExecutor) or len(jobs) == 1:
                 return [JobReturn(status=JobStatus.FAILED, _return_value=error)] * len(jobs)

@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -36,6 +36,8 @@ class BoundedSweeper(BasicSweeper):
         Raises:
           InputError: there are none, or more than can be; as the launcher.
         """
+        assert self.hydra_context is not None  # after `setup`
+        assert self.launcher is not None
         parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
         overrides = parser.parse_overrides([*self._parse_config(), *arguments])
         sweeping.check_number(math.prod(map(_count, overrides)))
@@ -125,13 +127,15 @@ def _typed(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: typed.hydra.sweeper[name] for name in settings}
 
 
-def _checking(launcher: Launcher, hydra_context: HydraContext, config: DictConfig) -> Launcher | OthersLauncher:
+def _checking(launcher: Launcher | None, hydra_context: HydraContext, config: DictConfig) -> Launcher:
     """A launcher that checks all jobs before the first: ours does, another's is told to."""
-    ours = isinstance(launcher, PopulationLauncher)
-    return launcher if ours else OthersLauncher(launcher, hydra_context, config)
+    assert launcher is not None  # Hydra has set it up
+    if isinstance(launcher, PopulationLauncher):
+        return launcher
+    return cast(Launcher, OthersLauncher(launcher, hydra_context, config))  # sweepers call `launch` alone
 
 
-def _conclude(launcher: Launcher | OthersLauncher) -> None:
+def _conclude(launcher: object) -> None:
     if isinstance(launcher, OthersLauncher):
         launcher.conclude()
 

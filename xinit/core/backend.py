@@ -17,7 +17,7 @@ def use_compilation_cache() -> None:
     In $JAX_COMPILATION_CACHE_DIR, else $XDG_CACHE_HOME/xinit/xla (~/.cache/xinit/xla). jax's own thresholds, a second
     of compilation and a size, would keep none of these programs.
     """
-    if jax.config.jax_compilation_cache_dir is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]  # jax makes its settings as it is imported
         home = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(home / "xinit" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
@@ -29,7 +29,8 @@ def use_a_cpu_device_for_each_core() -> None:
 
     It costs runs on their own nothing: each device may still use every core.
     """
-    if jax.config.jax_num_cpu_devices > 0 or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
+    chosen: bool = jax.config.jax_num_cpu_devices > 0  # type: ignore[attr-defined]  # jax makes its settings as it is imported
+    if chosen or "xla_force_host_platform_device_count" in os.environ.get("XLA_FLAGS", ""):
         return  # somebody chose; the latter is the older way to say it
     with contextlib.suppress(RuntimeError):
         jax.config.update("jax_num_cpu_devices", cores())
@@ -44,7 +45,7 @@ def device_memory(device: jax.Device) -> int:
     """Bytes of memory of a device; of this machine, or what a container leaves of it, for a CPU."""
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
-        return stats["bytes_limit"]
+        return int(stats["bytes_limit"])
     limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         with contextlib.suppress(OSError, ValueError):  # absent, or the word "max"

@@ -6,9 +6,12 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import xinit
 from xinit.core.errors import InputError
+
+T = TypeVar("T")
 
 _imported: dict[str, float] = {}  # a user's package, and when we imported it
 
@@ -25,7 +28,7 @@ def source_of(path: str, fn: str) -> str:
     return "".join(file.read_text("utf-8", "backslashreplace") for file in _files(path, fn)) if ":" in fn else ""
 
 
-def import_function(path: str, fn: str) -> Callable:
+def import_function(path: str, fn: str) -> Callable[..., Any]:
     """The function itself, from the source as it is now: a module edited in a live session is imported anew.
 
     Raises:
@@ -43,7 +46,8 @@ def import_function(path: str, fn: str) -> Callable:
         ) from error
     if not callable(getattr(module, name, None)):
         raise InputError(f"{path} is {fn!r}; the module {module_name} has no function {name!r}.")
-    return getattr(module, name)
+    function: Callable[..., Any] = getattr(module, name)
+    return function
 
 
 def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
@@ -60,7 +64,7 @@ def _forget_if_edited(package: str, files: list[pathlib.Path]) -> None:
     _imported[package] = time.time()
 
 
-def calling(path: str, fn: str, function: Callable, *arguments: object, **named: object) -> object:
+def calling(path: str, fn: str, function: Callable[..., T], *arguments: object, **named: object) -> T:
     """`function(*arguments, **named)` of a user's; whatever it raises becomes an InputError."""
     try:
         return function(*arguments, **named)
@@ -80,7 +84,7 @@ def _files(path: str, fn: str) -> list[pathlib.Path]:
         package, spec = (importlib.util.find_spec(name) for name in (module.partition(".")[0], module))
     except Exception:  # finding a.b imports a, which may do anything
         package = spec = None
-    if spec is None:
+    if package is None or spec is None:
         raise InputError(
             f"{path} is {fn!r}; there is no module {module!r} that can be imported. It must be module:function, "
             "with the module importable from the current folder."

@@ -12,9 +12,11 @@ import os
 import pathlib
 import stat
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, BinaryIO, TextIO
+from typing import Any, TextIO, TypeVar, overload
 
 from xinit.core.errors import InputError
+
+Kind = TypeVar("Kind")
 
 LARGEST_TEXT = 64 << 20  # bytes of a JSON or YAML file; a sweep of a hundred thousand runs has 50 MB of them
 
@@ -73,17 +75,17 @@ def read(folder: pathlib.Path, name: str, largest: int = LARGEST_TEXT) -> bytes 
       InputError: it is a link, no regular file or larger than `largest` bytes, or the system cannot read it.
     """
     with _opened(folder, name, largest) as file:
-        return file and file.read()
+        return None if file is None else file.read()
 
 
 def checksum(folder: pathlib.Path, name: str) -> str | None:
     """The SHA-256 of a file of any size below `folder`; None where there is none. Raises as `read`."""
     with _opened(folder, name, None) as file:
-        return file and hashlib.file_digest(file, "sha256").hexdigest()
+        return None if file is None else hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @contextlib.contextmanager
-def _opened(folder: pathlib.Path, name: str, largest: int | None) -> Iterator[BinaryIO | None]:
+def _opened(folder: pathlib.Path, name: str, largest: int | None) -> Iterator[io.BufferedReader | None]:
     path = inside(folder, name)
     with reading(path), contextlib.ExitStack() as stack:
         try:
@@ -106,7 +108,11 @@ def _check(status: os.stat_result, path: pathlib.Path, largest: int | None) -> N
         raise InputError(f"{path} cannot be read: it has {size:,} bytes, where at most {largest:,} are read.")
 
 
-def read_json(folder: pathlib.Path, name: str, kind: type = dict) -> Any:
+@overload
+def read_json(folder: pathlib.Path, name: str) -> dict[str, Any]: ...
+@overload
+def read_json(folder: pathlib.Path, name: str, kind: type[list[Any]]) -> list[Any]: ...
+def read_json(folder: pathlib.Path, name: str, kind: type[Any] = dict) -> Any:
     """The content of a JSON file below `folder`, a mapping or a list as `kind` says; empty where there is no file.
 
     Raises:
@@ -138,7 +144,7 @@ def parse_yaml(content: bytes | str, path: pathlib.Path) -> dict[str, Any]:
     """As `read_yaml`, of a text that comes from the file `path`."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]  # PyYAML states no types
         def compose_node(self, parent: Any, index: Any) -> Any:
             if self.check_event(yaml.AliasEvent):
                 raise yaml.YAMLError("it holds an alias")
@@ -151,12 +157,12 @@ def parse_yaml(content: bytes | str, path: pathlib.Path) -> dict[str, Any]:
     return _of_kind(found, dict, path)
 
 
-def _of_kind(found: Any, kind: type, path: pathlib.Path) -> Any:
+def _of_kind(found: object, kind: type[Kind], path: pathlib.Path) -> Kind:
     if not isinstance(found, kind):
-        expected = {dict: "a mapping", list: "a list"}[kind]
+        expected = "a mapping" if issubclass(kind, dict) else "a list"
         held = printable(repr(found)[:40])
         raise DamagedError(f"{path} cannot be read: it holds {held} where {expected} is expected.")
-    level = [found]
+    level: list[object] = [found]
     for _ in range(DEEPEST):
         level = [child for node in level for child in _children(node)]
     if level:
@@ -164,7 +170,7 @@ def _of_kind(found: Any, kind: type, path: pathlib.Path) -> Any:
     return found
 
 
-def _children(node: Any) -> Iterable[Any]:
+def _children(node: object) -> Iterable[object]:
     return node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
 
 

@@ -123,7 +123,8 @@ def _plain(file: "h5py.File", name: str) -> "h5py.Dataset":
 
 def _size(dataset: "h5py.Dataset") -> int:
     """The bytes that an array's values take in a file; a text is there a length, an address and an index."""
-    return dataset.size * (dataset.dtype.itemsize if dataset.dtype.kind in "iuf" else BYTES_OF_A_TEXT)
+    size: int = dataset.size * (dataset.dtype.itemsize if dataset.dtype.kind in "iuf" else BYTES_OF_A_TEXT)
+    return size
 
 
 def _is_axis(dataset: "h5py.Dataset") -> bool:
@@ -133,7 +134,8 @@ def _is_axis(dataset: "h5py.Dataset") -> bool:
 
 def _array(dataset: "h5py.Dataset", largest: int) -> np.ndarray:
     if dataset.dtype.kind in "iuf":
-        return dataset[...]
+        numbers: np.ndarray = dataset[...]
+        return numbers
     texts, dataset = [], dataset.asstr(errors="replace")
     for i in range(dataset.shape[0] if dataset.ndim == 1 else 0):  # one by one: many may refer to the same bytes
         texts.append(dataset[i])

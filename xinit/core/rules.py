@@ -9,13 +9,16 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Mapping
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from xinit.core import folders
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words
 
-Checked = TypeVar("Checked")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Checked = TypeVar("Checked", bound="DataclassInstance")
 
 
 class Rule(NamedTuple):
@@ -59,9 +62,9 @@ Text = Annotated[str, Rule(bool, "a text")]
 Folder = Annotated[str, Rule(folders.can_be_folder, folders.WORDS)]
 
 
-def one_of(*values: str) -> Any:
-    """The type of a text that must be one of the given ones."""
-    return Annotated[str, Rule(lambda v: v in values, "one of " + ", ".join(values))]
+def one_of(*values: str) -> Rule:
+    """The rule of a text that must be one of the given ones."""
+    return Rule(lambda v: v in values, "one of " + ", ".join(values))
 
 
 def mapping(value: Any, path: str) -> dict[str, Any]:
@@ -93,8 +96,9 @@ def build(cls: type[Checked], raw: Any, path: str, made: Collection[str] = ()) -
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         if field.name not in raw and required:
             raise InputError(f"The setting {prefix}{field.name} is missing.")
-    check = lambda key, value: value if key in made else typed(value, hints[key], prefix + key)
-    return cls(**{key: check(key, value) for key, value in raw.items()})
+    checked = {key: value if key in made else typed(value, hints[key], prefix + key) for key, value in raw.items()}
+    make: Callable[..., Checked] = cls
+    return make(**checked)
 
 
 def build_with_rest(cls: type[Checked], raw: Any, path: str, rest: str) -> Checked:

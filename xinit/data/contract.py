@@ -5,6 +5,7 @@ whose `kind` is the module's name. The module imports jax, where it needs it, in
 where nothing is computed.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 import re
@@ -30,6 +31,7 @@ class Sizes(NamedTuple):
 class DataSettings(Protocol):
     """The settings of a data set. A class that names this one as its base takes the defaults below."""
 
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     kind: str
     published_examples: ClassVar[int | None] = None  # how many examples a paper trained on, where one says so
 
@@ -79,7 +81,8 @@ def settings_class(kind: Any) -> type[DataSettings]:
     module = _modules().get(str(kind))
     if module is None or not _has_settings(module):
         raise InputError(f"data.kind is {kind!r}; it must be one of {', '.join(kinds())}.")
-    return importlib.import_module(f"{data.__name__}.{kind}").Settings
+    settings: type[DataSettings] = importlib.import_module(f"{data.__name__}.{kind}").Settings
+    return settings
 
 
 def _modules() -> dict[str, pkgutil.ModuleInfo]:
@@ -88,5 +91,6 @@ def _modules() -> dict[str, pkgutil.ModuleInfo]:
 
 def _has_settings(module: pkgutil.ModuleInfo) -> bool:
     """Whether a module has a class `Settings`, from its text: importing it may take a second, or fail."""
-    source = module.module_finder.find_spec(module.name).loader.get_source(module.name)
+    finder: Any = module.module_finder  # of this package's folder; its modules have a source
+    source = finder.find_spec(module.name).loader.get_source(module.name)
     return HAS_SETTINGS.search(source) is not None

@@ -1,14 +1,17 @@
 """What a data set is to the trainer, and the two kinds there are: generated without end, and stored."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 Arrays = dict[str, "Examples"]
+Chunk: TypeAlias = PyTree[Array]  # what a data set prepares of the batches of some steps
 
 
 class Examples(NamedTuple):
@@ -37,8 +40,8 @@ class Dataset:
     n_classes: int
     chunk_steps: int
     load: Callable[[], Arrays]
-    draw: Callable[[Array, Array, Arrays], Any]
-    batch: Callable[[Any, Array, Arrays], tuple[Array, Array]]
+    draw: Callable[[Array, Array, Arrays], Chunk]
+    batch: Callable[[Chunk, Array, Arrays], tuple[Array, Array]]
     decode: Callable[[Array], Array]
     chance_error: float | None = None
 
@@ -69,34 +72,40 @@ def endless(
 ) -> Dataset:
     """A generated set: batch t is a function of the key and t alone; `sample(key, n)` draws n examples."""
 
-    def load():
+    def load() -> Arrays:
         keys = jax.random.split(jax.random.key(SETS_SEED))
         draw_set = jax.jit(sample, static_argnums=1)
         return {"valid": draw_set(keys[0], n_valid), "test": draw_set(keys[1], n_test)}
 
-    def draw(key, index, arrays):
+    def draw(key: Array, index: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = sample(jax.random.fold_in(key, index), CHUNK_STEPS * batch_size)
         return x.reshape(CHUNK_STEPS, batch_size, -1), y.reshape(CHUNK_STEPS, batch_size)
 
-    def batch(chunk, i, arrays):
+    def batch(chunk: tuple[Array, Array], i: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = chunk
         return decode(x[i]), y[i]
 
     return Dataset(n_inputs, n_classes, CHUNK_STEPS, load, draw, batch, decode, chance_error)
 
 
-def stored(sets: dict[str, Examples], batch_size: int, *, n_classes: int, decode: Callable[[Array], Array]) -> Dataset:
+def stored(
+    sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    batch_size: int,
+    *,
+    n_classes: int,
+    decode: Callable[[Array], Array],
+) -> Dataset:
     """A stored set of `train`, `valid` and `test`: each epoch its own permutation, the last partial batch left out."""
-    n, n_inputs = sets["train"].x.shape
+    n, n_inputs = sets["train"][0].shape
     chunk_steps = n // batch_size
 
-    def draw(key, index, arrays):
+    def draw(key: Array, index: Array, arrays: Arrays) -> Array:
         order = jax.random.permutation(jax.random.fold_in(key, index), n)
         return order[: chunk_steps * batch_size].reshape(chunk_steps, batch_size)
 
-    def batch(chunk, i, arrays):
+    def batch(chunk: Array, i: Array, arrays: Arrays) -> tuple[Array, Array]:
         x, y = arrays["train"]
         return decode(x[chunk[i]]), y[chunk[i]]
 
-    load = lambda: jax.tree.map(jnp.asarray, sets)
+    load = lambda: {name: Examples(jnp.asarray(x), jnp.asarray(y)) for name, (x, y) in sets.items()}
     return Dataset(n_inputs, n_classes, chunk_steps, load, draw, batch, decode)

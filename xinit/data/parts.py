@@ -7,7 +7,7 @@ A part is a number of examples, as papers cut MNIST, or a text in TFDS's own sli
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xinit.core.errors import InputError
 from xinit.data.contract import Sizes
@@ -63,13 +63,13 @@ def cut(name: str, shards: Mapping[str, Sequence[int]], *, train: Asked, valid: 
     return Parts(**spans)
 
 
-def _counted(part: str, asked: Mapping[str, Asked], counts: Mapping[str, int]) -> tuple[Span, ...]:
+def _counted(part: str, asked: Mapping[str, Any], counts: Mapping[str, int]) -> tuple[Span, ...]:
     """The span that a number, or None, means."""
-    split, value = "test" if part == "test" else "train", asked[part]
+    split, value, valid = "test" if part == "test" else "train", asked[part], asked["valid"]
     n = counts[split]
     if part == "valid":
         return (Span(split, n - value, n),)
-    left = n - asked["valid"] if part == "train" and isinstance(asked["valid"], int) else n
+    left = n - valid if part == "train" and isinstance(valid, int) else n
     return (Span(split, 0, left if value is None else value),)
 
 

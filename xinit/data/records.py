@@ -116,4 +116,4 @@ def _pixels(image: "PIL.Image.Image", mode: str) -> np.ndarray:
     if image.mode.startswith("I"):  # 16 bits a pixel, of which Pillow would cut off what is beyond 255
         return _pixels(PIL.Image.fromarray((np.asarray(image) >> 8).astype(np.uint8)), mode)
     opaque = image.convert("RGBA") if "transparency" in image.info else image
-    return np.atleast_3d(opaque.convert(mode))
+    return np.atleast_3d(np.asarray(opaque.convert(mode)))

@@ -9,7 +9,8 @@ Axes: N scenes, O = 2 objects (rear first), D draws, V = 20 corners, E = 20 edge
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +75,7 @@ CORNERS = np.stack([p[np.minimum(np.arange(max(SIDES)), len(p) - 1)] for p in PO
 AREA_RATIOS = tuple(n * math.sin(2 * math.pi / n) / (2 * math.pi) for n in SIDES)  # to the circumscribed ellipse
 
 
-def _by_kind(kind: Array, values) -> Array:
+def _by_kind(kind: Array, values: Sequence[Any] | np.ndarray) -> Array:
     """One of three values, each a number or broadcastable to `kind`."""
     return jnp.where(kind == 0, values[0], jnp.where(kind == 1, values[1], values[2]))
 
@@ -157,7 +158,7 @@ def _objects(kind_NO: Array, phi1_NO: Array, phi3_NO: Array, key: Array, size: i
 def _corners(kind_NO: Array, shape: _Shape) -> Array:
     """Vertices (N, O, V, 2) in pixels."""
     p, q = (_by_kind(kind_NO[:, :, None], CORNERS[:, None, None, :, axis]) for axis in (0, 1))
-    u_x, u_y, v_x, v_y, centre_x, centre_y = (field[:, :, None] for field in shape)
+    u_x, u_y, v_x, v_y, centre_x, centre_y = (jnp.asarray(field)[:, :, None] for field in shape)
     return jnp.stack([p * u_x + q * v_x + centre_x, p * u_y + q * v_y + centre_y], axis=-1)
 
 

@@ -53,8 +53,9 @@ class Settings(DataSettings):
     @functools.cached_property
     def sizes(self) -> Sizes:
         """The sizes of the parts; the set need not be at hand yet where all are given as numbers."""
-        if all(isinstance(part, int) for part in self._parts.values()):
-            return Sizes(**self._parts)
+        counts = {name: part for name, part in self._parts.items() if isinstance(part, int)}
+        if len(counts) == len(Sizes._fields):
+            return Sizes(**counts)
         return sizes(self.name, self.dir, **self._parts)
 
     @property
@@ -72,13 +73,13 @@ class Settings(DataSettings):
 
     def dataset(self, batch_size: int) -> "Dataset":
         """The set as it is stored, in the memory of the host."""
-        from xinit.data.dataset import Examples, pixels_to, stored
+        from xinit.data.dataset import pixels_to, stored
 
         splits = load(self.name, self.dir, **self._parts)
         sets = {
-            "train": Examples(splits.train_x, splits.train_y),
-            "valid": Examples(splits.valid_x, splits.valid_y),
-            "test": Examples(splits.test_x, splits.test_y),
+            "train": (splits.train_x, splits.train_y),
+            "valid": (splits.valid_x, splits.valid_y),
+            "test": (splits.test_x, splits.test_y),
         }
         return stored(sets, batch_size, n_classes=splits.n_classes, decode=pixels_to(self.pixel_range))
 
@@ -113,7 +114,8 @@ def load(name: str, data_dir: str | None, *, train: Asked = None, valid: Asked =
     """
     prepared = _open(name, data_dir)
     parts = _cut(prepared, train, valid, test)
-    return Splits(*(array for part in parts for array in _taken(prepared, part)), n_classes=prepared.n_classes)
+    train_x, train_y, valid_x, valid_y, test_x, test_y = (a for part in parts for a in _taken(prepared, part))
+    return Splits(train_x, train_y, valid_x, valid_y, test_x, test_y, prepared.n_classes)
 
 
 def sizes(name: str, data_dir: str | None, *, train: Asked, valid: Asked, test: Asked) -> Sizes:

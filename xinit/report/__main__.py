@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
-    parser.error = refuse
+    parser.error = refuse  # type: ignore[method-assign]  # argparse would print and exit
     return parser
 
 

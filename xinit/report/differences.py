@@ -13,7 +13,7 @@ PLACE = ("name", "out", "force")  # where a run lies says nothing about it
 def settings(config: Mapping[str, Any]) -> dict[str, str]:
     """A stored config flat, as text, under the names that the command line takes."""
     scheme = dict(config["scheme"])
-    fn, options = scheme.pop("fn", None), _mapping(scheme.pop("options", None))
+    fn, options = scheme.pop("fn", None), dict(_mapping(scheme.pop("options", None)))
     rest = {key: value for key, value in config.items() if key not in (*PLACE, "scheme", "activations", "widths")}
     named = {"scheme": fn} | {f"scheme.{key}": value for key, value in (scheme | options).items()}
     own = named | _activations(config["activations"]) | _widths(config["widths"]) | flat(rest)

@@ -86,7 +86,8 @@ def _next(first: Group, second: Group) -> str:
 def _by_seed(group: Group) -> dict[str, float]:
     """The test errors of the runs that did not diverge."""
     seed = lambda member: repr([(name, member.settings[name]) for name in SEEDS if name in member.settings])
-    return {seed(member): member.scores["test_error"] for member in group.members if not member.diverged}
+    errors = {seed(member): member.scores["test_error"] for member in group.members}
+    return {seed: error for seed, error in errors.items() if error is not None}
 
 
 def with_interval(interval: Interval) -> str:

@@ -51,9 +51,10 @@ class Group(NamedTuple):
         """Its settings in words."""
         return label(self.settings) or "all runs"
 
-    def errors(self, name: str = "test_error") -> Interval:
+    def errors(self, name: str = "test_error") -> Interval[float]:
         """Of the runs that did not diverge, as in every table of a sweep."""
-        return mean_interval([member.scores[name] for member in self.members if not member.diverged])
+        scores = [member.scores[name] for member in self.members if not member.diverged]
+        return mean_interval([score for score in scores if score is not None])
 
     def valid(self) -> float:
         """The mean validation error at the end, by which it is chosen: a run that diverged counts as chance."""
@@ -182,7 +183,7 @@ def _but_rate(group: Group) -> dict[str, Any]:
 
 def _choice(same_kind: Sequence[Group]) -> Choice:
     best = min(same_kind, key=Group.rank)
-    rates = [group.settings.get(rate(group.settings)) for group in same_kind]
+    rates: list[Any] = [group.settings.get(rate(group.settings) or "") for group in same_kind]
     at = rates[same_kind.index(best)]
     end = "" if len(same_kind) == 1 else "<" if at == min(rates) else ">" if at == max(rates) else ""
     return Choice(_but_rate(best), best, end)

@@ -48,7 +48,7 @@ def over_setting(groups: Sequence[Group], name: str) -> alt.TopLevelMixin:
         "at:O", sort=None, title=name.replace("_", " "), scale=BESIDE, axis=alt.Axis(labelAngle=0, labelOverlap=True)
     )
     base = charts.chart(columns).encode(x=x, xOffset=alt.XOffset("series:N", sort=names), color=coloured(names))
-    parts = [_with_intervals(base, columns, "y"), _chance([group.chance for group in shown], TEST)]
+    parts: list[Any] = [_with_intervals(base, columns, "y"), _chance([group.chance for group in shown], TEST)]
     if _has_any(columns["error"]):
         y = alt.Y("error:Q", title=TEST, scale=alt.Scale(zero=False))
         parts.insert(0, base.mark_line(strokeWidth=1.5, opacity=0.6).encode(y=y))
@@ -80,7 +80,7 @@ def _errors(groups: Collection[Group]) -> dict[str, list[Any]]:
     }
 
 
-def _with_intervals(base: alt.Chart, errors: charts.Columns, side: str) -> alt.LayerChart:
+def _with_intervals(base: alt.Chart, errors: charts.Columns, side: str) -> Any:
     """Points with the ends of their intervals along the axis `side`, and crosses where runs diverged."""
     axis, end = (alt.Y, alt.Y2) if side == "y" else (alt.X, alt.X2)
     told = [*(alt.Tooltip(f"{field}:Q", format=".3") for field in ("error", "low", "high")), "runs:N"]
@@ -118,7 +118,7 @@ def followed(readings: Readings, groups: Mapping[str, Group]) -> dict[str, Group
     """Those groups whose validation errors were measured over training."""
     if "valid_error" not in readings:
         return {}
-    known = np.isfinite(readings["valid_error"]).any(axis=1)
+    known: np.ndarray = np.any(np.isfinite(readings["valid_error"]), axis=1)
     return {name: group for name, group in groups.items() if known[group.places].all()}
 
 
@@ -136,7 +136,7 @@ def over_training(courses: Mapping[str, charts.Columns], chances: Sequence[float
     """Validation errors over training, a line for each name; columns as of `course`. The axis cuts intervals short."""
     shown = {name: courses[name] for name in drawn(courses)}
     parts = list(shown.values())
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns["series"] = [name for name, part in shown.items() for _ in part["step"]]
     base = charts.chart(columns).encode(x=charts.step_axis(np.unique(columns["step"])), color=coloured(list(shown)))
     scale = charts.spanning(np.append(columns["error"], [100 * chance for chance in chances]))
@@ -166,7 +166,7 @@ def course(readings: Readings, group: Group) -> dict[str, np.ndarray]:
     return {"step": readings["step"][known], "error": interval.mean, "low": interval.low, "high": interval.high}
 
 
-def _banded(base: alt.Chart, columns: charts.Columns, scale: alt.Scale) -> alt.LayerChart:
+def _banded(base: alt.Chart, columns: charts.Columns, scale: alt.Scale) -> Any:
     place = lambda field: alt.Y(f"{field}:Q", title=VALID, scale=scale)
     line = base.mark_line(strokeWidth=2, clip=True).encode(y=place("error"))
     band = base.mark_area(opacity=0.12, clip=True).encode(y=place("low"), y2="high:Q")

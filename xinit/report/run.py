@@ -77,7 +77,7 @@ def _at_start(run: Run) -> list[Finding]:
 
 
 def _unfinished(run: Run) -> str:
-    steps = run.readings.get("step", ())
+    steps = run.readings.get("step", np.zeros(0, int))
     seen = f"measured up to step {steps[-1]:,} of {run.config['steps']:,}" if len(steps) else "nothing measured yet"
     return f"This run has not come to its end: {seen}."
 

@@ -234,10 +234,10 @@ SECTIONS = (DISTRIBUTIONS, FLATNESS, ERRORS, THEORY, GRADIENTS, JACOBIANS)
 def sections(run: Run) -> list[page.Markup]:
     """All that was measured in the layers, under one slider; a sentence for what was not."""
     if "act_std" not in run.readings:
-        words = "Nothing was measured inside this network" + (
+        said = "Nothing was measured inside this network" + (
             " so far." if not run.summary else ": probe=standard does."
         )
-        return [*_drawn(run, ERRORS), page.paragraph(words)]
+        return [*_drawn(run, ERRORS), page.paragraph(said)]
     points = run.readings["step"][layers.places(run.readings)]
     batch = run.config["batch_size"]
     words = [f"{step:,} ({step * batch:,} examples)" for step in points.tolist()]

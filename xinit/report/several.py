@@ -48,9 +48,9 @@ def page(paths: Sequence[pathlib.Path]) -> str:
 
 def _folders(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     """Those of all runs, each once."""
-    found = {}
+    found: dict[pathlib.Path, pathlib.Path] = {}
     for path in paths:
-        own = [path]
+        own: list[pathlib.Path | None] = [path]
         if sources.kind(path) == "sweep":
             members = groups.load(path).members
             own = [groups.folder_of(path, member.path) for member in members]
@@ -58,7 +58,7 @@ def _folders(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
                 if folder is None or not folder.is_dir():
                     where = files.printable(member.path)
                     raise InputError(f"The sweep {path} has runs that do not lie beside it, such as {where}.")
-        found |= {folder.resolve(): folder for folder in own}
+        found |= {folder.resolve(): folder for folder in own if folder is not None}
     return list(found.values())
 
 

@@ -6,8 +6,8 @@ A study writes page.md, claims.json, the pictures that page.md names and, beside
 import contextlib
 import pathlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from xinit.core import files
 from xinit.core.errors import InputError
@@ -158,14 +158,19 @@ def _markdown(path: pathlib.Path) -> "MarkdownIt":
     from markdown_it import MarkdownIt  # which rich needs as well
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
-    markdown.validateLink = lambda address: bool(ADDRESS.fullmatch(address))
-    markdown.renderer.rules |= {
+    markdown.validateLink = _is_address  # type: ignore[method-assign]  # as its documentation has it
+    rules: dict[str, Callable[..., str]] = {
         "image": lambda tokens, i, *_: _picture(tokens[i], path),
         "text": lambda tokens, i, *_: _state_or_text(tokens[i].content),
         "table_open": lambda *_: '<div class="scroll"><table>',
         "table_close": lambda *_: "</table></div>",
     }
+    cast(Any, markdown.renderer).rules |= rules  # of its HTML renderer
     return markdown
+
+
+def _is_address(url: str) -> bool:
+    return bool(ADDRESS.fullmatch(url))
 
 
 def _state_or_text(text: str) -> Markup:

@@ -20,7 +20,7 @@ ERRORS = {
 }  # fmt: skip
 FLOWS = {"signal, last layer over first": charts.SERIES[0], "gradient, first layer over last": charts.SERIES[1]}
 SHARES = ("act_saturated", "act_inactive", "act_dead")
-LINE = {"strokeWidth": 1.5, "point": alt.OverlayMarkDef(size=10)}
+LINE: dict[str, Any] = {"strokeWidth": 1.5, "point": alt.OverlayMarkDef(size=10)}
 LINEAR = alt.Scale(zero=False)
 THRESHOLDS = ("update_high", "update_low")
 
@@ -32,13 +32,14 @@ def errors(readings: Readings, summary: Mapping[str, Any], height: int = charts.
     """
     steps = readings["step"]
     test, chance = (summary.get(name) for name in ("test_error", "chance_error"))
-    courses = {
+    courses: dict[str, tuple[np.ndarray, Sequence[float] | np.ndarray | None]] = {
         "valid": (steps, readings.get("valid_error")),
         "train, running": (steps, readings.get("train_error")),
         "chance": (steps[[0, -1]], None if chance is None else [chance] * 2),
         "test, at the end": (steps[-1:], None if test is None else [test]),
     }
-    known = {name: own for name, own in courses.items() if own[1] is not None and not np.all(np.isnan(own[1]))}
+    measured = {name: (at, own) for name, (at, own) in courses.items() if own is not None}
+    known = {name: course for name, course in measured.items() if not np.all(np.isnan(course[1]))}
     colours = {name: colour for name, colour in ERRORS.items() if name in known}
     drawn = [charts.named(_course(name, *own), name, colours) for name, own in known.items()]
     x = charts.step_axis(steps)
@@ -46,7 +47,7 @@ def errors(readings: Readings, summary: Mapping[str, Any], height: int = charts.
     return charts.framed(alt.layer(*drawn).encode(x=x, y=y), height)
 
 
-def _course(name: str, steps: Sequence[int], values: Sequence[float]) -> alt.Chart:
+def _course(name: str, steps: np.ndarray, values: Sequence[float] | np.ndarray) -> alt.Chart:
     base = charts.chart({"step": steps, "value": values})
     dash = [4, 4] if name == "chance" else [1, 0]
     mark = base.mark_line(strokeDash=dash, point=alt.OverlayMarkDef(size=60 if len(steps) == 1 else 14))

@@ -129,7 +129,7 @@ class Group:
             self.outcomes[member.directory.path] = Outcome(member.config, member.directory.path, state, *result)
         for path in self.paths:
             RunDirectory(path).drop_checkpoints()
-        for folder in {member.directory.checkpoint for member in members} - {None}:
+        for folder in filter(None, {member.directory.checkpoint for member in members}):
             drop_unless_needed(folder)
 
     def _population(self, data_seeds: Sequence[int]) -> tuple[Population, str]:

@@ -30,7 +30,7 @@ class History:
 
     def add(self, step: int, readings: Mapping[str, np.ndarray], edges: Mapping[str, np.ndarray]) -> None:
         """Add the readings of a probe point."""
-        self.rows.append({"step": np.int64(step), **readings})
+        self.rows.append({"step": np.array(step, np.int64), **readings})
         self.edges = dict(edges)
 
     def arrays(self) -> dict[str, np.ndarray]:

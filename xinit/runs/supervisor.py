@@ -137,10 +137,10 @@ class Supervisor:
         hashes = [member.hash for member in self.members]
         state = self.trainer.state_of_members()
         checkpoints.save(self.checkpoints, self.trainer.step, hashes, state, self.history.arrays())
-        left = {member.directory.checkpoint for member in self.members} - {None, self.checkpoints}
+        before = {member.directory.checkpoint for member in self.members} - {self.checkpoints}
         for member in self.members:
             member.directory.point_to(self.checkpoints)
-        for folder in left:
+        for folder in filter(None, before):
             drop_unless_needed(folder)
         if len(self.members) == 1:
             write_readings(self.members[0], self._readings(0))

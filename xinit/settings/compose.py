@@ -101,14 +101,15 @@ def container(config: Any) -> dict[str, Any]:
     """A Hydra config as plain dicts and lists, interpolations resolved."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    plain: Any = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # of a mapping a dict
+    return dict(plain)
 
 
 def _without_hydra(config: Any) -> Any:
     """A composed config without Hydra's own node, its interpolations kept."""
     from omegaconf import OmegaConf
 
-    container = OmegaConf.to_container(config, resolve=False)
+    container: Any = OmegaConf.to_container(config, resolve=False)  # of a mapping a dict
     return OmegaConf.create({key: value for key, value in container.items() if key != "hydra"})
 
 

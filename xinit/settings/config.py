@@ -75,8 +75,8 @@ class OptimizerConfig:
 class ProbeConfig:
     """What is measured, and when."""
 
-    tier: one_of("off", "economy", "standard", "full")
-    schedule: one_of("log", "linear")
+    tier: Annotated[str, one_of("off", "economy", "standard", "full")]
+    schedule: Annotated[str, one_of("log", "linear")]
     points: Annotated[int, at_least(2), POINTS]
     examples: Annotated[int, at_least(2), INDEX]
     jacobian_examples: Annotated[int, at_least(1), JACOBIANS]
@@ -95,7 +95,7 @@ class TrackerConfig:
 class PopulationConfig:
     """How replicas are laid out on the devices; it changes no result."""
 
-    strategy: one_of("auto", "vmap", "map", "sequential")
+    strategy: Annotated[str, one_of("auto", "vmap", "map", "sequential")]
     chunk: Count | None
 
 
@@ -113,7 +113,7 @@ class Config:
     steps: Count
     init_seed: Seed
     data_seed: Seed
-    precision: one_of("float32", "tensorfloat32", "bfloat16")
+    precision: Annotated[str, one_of("float32", "tensorfloat32", "bfloat16")]
     prng: Text  # jax's generator of random numbers, which the process has, not a setting
     verdict: Mapping[str, float] = field(metadata=OUTSIDE_IDENTITY)  # its thresholds, as in conf/verdict/default.yaml
     tracker: TrackerConfig = field(metadata=OUTSIDE_IDENTITY)

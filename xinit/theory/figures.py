@@ -4,7 +4,7 @@ import io
 import math
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    Settle = Callable[[np.ndarray, np.ndarray], Settled]
+    Settle = Callable[[np.ndarray, np.ndarray | float], Settled]
 
 # Okabe and Ito's colours, told apart by colour-blind eyes, with their yellow darkened to show on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8A8A2B", "#000000")
@@ -49,7 +49,7 @@ def figure(activation: Activation, courses: Sequence[Course], depth: int) -> "Fi
     _phase_diagram(plane, activation, settle, w, max(0.5, 1.5 * max(point.bias_variance for point in weights)))
     _depth_scales(scales, settle, np.geomspace(w[0], w[-1], 961), depth)
     for i, course in enumerate(courses):
-        look = {"color": COLOURS[i % 8], "marker": MARKERS[(i + i // 8) % 8], "mec": "white", "lw": 1.5}
+        look: dict[str, Any] = {"color": COLOURS[i % 8], "marker": MARKERS[(i + i // 8) % 8], "mec": "white", "lw": 1.5}
         plane.plot(*course.weights[1:], **look, ms=8, clip_on=False, zorder=5)
         _q_map(variances, activation, course, look)
         _c_map(cosines, activation, course, look)
@@ -124,7 +124,7 @@ def _name_region(axes: "Axes", w: np.ndarray, b: np.ndarray, region: np.ndarray,
     row = len(b) // 2
     columns = np.flatnonzero(region[row])
     if len(columns) > 0.05 * len(w):
-        turned = {"rotation": 90} if len(columns) < 0.2 * len(w) else {}
+        turned: dict[str, Any] = {"rotation": 90} if len(columns) < 0.2 * len(w) else {}
         colour = "0.2" if "signal" in name else "white"
         place = w[columns[len(columns) // 2]], b[row]
         axes.text(*place, name, color=colour, ha="center", va="center", fontsize=11, **turned)
@@ -145,7 +145,7 @@ def _depth_scales(axes: "Axes", settle: "Settle", w: np.ndarray, depth: int) -> 
     axes.legend(frameon=False, fontsize=9, ncols=2, loc="lower left")
 
 
-def _q_map(axes: "Axes", activation: Activation, course: Course, look: dict[str, object]) -> None:
+def _q_map(axes: "Axes", activation: Activation, course: Course, look: dict[str, Any]) -> None:
     q, settled = np.geomspace(*Q_SHOWN, 81), course.phase.q_star
     everywhere = on_every_q(activation) and course.weights.bias_variance == 0
     axes.plot(q, q_map(activation, *course.weights[1:], q), **look | {"marker": ""})
@@ -154,7 +154,7 @@ def _q_map(axes: "Axes", activation: Activation, course: Course, look: dict[str,
     axes.plot([], [], **look, ms=7, label=_label(course.weights))
 
 
-def _c_map(axes: "Axes", activation: Activation, course: Course, look: dict[str, object]) -> None:
+def _c_map(axes: "Axes", activation: Activation, course: Course, look: dict[str, Any]) -> None:
     """At a settled q*; where signals vanish or grow for ever, the limit of the map between cosines."""
     q, c = course.phase.q_star, np.linspace(0, 1, 101)
     w, b = course.weights[1:]

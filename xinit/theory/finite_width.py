@@ -234,7 +234,8 @@ def _pulled(met: Met, h: np.ndarray, d: np.ndarray, rng: np.random.Generator) ->
 def _in_blocks(activation: Activation, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     blocks = np.pad(z.ravel(), (0, -z.size % BLOCK)).reshape(-1, BLOCK)
     evaluated = zip(*[values_and_slopes(activation, block) for block in blocks], strict=True)
-    return tuple(np.concatenate(parts)[: z.size].reshape(z.shape) for parts in evaluated)
+    values, slopes = [np.concatenate(parts)[: z.size].reshape(z.shape) for parts in evaluated]
+    return values, slopes
 
 
 def _gram(vectors: np.ndarray) -> np.ndarray:

@@ -9,13 +9,15 @@ Reference: Takahasi & Mori, "Double exponential formulas for numerical integrati
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import jax
 import numpy as np
 
 from xinit.core.errors import InputError
 from xinit.networks.activations import Activation
+
+Q = TypeVar("Q", float, np.ndarray)
 
 REACH = 10.0  # the density is 8e-23 of its peak there
 RANGE = (1e-60, 1e60)  # of q where signals vanish or explode: far outside float32, and E f^4 is still a number
@@ -87,13 +89,14 @@ def hermite_coefficients(activation: Activation, q: np.ndarray) -> tuple[np.ndar
     return coefficients[0], coefficients[1]
 
 
-def in_range(q: np.ndarray) -> np.ndarray:
+def in_range(q: Q) -> Q:
     """q, or the edge of RANGE beyond it: so a signal that explodes over depth still has a table and a verdict.
 
     >>> in_range(np.array([0.0, 0.5, np.inf]))
     array([1.e-60, 5.e-01, 1.e+60])
     """
-    return np.clip(q, *RANGE)
+    clipped: Q = np.clip(q, *RANGE)
+    return clipped
 
 
 def slope_distribution(activation: Activation, q: float) -> tuple[np.ndarray, np.ndarray]:
@@ -121,11 +124,11 @@ def kernels(activation: Activation, gram: np.ndarray) -> tuple[np.ndarray, np.nd
     q = np.diag(gram)
     roots = np.sqrt(q[:, None] * q[None, :])
     c = np.clip(np.divide(gram, roots, out=np.zeros_like(gram), where=roots > 0), -1, 1)
-    if activation.rectifies:
+    if activation.rectifies and activation.negative_slope is not None:
         return _rectifier_kernels(activation.negative_slope, gram, roots, c)
     exact = moments(activation, q)
-    series = zip(hermite_coefficients(activation, q), (exact.second, exact.slope_second), strict=True)
-    return tuple(_mehler(a, diagonal, c) for a, diagonal in series)
+    of_f, of_slope = hermite_coefficients(activation, q)
+    return _mehler(of_f, exact.second, c), _mehler(of_slope, exact.slope_second, c)
 
 
 def _mehler(a: np.ndarray, diagonal: np.ndarray, c: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ class Settled(NamedTuple):
     xi_c: np.ndarray
 
 
-def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray], Settled]:
+def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray | float], Settled]:
     """The function from arrays of s_w^2 and s_b^2 to where pre-activations of variance 1 settle: scales good to .02.
 
     The moments are tabulated once over q: each point of the plane then costs a look-up, where `phase` integrates.
@@ -39,7 +39,7 @@ def settler(activation: Activation) -> Callable[[np.ndarray, np.ndarray], Settle
     )
     secants, slopes = _cosine_tables(activation)
 
-    def settle(weight_variance: np.ndarray, bias_variance: np.ndarray) -> Settled:
+    def settle(weight_variance: np.ndarray, bias_variance: np.ndarray | float) -> Settled:
         w, b = np.broadcast_arrays(np.asarray(weight_variance, float), bias_variance)
         shape, w, b = w.shape, w.ravel(), b.ravel()
         q = _fixed_points(log_second, w, b)

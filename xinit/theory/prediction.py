@@ -10,7 +10,7 @@ import functools
 import itertools
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 from scipy.special import ndtri
@@ -24,6 +24,9 @@ from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments
 from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 RESAMPLES = 1000  # of means over several networks
 LEFT_OUT = 0.025  # share of networks beyond each end of a 95 % band
@@ -73,7 +76,7 @@ def _means(sample: np.ndarray, networks: int) -> np.ndarray:
 _LIMITED = threading.RLock()
 
 
-def on_one_core(function: Callable) -> Callable:
+def on_one_core(function: Callable[P, T]) -> Callable[P, T]:
     """`function` with BLAS on one core: of matrices of a few hundred examples several would wait for each other.
 
     The limit is the whole process's. Threads take turns, or one would end another's limit and keep its own for good.
@@ -83,7 +86,7 @@ def on_one_core(function: Callable) -> Callable:
     """
 
     @functools.wraps(function)
-    def limited(*arguments: Any, **options: Any) -> Any:
+    def limited(*arguments: P.args, **options: P.kwargs) -> T:
         with _LIMITED, threadpool_limits(limits=1, user_api="blas"):
             return function(*arguments, **options)
 
@@ -191,7 +194,7 @@ def _among_networks(prediction: Prediction) -> Prediction:
 
 def _repels(activation: Activation, gram: np.ndarray) -> bool:
     """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
-    m = moments(activation, np.mean(np.diag(gram)))
+    m = moments(activation, float(np.mean(np.diag(gram))))
     return bool(m.second_growth > 1.001 * m.second)
 
 
@@ -233,7 +236,7 @@ def dead_share(activation: Activation, gram: np.ndarray) -> float:
     >>> dead_share(xinit.activations.tanh(), np.eye(3)), round(dead_share(xinit.activations.relu(), np.eye(3)), 1)
     (nan, 0.1)
     """
-    if not activation.rectifies:
+    if not activation.rectifies or activation.negative_slope is None:
         return np.nan
     if activation.negative_slope >= FLAT:
         return 0.0
@@ -241,7 +244,9 @@ def dead_share(activation: Activation, gram: np.ndarray) -> float:
     return float(np.mean(np.all(drawn <= 0, axis=1)))
 
 
-def _jacobians(widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], q: np.ndarray):
+def _jacobians(
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], q: np.ndarray
+) -> np.ndarray:
     """The mean singular value of da(l+1)/da(l), at the mean pre-activation variance of layer l + 1."""
     shapes = itertools.islice(itertools.pairwise(widths), 1, len(activations))
     layers = zip(activations[1:], q[1:], laws[1:], shapes, strict=False)

@@ -76,7 +76,7 @@ def _errors(logits: np.ndarray, targets: np.ndarray, again: np.ndarray) -> np.nd
 
 
 def _in_range(gram: np.ndarray) -> np.ndarray:
-    size = np.mean(np.diag(gram))
+    size = float(np.mean(np.diag(gram)))
     return gram * (in_range(size) / size) if size > 0 else in_range(size) * np.eye(len(gram))
 
 

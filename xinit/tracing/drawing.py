@@ -73,7 +73,7 @@ def initialize(
     key = _one_key(rng)
     _check_forms(variables, model, batch, call_kwargs)
     if isinstance(variables, nnx.Module):
-        graph, params, rest = nnx.split(variables, nnx.Param, ...)
+        graph, params, rest = nnx.split(variables, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
         drawn = redrawn(nnx.to_pure_dict(params), scheme, key, layout.of_nnx(variables))
         return nnx.merge(graph, drawn, nnx.to_pure_dict(rest))
     has_params = isinstance(variables, Mapping) and "params" in variables
@@ -171,9 +171,10 @@ def _drawn(initializer: Initializer, key: Array, path: str, value: Any, axes: Ax
     except TypeError:
         raise InputError(f"{path} is {value!r}; it must be an array.") from None
     dtype = jnp.promote_types(value.dtype, jnp.float32)
-    is_kernel = isinstance(axes, Axes)
-    draw = _layers(initializer, key, value.shape, axes, dtype) if is_kernel else initializer(key, value.shape, dtype)
-    drawn = draw.astype(value.dtype)
+    if isinstance(axes, Axes):
+        drawn = _layers(initializer, key, value.shape, axes, dtype).astype(value.dtype)
+    else:
+        drawn = initializer(key, value.shape, dtype).astype(value.dtype)
     is_placed = not isinstance(value, jax.core.Tracer) and value.committed
     return jax.device_put(drawn, value.sharding) if is_placed else drawn
 

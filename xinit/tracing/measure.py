@@ -13,11 +13,10 @@ from jax import Array
 from xinit.core.errors import InputError
 from xinit.tracing.networks import ONCE, Network, Params
 from xinit.tracing.parameters import Parameter
-from xinit.tracing.taps import Layer, Recorder, Visit, is_floating
+from xinit.tracing.taps import Layer, Recorder, Taps, Visit, is_floating
 from xinit.tracing.wiring import Wiring, wiring
 
 Loss = Callable[[Any, Any], Array]
-Taps = Mapping[str, Array]
 Wanted = Callable[[str], bool]  # of the path of a module
 
 
@@ -30,7 +29,9 @@ class Pass(NamedTuple):
     param_gradients: Params
 
 
-def forward(net: Network, wanted: Wanted, params: Params, x: Any, taps: Taps, cut: bool = False):
+def forward(
+    net: Network, wanted: Wanted, params: Params, x: Any, taps: Taps, cut: bool = False
+) -> tuple[Any, Recorder]:
     """Output and recorder of one call."""
     recorder = Recorder(wanted, taps, cut)
     return net.call(params, x, recorder), recorder
@@ -51,7 +52,7 @@ def sight(net: Network, wanted: Wanted, x: Any) -> tuple[Any, Recorder]:
     return output, recorder
 
 
-def zero_taps(visits: Mapping[str, Visit]) -> dict[str, np.ndarray]:
+def zero_taps(visits: Mapping[str, Visit]) -> Taps:
     """A tap of zeros for each layer, of the shape and precision of its output."""
     return {name: np.zeros(visit.gives.shape, visit.gives.dtype) for name, visit in visits.items()}
 
@@ -120,15 +121,16 @@ def moments(h: Array, n: int) -> tuple[float, float, float]:
     Over the pairs of unit vectors u_i the mean of u_i u_j is (|sum u_i|^2 - sum |u_i|^2) / (n (n - 1)). It is nan where
     the first axis of h is not that of the examples.
     """
-    h = np.asarray(h).astype(np.float64)  # on the host: nothing to compile, and the sums are exact enough
+    signal = np.asarray(h).astype(np.float64)  # on the host: nothing to compile, and the sums are exact enough
     with np.errstate(invalid="ignore"):  # infinities make nan, which the rules look for
-        if h.ndim < 2 or not len(h) == n > 1:
-            return h.mean(), h.std(), math.nan
-        examples = h.reshape(n, -1)
+        mean, std = float(signal.mean()), float(signal.std())
+        if signal.ndim < 2 or not len(signal) == n > 1:
+            return mean, std, math.nan
+        examples = signal.reshape(n, -1)
         norms = np.linalg.norm(examples, axis=1, keepdims=True)
         units = examples / np.where(norms > 0, norms, 1)
         cosine = ((units.sum(axis=0) ** 2).sum() - (units**2).sum()) / (n * (n - 1))
-        return h.mean(), h.std(), cosine
+        return mean, std, float(cosine)
 
 
 def default_loss(output: Any, batch: Any) -> tuple[Loss, float | None]:

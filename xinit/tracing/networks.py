@@ -113,13 +113,13 @@ def _of_nnx(model, state, rngs, call_kwargs) -> Network:
     takes_rngs = "rngs" in inspect.signature(type(model).__call__).parameters
     if keys and not takes_rngs:
         _reseed(copy, keys)
-    graph, params, rest = nnx.split(copy, nnx.Param, ...)
+    graph, params, rest = nnx.split(copy, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
     others = nnx.to_pure_dict(rest)
 
     def call(params, x, recorder):
         merged = nnx.merge(graph, params, others)
         for path, module in nnx.iter_modules(merged):
-            module._xinit_path = "/".join(map(str, path))
+            module._xinit_path = "/".join(map(str, path))  # type: ignore[attr-defined]  # of ours, on a copy
             module.__class__ = _recorded(type(module))
         named = {"rngs": nnx.Rngs(**keys)} if keys and takes_rngs else {}
         token = _recorder.set(recorder)

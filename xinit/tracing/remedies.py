@@ -10,7 +10,7 @@ import numpy as np
 from flax import nnx
 
 from xinit.core.errors import InputError
-from xinit.initializers import law_of
+from xinit.initializers import LawOf, law_of
 from xinit.tracing import drawing
 from xinit.tracing.networks import Network, Params
 from xinit.tracing.parameters import Parameter
@@ -52,10 +52,18 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     law = law_of(drawing.initializer_of(scheme))
     if law is None:
         return False
-    ratios = np.array([row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance) for row in kernels])
+    ratios = np.array([_in_units_of(law, row) for row in kernels])
     sizes = np.array([math.prod(row.shape) for row in kernels])
     apart = np.append(ratios, np.average(ratios, weights=sizes)) - 1
     return bool(np.all(np.abs(apart) < SIGMAS * np.sqrt(2 / np.append(sizes, sizes.sum()))))
+
+
+def _in_units_of(law: LawOf, row: Parameter) -> float:
+    """E W^2 of a kernel, whose fans are known, over the variance that a law gives it."""
+    assert row.fan_in is not None
+    assert row.fan_out is not None
+    assert row.in_variance is not None
+    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.extend.core import get_opaque_trace_state
 
@@ -21,6 +22,9 @@ class Visit(NamedTuple):
 
     reads: Array | None
     gives: Array
+
+
+Taps = Mapping[str, Array | np.ndarray]  # by the name of a layer: what is added to its output
 
 
 class Layer(NamedTuple):
@@ -39,7 +43,7 @@ class Recorder:
     through no other layer.
     """
 
-    def __init__(self, wanted: Callable[[str], bool], taps: Mapping[str, Array], cut: bool = False) -> None:
+    def __init__(self, wanted: Callable[[str], bool], taps: Taps, cut: bool = False) -> None:
         self.wanted, self.taps, self.cut = wanted, taps, cut
         self.visits: dict[str, Visit] = {}
         self.layers: dict[str, Layer] = {}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax import Array
 from jax.extend.core import ClosedJaxpr, Literal
 
@@ -18,7 +19,7 @@ class Wiring(NamedTuple):
     skips: bool
 
 
-def wiring(reads: Callable[[Mapping[str, Array]], Any], taps: Mapping[str, Array]) -> Wiring:
+def wiring(reads: Callable[[Mapping[str, Array]], Any], taps: Mapping[str, Array | np.ndarray]) -> Wiring:
     """The wiring of the layers in the order of their calls, which is that of `taps`.
 
     `reads` maps taps that take the place of the layers' outputs to what each layer reads, in the same order, and then

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 
 from xinit.data.dataset import Arrays
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Batch, no_edges
+from xinit.probes.probe import Batch, Readings, no_edges
 from xinit.training.problem import Plan, Problem, begin
 
 
@@ -28,19 +27,26 @@ def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, np.n
     Also `weight_second` and `bias_second`, (seed, weight): the mean squares of the weights that were drawn.
     """
     batch, edges = probe_batch(planned.problem, data), no_edges(len(planned.problem.activations))
-    measure_one = jax.jit(lambda params, batch: planned.problem.probe(params, batch, edges) | _drawn(params))
-    take = lambda row: {name: np.asarray(value, float) for name, value in row.items()}
-    rows, ahead = [], None  # a network is drawn while the one before is measured; two are in memory
+    assert planned.problem.probe is not None  # `inspection.prepare` and `fault_of` ask for one
+    probe = planned.problem.probe
+    measure_one = jax.jit(lambda params, batch: probe(params, batch, edges) | _drawn(params))
+    rows: list[dict[str, np.ndarray]] = []
+    ahead: Readings | None = None  # a network is drawn while the one before is measured; two are in memory
     for seed in seeds:
         own = dataclasses.replace(planned.configs[0], init_seed=seed)
         run = begin(planned._replace(configs=(own,)), 0, data)
         row = measure_one(run.params, batch)
-        rows += [take(ahead)] if ahead else []
+        rows += [_as_floats(ahead)] if ahead else []
         ahead = row
-    rows.append(take(ahead))
+    rows += [_as_floats(ahead)] if ahead else []
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _drawn(params: Params) -> dict[str, Array]:
-    mean_squares = lambda part: jnp.stack([(layer[part] ** 2).mean() for layer in params["layers"].values()])
-    return {"weight_second": mean_squares("kernel"), "bias_second": mean_squares("bias")}
+def _as_floats(row: Readings) -> dict[str, np.ndarray]:
+    return {name: np.asarray(value, float) for name, value in row.items()}
+
+
+def _drawn(params: Params) -> Readings:
+    parts = {"weight_second": "kernel", "bias_second": "bias"}
+    layers = params["layers"].values()
+    return {name: jnp.stack([(layer[part] ** 2).mean() for layer in layers]) for name, part in parts.items()}

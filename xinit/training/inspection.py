@@ -22,11 +22,13 @@ from xinit.training import ensemble
 from xinit.training.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
 from xinit.training.problem import Plan, Problem, load, plan
 
+SIGNALS = ("pre", "act", "grad_pre")
 ALSO_MEASURED = {"act_cosine": "act_cosine_mean", "act_slope": "act_slope", "act_dead": "act_dead",
                  "jacobian_sv_mean": "jacobian_sv_mean"}  # fmt: skip
 
 
-@jax.enable_x64(False)  # as a run computes, whatever else the session does
+# As a run computes, whatever else the session does.
+@jax.enable_x64(False)  # type: ignore[untyped-decorator]  # of jax, which states no types of it
 def inspect_config(config: Config, n_seeds: int) -> Inspection:
     """Predict, measure over seeds from `init_seed` on, and judge; nothing is trained.
 
@@ -67,7 +69,8 @@ def prepare(config: Config) -> tuple[Plan, Arrays]:
     return planned, load(planned)
 
 
-@jax.enable_x64(False)  # as a run computes, whatever else the session does
+# As a run computes, whatever else the session does.
+@jax.enable_x64(False)  # type: ignore[untyped-decorator]  # of jax, which states no types of it
 def predict_config(config: Config) -> Prediction:
     """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
     planned, data = prepare(config)
@@ -95,9 +98,8 @@ def _dead_of(prediction: Prediction, laws: Sequence[Law], problem: Problem, gram
 
 
 def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:
-    second = lambda name: networks[f"{name}_mean"] ** 2 + networks[f"{name}_std"] ** 2
     sizes = np.array(widths[:-1], float) * np.array(widths[1:])
-    found = {f"{name}_second": second(name) for name in ("pre", "act", "grad_pre")}
+    found = {f"{name}_second": networks[f"{name}_mean"] ** 2 + networks[f"{name}_std"] ** 2 for name in SIGNALS}
     found["grad_w_second"] = networks["grad_w_norm"] ** 2 / sizes
     return found | {name: networks[reading] for name, reading in ALSO_MEASURED.items() if reading in networks}
 
@@ -116,6 +118,11 @@ def _score(prediction: Prediction, name: str, measured: np.ndarray) -> np.ndarra
     return np.where(np.isfinite(scores) & (error > 0), scores, np.nan)
 
 
+def _mean_variance(fans: Sequence[int], laws: Sequence[Law]) -> float:
+    """The geometric mean of fan x Var W."""
+    return float(np.exp(np.mean(np.log([n * law.variance for n, law in zip(fans, laws, strict=True)]))))
+
+
 def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: Mapping[str, float]) -> Reach | None:
     """None where the hidden layers have different activations, or theory says nothing of them."""
     widths, functions = planned.problem.widths, planned.problem.activations
@@ -123,8 +130,7 @@ def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: M
     hidden = laws[1:-1]
     if len({f.name for f in functions}) > 1 or not start > 0:
         return None
-    mean = lambda fans: float(np.exp(np.mean(np.log([n * law.variance for n, law in zip(fans, hidden, strict=True)]))))
-    forward, backward = mean(widths[1:-2]), mean(widths[2:-1])
+    forward, backward = _mean_variance(widths[1:-2], hidden), _mean_variance(widths[2:-1], hidden)
     bias = float(np.mean([law.bias_variance for law in hidden]))
     walked = walk(functions[0], forward, bias, start, HORIZON, backward)
     settled = phase(functions[0], forward, bias, start)

@@ -5,18 +5,21 @@ every schedule uses the same program, and cutting a run anywhere leaves its resu
 these functions over replicas.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
 import optax
 from jax import Array, lax
 
-from xinit.data.dataset import Examples
+from xinit.data.dataset import Arrays, Chunk, Examples
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Readings, mean_loss
+from xinit.probes.probe import Batch, Edges, Readings, mean_loss
+from xinit.schemes import Hyper
 from xinit.training.problem import Problem
+
+State = TypeVar("State")
 
 VALID_EXAMPLES = 1000  # for the error at a probe point; the whole sets are seen once, at the end
 EVALUATION_BATCH = 500  # keeps the activations of a 10,000-example set out of memory
@@ -29,25 +32,54 @@ class TrainState(NamedTuple):
     """
 
     params: Params
-    opt_state: Any
+    opt_state: optax.OptState
     loss_sum: Array
     error_sum: Array
     diverged_at: Array
 
 
+class Start(Protocol):
+    """The state of a replica before its first step."""
+
+    def __call__(self, params: Params, hyper: Hyper) -> TrainState:
+        """The state."""
+
+
+class Advance(Protocol):
+    """Training on the steps first..last-1 of a chunk of batches, the c-th."""
+
+    def __call__(
+        self, state: TrainState, hyper: Hyper, chunk: Chunk, data: Arrays, c: Array, first: Array, last: Array
+    ) -> TrainState:
+        """The state after them."""
+
+
+class Measure(Protocol):
+    """A look at a replica `steps` after the one before: 0 at step 0, where running means are nan."""
+
+    def __call__(self, state: TrainState, data: Arrays, edges: Edges, steps: Array, update_ratio: Array) -> Readings:
+        """The readings."""
+
+
+class Evaluate(Protocol):
+    """Loss and error on the whole valid and test sets."""
+
+    def __call__(self, params: Params, data: Arrays) -> Readings:
+        """Both, by their names."""
+
+
 class Program(NamedTuple):
     """The pure functions a run is made of; each is mapped over replicas and jitted by who runs it.
 
-    `draw(key, c, data)` prepares chunk c of the batches, `advance(state, hyper, chunk, data, c, first, last)` trains on
-    its steps first..last-1.
+    `draw(key, c, data)` prepares chunk c of the batches.
     """
 
-    start: Callable[[Params, Mapping[str, Array]], TrainState]
-    draw: Callable[..., Any]
-    advance: Callable[..., TrainState]
+    start: Start
+    draw: Callable[[Array, Array, Arrays], Chunk]
+    advance: Advance
     update_ratio: Callable[[Params, Params], Array]
-    measure: Callable[..., Readings]
-    evaluate: Callable[..., dict[str, Array]]
+    measure: Measure
+    evaluate: Evaluate
 
 
 def make_program(problem: Problem) -> Program:
@@ -62,26 +94,29 @@ def make_program(problem: Problem) -> Program:
     )
 
 
-def for_each_chunk(chunk_steps: int, start: Array, stop: Array, train: Callable, state: Any) -> Any:
+def for_each_chunk(
+    chunk_steps: int, start: Array, stop: Array, train: Callable[[Array, Array, Array, State], State], state: State
+) -> State:
     """`train(c, first, last, state)` for each chunk of batches that the steps start..stop-1 lie in.
 
     Chunks, and steps within a chunk: nested loops, since a conditional would run both its sides under vmap.
     """
     K = chunk_steps
     one = lambda c, state: train(c, jnp.maximum(start - c * K, 0), jnp.minimum(stop - c * K, K), state)
-    return lax.fori_loop(start // K, jnp.where(stop > start, (stop + K - 1) // K, 0), one, state)
+    trained: State = lax.fori_loop(start // K, jnp.where(stop > start, (stop + K - 1) // K, 0), one, state)
+    return trained
 
 
-def _make_start(problem: Problem):
-    def start(params: Params, hyper: Mapping[str, Array]) -> TrainState:
+def _make_start(problem: Problem) -> Start:
+    def start(params: Params, hyper: Hyper) -> TrainState:
         zero = jnp.float32(0)
         return TrainState(params, problem.optimizer(hyper).init(params), zero, zero, jnp.int32(0))
 
     return start
 
 
-def _make_step(problem: Problem):
-    def step(state: TrainState, hyper: Mapping[str, Array], batch: tuple[Array, Array], number: Array) -> TrainState:
+def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Array], TrainState]:
+    def step(state: TrainState, hyper: Hyper, batch: Batch, number: Array) -> TrainState:
         loss_of = lambda params: mean_loss(problem.apply, params, batch)
         (loss, (logits, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
@@ -99,17 +134,19 @@ def _make_step(problem: Problem):
 
 def _scaled(updates: Params, lr_scale: Array) -> Params:
     """Each layer's update times its own learning-rate factor."""
-    scale = lambda l, layer: jax.tree.map(lambda u: u * lr_scale[l], layer)
-    return {"layers": {l: scale(l, layer) for l, layer in updates["layers"].items()}}
+    layers = updates["layers"]
+    return {"layers": {l: {part: u * lr_scale[l] for part, u in layer.items()} for l, layer in layers.items()}}
 
 
-def _make_advance(problem: Problem):
+def _make_advance(problem: Problem) -> Advance:
     dataset, step = problem.dataset, _make_step(problem)
 
-    def advance(state: TrainState, hyper, chunk, data, c: Array, first: Array, last: Array) -> TrainState:
-        number = lambda i: c * dataset.chunk_steps + i + 1
-        one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data), number(i))
-        return lax.fori_loop(first, last, one, state)
+    def advance(
+        state: TrainState, hyper: Hyper, chunk: Chunk, data: Arrays, c: Array, first: Array, last: Array
+    ) -> TrainState:
+        one = lambda i, state: step(state, hyper, dataset.batch(chunk, i, data), c * dataset.chunk_steps + i + 1)
+        trained: TrainState = lax.fori_loop(first, last, one, state)
+        return trained
 
     return advance
 
@@ -120,11 +157,10 @@ def _update_ratio(before: Params, after: Params) -> Array:
     return jnp.stack([jnp.linalg.norm(new - old) / jnp.linalg.norm(old) for old, new in pairs])
 
 
-def _make_measure(problem: Problem):
+def _make_measure(problem: Problem) -> Measure:
     dataset = problem.dataset
 
-    def measure(state: TrainState, data, edges, steps: Array, update_ratio: Array) -> Readings:
-        """The readings at this state, `steps` after the last ones: 0 at step 0, where running means are nan."""
+    def measure(state: TrainState, data: Arrays, edges: Edges, steps: Array, update_ratio: Array) -> Readings:
         readings = {"train_loss": state.loss_sum / steps, "train_error": state.error_sum / steps}
         if problem.probe is not None:
             batch = dataset.decode(data["probe"].x), data["probe"].y
@@ -138,7 +174,7 @@ def _make_measure(problem: Problem):
     return measure
 
 
-def _make_evaluate(problem: Problem):
+def _make_evaluate(problem: Problem) -> Evaluate:
     dataset = problem.dataset
 
     def totals(params: Params, examples: Examples) -> Array:
@@ -154,8 +190,7 @@ def _make_evaluate(problem: Problem):
             total += totals(params, Examples(examples.x[whole:], examples.y[whole:]))
         return total / n
 
-    def evaluate(params: Params, data) -> dict[str, Array]:
-        """Loss and error on the whole valid and test sets."""
+    def evaluate(params: Params, data: Arrays) -> Readings:
         valid, test = mean_over(params, data["valid"]), mean_over(params, data["test"])
         return {"valid_loss": valid[0], "valid_error": valid[1], "test_loss": test[0], "test_error": test[1]}
 

@@ -8,8 +8,8 @@ several processes each runs a population of its own share of the replicas, on it
 
 import itertools
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Generic, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -17,11 +17,19 @@ import numpy as np
 from jax import Array, lax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
 from xinit.core import prng
-from xinit.networks.mlp import make_params
-from xinit.training.loop import for_each_chunk, make_program
+from xinit.data.dataset import Arrays, Chunk
+from xinit.networks.mlp import Params, make_params
+from xinit.probes.probe import Edges, Readings
+from xinit.schemes import Hyper
+from xinit.training.loop import State, TrainState, for_each_chunk, make_program
 from xinit.training.problem import Problem
+
+Result = TypeVar("Result")
+Key = Hashable  # of a stream of batches: the words of a data key, or a seed
 
 AT_ONCE = 16  # replicas of a vmap population that are measured, or whose batches are drawn, together
 LARGEST = {"vmap": 512, "map": 32, "sequential": 32}  # replicas a chunk: on a CPU more gain nothing
@@ -38,14 +46,18 @@ class Strategy(NamedTuple):
     devices: tuple[jax.Device, ...]
     why: str
 
-    def update(self, function: Callable, state: Any, *others: Any) -> Any:
+    def update(self, function: Callable[..., State], state: State, *others: PyTree[Array]) -> State:
         """The states `function(state, *others)` of a device's replicas: side by side, or in turn and in place."""
-        return jax.vmap(function)(state, *others) if self.name == "vmap" else _in_turn(function, state, *others)
+        if self.name != "vmap":
+            return _in_turn(function, state, *others)
+        together: State = jax.vmap(function)(state, *others)
+        return together
 
-    def each(self, function: Callable, *arguments: Any) -> Any:
+    def each(self, function: Callable[..., Result], *arguments: PyTree[Array]) -> Result:
         """`function` of each replica's arguments, few at a time: what it needs on the way is larger than its result."""
         at_once = AT_ONCE if self.name == "vmap" else None
-        return lax.map(lambda own: function(*own), arguments, batch_size=at_once)
+        results: Result = lax.map(lambda own: function(*own), arguments, batch_size=at_once)
+        return results
 
 
 def choose_strategy(asked: str, problem: Problem, n_replicas: int) -> Strategy:
@@ -84,16 +96,19 @@ def last_level_cache() -> int:
         return 32 << 20
 
 
-def replica_bytes(problem: Problem, hyper: Mapping[str, Array], strategy: Strategy) -> int:
+def replica_bytes(problem: Problem, hyper: Hyper, strategy: Strategy) -> int:
     """What a replica of a chunk holds on its device: its state, and copies of its weights.
 
     One copy lies beside them while `update_ratio` is measured; under `vmap` so do the gradients of all replicas.
     """
     layers = list(itertools.pairwise(problem.widths))
-    array = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
-    params = make_params([array(i, o) for i, o in layers], [array(o) for _, o in layers])
-    state = jax.eval_shape(make_program(problem).start, params, hyper)
-    held = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
+
+    def start(hyper: Hyper) -> TrainState:
+        params = make_params([jnp.zeros(shape) for shape in layers], [jnp.zeros(o) for _, o in layers])
+        return make_program(problem).start(params, hyper)
+
+    state = jax.eval_shape(start, hyper)  # abstract: allocates nothing
+    held: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return held + (2 if strategy.name == "vmap" else 1) * weight_bytes(problem)
 
 
@@ -104,13 +119,13 @@ def chunk_size(strategy: Strategy, footprint: int, memory: int) -> int:
     return max(1, min(room, LARGEST[strategy.name]))
 
 
-def stream_count(keys: Sequence[Any], n_devices: int) -> int:
+def stream_count(keys: Sequence[Key], n_devices: int) -> int:
     """The largest number of different data keys (or seeds) that replicas on one device have."""
     filled = [*keys, *[keys[-1]] * (-len(keys) % n_devices)]
     return max(map(len, stream_places(filled, n_devices)[1]))
 
 
-def stream_places(keys: Sequence[Any], n_devices: int) -> tuple[list[int], list[list[Any]]]:
+def stream_places(keys: Sequence[Key], n_devices: int) -> tuple[list[int], list[list[Key]]]:
     """Which stream of batches each replica reads, counted on its own device, and the streams of each device.
 
     Replicas with the same data key share a stream, whose batches are drawn once. `keys` has a multiple of `n_devices`
@@ -122,21 +137,22 @@ def stream_places(keys: Sequence[Any], n_devices: int) -> tuple[list[int], list[
     return [streams[d].index(key) for d, block in enumerate(blocks) for key in block], streams
 
 
-class Ahead:
+class Ahead(Generic[Result]):
     """A jitted function that is compiled once, before or at its first call, for arguments of one set of shapes."""
 
-    def __init__(self, jitted: Any) -> None:
-        self._jitted, self._compiled = jitted, None
+    def __init__(self, jitted: jax.stages.Wrapped) -> None:
+        self._jitted = jitted
+        self._compiled: Callable[..., Result] | None = None
 
-    def compile(self, *arguments: Any) -> None:
-        """Compile for arguments like these, without calling."""
+    def compile(self, *arguments: PyTree[ArrayLike]) -> Callable[..., Result]:
+        """The program, compiled for arguments like these if it was not, without calling it."""
         if self._compiled is None:
             self._compiled = self._jitted.lower(*arguments).compile()
+        return self._compiled
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: PyTree[ArrayLike]) -> Result:
         """What the function returns."""
-        self.compile(*arguments)
-        return self._compiled(*arguments)
+        return self.compile(*arguments)(*arguments)
 
 
 class Population:
@@ -153,7 +169,7 @@ class Population:
       evaluate(params, data) -> errors
     """
 
-    def __init__(self, problem: Problem, data: Any, strategy: Strategy, n: int, n_streams: int) -> None:
+    def __init__(self, problem: Problem, data: Arrays, strategy: Strategy, n: int, n_streams: int) -> None:
         self.problem, self.n, self.n_streams = problem, n, n_streams
         self.n_devices = len(strategy.devices)
         self.size = n + -n % self.n_devices
@@ -164,48 +180,52 @@ class Population:
         R, whole = P("replica"), P()
         tuned = CPU_OPTIONS if strategy.devices[0].platform == "cpu" else None
 
-        def jitted(function: Callable, *specs: P, **options: Any) -> Ahead:
+        def jitted(function: Callable[..., Result], *specs: P, donate_argnums: int | None = None) -> Ahead[Result]:
             mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
-            return Ahead(jax.jit(mapped, compiler_options=tuned, **options))
+            return Ahead(jax.jit(mapped, compiler_options=tuned, donate_argnums=donate_argnums))
 
-        def measure(state, data, edges, steps, ratio):
+        def measure(state: TrainState, data: Arrays, edges: Edges, steps: Array, ratio: Array) -> Readings:
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
         self.start = jitted(lambda *own: each(program.start, *own), R, R, donate_argnums=0)
         self.segment = jitted(_segment(problem, strategy), R, R, R, R, whole, whole, whole, donate_argnums=0)
-        self.copy = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
+        self.copy: Ahead[Params] = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
         self.update_ratio = jitted(lambda *own: each(program.update_ratio, *own), R, R)
         self.measure = jitted(measure, R, whole, R, whole, R)
         self.evaluate = jitted(lambda params, data: each(lambda p: program.evaluate(p, data), params), R, whole)
 
-    def place(self, tree: Any) -> Any:
+    def place(self, tree: PyTree[ArrayLike]) -> PyTree[Array]:
         """Arrays of n replicas, on their devices."""
         copies = self.size - self.n
         fill = lambda a: np.concatenate([a, np.repeat(np.asarray(a)[-1:], copies, axis=0)]) if copies else a
         return jax.device_put(jax.tree.map(fill, tree), self._split)
 
-    def take(self, tree: Any) -> Any:
+    def take(self, tree: PyTree[Array]) -> PyTree[np.ndarray]:
         """The arrays of the n replicas as NumPy."""
         return jax.tree.map(lambda a: np.asarray(a)[: self.n], tree)
 
-    def streams(self, keys: Sequence[tuple]) -> tuple[Array, Array]:
+    def streams(self, keys: Sequence[tuple[int, ...]]) -> tuple[Array, Array]:
         """The streams of all devices and each replica's place among its device's; keys are the words of data keys."""
         keys = [*keys, *[keys[-1]] * (self.size - self.n)]
         places, streams = stream_places(keys, self.n_devices)
         filled = [key for own in streams for key in [*own, *[own[-1]] * (self.n_streams - len(own))]]
-        return jax.device_put((np.array(filled, np.uint32), np.array(places, np.int32)), self._split)
+        on_devices: tuple[Array, Array]
+        on_devices = jax.device_put((np.array(filled, np.uint32), np.array(places, np.int32)), self._split)
+        return on_devices
 
 
-def _segment(problem: Problem, strategy: Strategy) -> Callable:
+def _segment(problem: Problem, strategy: Strategy) -> Callable[..., TrainState]:
     """Training on one device: a chunk of batches is drawn once for each stream, and its replicas learn from it."""
     program, K = make_program(problem), problem.dataset.chunk_steps
 
-    def segment(state, streams, places, hyper, data, start, stop):
-        def chunk(c, first, last, state):
+    def segment(
+        state: TrainState, streams: Array, places: Array, hyper: Hyper, data: Arrays, start: Array, stop: Array
+    ) -> TrainState:
+        def chunk(c: Array, first: Array, last: Array, state: TrainState) -> TrainState:
             draw = lambda key: program.draw(jax.random.wrap_key_data(key), c, data)
-            batches = strategy.each(draw, streams) if prng.same_under_vmap() else lax.map(draw, streams)
+            batches: Chunk = strategy.each(draw, streams) if prng.same_under_vmap() else lax.map(draw, streams)
 
-            def advance(state, hyper, place):
+            def advance(state: TrainState, hyper: Hyper, place: Array) -> TrainState:
                 own = jax.tree.map(lambda a: a[place], batches)
                 return program.advance(state, hyper, own, data, c, first, last)
 
@@ -216,12 +236,14 @@ def _segment(problem: Problem, strategy: Strategy) -> Callable:
     return segment
 
 
-def _in_turn(function: Callable, state: Any, *others: Any) -> Any:
+def _in_turn(function: Callable[..., State], state: State, *others: PyTree[Array]) -> State:
     """`function(state, *others)` of each replica, one after the other, each new state in the place of the old."""
 
-    def one(r, state):
+    def one(r: Array, state: State) -> State:
         old, *own = jax.tree.map(lambda a: a[r], (state, *others))
         put = lambda a, value: lax.dynamic_update_index_in_dim(a, value, r, 0)
-        return jax.tree.map(put, state, function(old, *own))
+        renewed: State = jax.tree.map(put, state, function(old, *own))
+        return renewed
 
-    return lax.fori_loop(0, len(others[-1]), one, state)
+    final: State = lax.fori_loop(0, len(others[-1]), one, state)
+    return final

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -110,7 +110,7 @@ def begin(planned: Plan, i: int, data: Arrays) -> Run:
     first = data["valid"].head(problem.batch_size)
     batch = problem.dataset.decode(first.x), first.y
     params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
-    return Run(problem, params, data_key(config), hyper | {"lr_scale": lr_scale}, data)
+    return Run(problem, params, data_key(config), {**hyper, "lr_scale": lr_scale}, data)
 
 
 def build(config: Config) -> Run:
@@ -201,7 +201,7 @@ def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> Non
     _check_params(made, problem, fn)
 
 
-def _check_params(made, problem: Problem, fn: str) -> None:
+def _check_params(made: Any, problem: Problem, fn: str) -> None:
     """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
     try:
         params, lr_scale = made

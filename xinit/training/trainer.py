@@ -4,13 +4,14 @@
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
+from jaxtyping import PyTree
 
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Readings, edges_at_start, no_edges
+from xinit.probes.probe import Edges, edges_at_start, no_edges
 from xinit.training.loop import TrainState
 from xinit.training.population import Population, Strategy, stream_count
 from xinit.training.problem import Run
@@ -26,14 +27,14 @@ class Trainer:
     def __init__(self, population: Population, runs: Iterable[Run]) -> None:
         """Draw the initial weights; each of the runs is asked for once, since copies of all weights count."""
         self.population, self.problem = population, population.problem
-        as_numpy = lambda tree: jax.tree.map(np.asarray, tree)
-        drawn = [(as_numpy((run.params, run.hyper)), jax.random.key_data(run.data_key).tolist()) for run in runs]
-        self._streams = population.streams([tuple(words) for _, words in drawn])
-        params, hyper = jax.tree.map(lambda *leaves: np.stack(leaves), *(arrays for arrays, _ in drawn))
+        drawn = [jax.tree.map(np.asarray, (run.params, run.hyper, jax.random.key_data(run.data_key))) for run in runs]
+        self._streams = population.streams([tuple(words.tolist()) for *_, words in drawn])
+        params, hyper, _ = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
         del drawn
         params, self._hyper = population.place(params), population.place(hyper)
         self.state: TrainState = population.start(params, self._hyper)
-        self.step, self.edges = 0, {}
+        self.step = 0
+        self.edges: dict[str, np.ndarray] = {}
         self._probed_at = 0
         n_layers = len(self.problem.activations)
         empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers).items()}
@@ -64,7 +65,7 @@ class Trainer:
             self.state = self.population.segment(*self._segment_arguments(stop))
             self.step = stop
 
-    def _segment_arguments(self, stop: int) -> tuple[Any, ...]:
+    def _segment_arguments(self, stop: int) -> tuple[PyTree[ArrayLike], ...]:
         return (self.state, *self._streams, self._hyper, self.population.data, np.int32(self.step), np.int32(stop))
 
     def probe(self) -> dict[str, np.ndarray]:
@@ -72,37 +73,44 @@ class Trainer:
         population = self.population
         if not self.edges and self.problem.probe is not None:
             first = self._measure(self._no_edges)
-            of_member = lambda r: edges_at_start(self.problem.activations, {k: v[r] for k, v in first.items()})
-            edges = [of_member(r) for r in range(population.n)]
+            members = [{name: values[r] for name, values in first.items()} for r in range(population.n)]
+            edges = [edges_at_start(self.problem.activations, member) for member in members]
             self.edges = {name: np.stack([own[name] for own in edges]) for name in edges[0]}
         row = self._measure(population.place(self.edges) if self.edges else self._no_edges)
-        zero = lambda: population.place(np.zeros(population.n, np.float32))
-        self.state = self.state._replace(loss_sum=zero(), error_sum=zero())
+        zeros = [population.place(np.zeros(population.n, np.float32)) for _ in range(2)]  # one each: states are donated
+        self.state = self.state._replace(loss_sum=zeros[0], error_sum=zeros[1])
         self._probed_at = self.step
         return row
 
-    def _measure(self, edges: Mapping[str, Any]) -> dict[str, np.ndarray]:
-        return self.population.take(self.population.measure(*self._measure_arguments(edges)))
+    def _measure(self, edges: Edges) -> dict[str, np.ndarray]:
+        readings: dict[str, np.ndarray] = self.population.take(self.population.measure(*self._measure_arguments(edges)))
+        return readings
 
-    def _measure_arguments(self, edges: Mapping[str, Any]) -> tuple[Any, ...]:
+    def _measure_arguments(self, edges: Edges) -> tuple[PyTree[ArrayLike], ...]:
         steps = np.float32(self.step - self._probed_at)
         return self.state, self.population.data, edges, steps, self._ratio
 
     def evaluate(self) -> dict[str, np.ndarray]:
         """(replica,) loss and error on the whole valid and test sets."""
-        return self.population.take(self.population.evaluate(self.state.params, self.population.data))
+        scores: dict[str, np.ndarray] = self.population.take(
+            self.population.evaluate(self.state.params, self.population.data)
+        )
+        return scores
 
     def diverged_at(self) -> np.ndarray:
         """(replica,) the first step whose loss was not finite, 0 where there is none."""
-        return self.population.take(self.state.diverged_at)
+        steps: np.ndarray = self.population.take(self.state.diverged_at)
+        return steps
 
     def state_of_members(self) -> TrainState:
         """The state as NumPy arrays, with a leading axis of replicas: what a checkpoint holds."""
-        return self.population.take(self.state)
+        state: TrainState = self.population.take(self.state)
+        return state
 
     def params_of(self, r: int) -> Params:
         """The weights of the r-th replica."""
-        return jax.tree.map(lambda a: a[r], self.state.params)
+        params: Params = jax.tree.map(lambda a: a[r], self.state.params)
+        return params
 
     def restore(self, state: TrainState, step: int, probed_at: int, edges: Mapping[str, np.ndarray]) -> None:
         """Go on from a state that `state_of_members` gave at `step`, last probed at `probed_at`."""
@@ -110,7 +118,7 @@ class Trainer:
         self.edges = dict(edges)
 
 
-def train(run: Run) -> tuple[TrainState, Readings]:
+def train(run: Run) -> tuple[TrainState, dict[str, np.ndarray]]:
     """Train one run from Python, without files: its last state, and its readings with a leading axis probe point."""
     strategy = Strategy("sequential", tuple(jax.local_devices()[:1]), "one run")
     trainer = Trainer(Population(run.problem, run.data, strategy, 1, stream_count([0], 1)), [run])

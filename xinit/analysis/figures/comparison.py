@@ -2,7 +2,8 @@
 
 import io
 import pathlib
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,20 +13,34 @@ from xinit.analysis.intervals import mean_interval
 from xinit.core.files import write_atomically, writing
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+    from matplotlib.typing import RcKeyType
 
 WIDTH = 3.35  # inches: a column of a two-column page
-FONTS = {"font.size": 7.5, "axes.labelsize": 7.5, "axes.titlesize": 7.5, "legend.fontsize": 7, "xtick.labelsize": 7,
-         "ytick.labelsize": 7, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
-         "ytick.minor.width": 0.4, "pdf.fonttype": 42}  # fmt: skip
+FONTS: dict["RcKeyType", float] = {
+    "font.size": 7.5, "axes.labelsize": 7.5, "axes.titlesize": 7.5, "legend.fontsize": 7, "xtick.labelsize": 7,
+    "ytick.labelsize": 7, "axes.linewidth": 0.6, "xtick.major.width": 0.6, "ytick.major.width": 0.6,
+    "ytick.minor.width": 0.4, "pdf.fonttype": 42,
+}  # fmt: skip
 # Okabe and Ito's colours, told apart by colour-blind eyes, with their yellow darkened to show on white. Markers and
 # dashes repeat the distinction for grey print; none of the markers is a cross, which means diverged.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000", "#56B4E9", "#E69F00", "#8A8A2B")
 MARKERS = ("o", "s", "^", "D", "v", "P", "<", ">")
-DASHES = ("-", (0, (5, 1.5)), (0, (4, 1, 1, 1)), (0, (2, 1)), (0, (7, 1, 1, 1, 1, 1)), "-", (0, (5, 1.5)), (0, (2, 1)))
-CHANCE = {"color": "0.45", "lw": 0.8, "ls": (0, (1, 1.5))}
+Place = Literal["outside upper center", "outside lower center"]  # of a legend
+Dash = str | tuple[float, Sequence[float]]
+DASHES: tuple[Dash, ...] = (
+    "-",
+    (0, (5, 1.5)),
+    (0, (4, 1, 1, 1)),
+    (0, (2, 1)),
+    (0, (7, 1, 1, 1, 1, 1)),
+    "-",
+    (0, (5, 1.5)),
+    (0, (2, 1)),
+)
+CHANCE: dict[str, Any] = {"color": "0.45", "lw": 0.8, "ls": (0, (1, 1.5))}
 LONGEST = 44  # letters of a name that fit the column; longer ones lose their middle
 SPREAD = 0.5  # how far schemes are moved apart at a rate, as a share of the distance between rates
 
@@ -35,7 +50,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    dashes: object
+    dashes: Dash
     shift: float
 
 
@@ -55,7 +70,7 @@ def figure(comparison: Comparison) -> "Figure":
     columns = -(-len(names) // lines)  # four names in two lines of two, not three and one
     with rc_context(FONTS):
         drawn = Figure(figsize=(WIDTH, 3.9 + 0.145 * (lines + 1)), layout="constrained")
-        drawn.get_layout_engine().set(h_pad=0.03, w_pad=0.02)
+        drawn.set_layout_engine("constrained", h_pad=0.03, w_pad=0.02)
         upper, lower = drawn.subplots(2, 1)
         looks = _looks(comparison)
         _over_rates(upper, comparison, looks)
@@ -203,13 +218,13 @@ def _legends(drawn: "Figure", names: list[str], looks: list[Look], columns: int)
         "diverged": Line2D([], [], ls="", marker="x", ms=3.5, color="0.2", mew=0.8),
         "chance": Line2D([], [], **CHANCE),
     }
-    _legend(drawn, "upper", schemes, names, columns)
-    _legend(drawn, "lower", list(marks.values()), list(marks), 3)
+    _legend(drawn, "outside upper center", schemes, names, columns)
+    _legend(drawn, "outside lower center", list(marks.values()), list(marks), 3)
 
 
-def _legend(drawn: "Figure", side: str, handles: list["Artist"], names: list[str], columns: int) -> None:
+def _legend(drawn: "Figure", place: Place, handles: list["Line2D"], names: list[str], columns: int) -> None:
     legend = drawn.legend(
-        handles, ["name"] * len(names), ncols=columns, loc=f"outside {side} center", frameon=False, handlelength=3.2,
+        handles, ["name"] * len(names), ncols=columns, loc=place, frameon=False, handlelength=3.2,
         borderpad=0, borderaxespad=0.2, labelspacing=0.3, columnspacing=1.2,
     )  # fmt: skip
     for text, name in zip(legend.get_texts(), names, strict=True):

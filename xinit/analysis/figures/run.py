@@ -61,7 +61,7 @@ def run_figure(readings: "xarray.Dataset") -> "Figure":
     if "act_std" not in readings:
         where = readings.attrs.get("path", "This dataset")
         raise InputError(f"{where} has no readings by layer to draw; a run measures them with probe=economy or more.")
-    arrays = {name: variable.values for name, variable in readings.variables.items()}
+    arrays = {str(name): variable.values for name, variable in readings.variables.items()}
     return layers_figure(arrays, readings.attrs, readings.attrs.get("name", "a run"))
 
 

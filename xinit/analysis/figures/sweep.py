@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 AT_START = (("act", "the activations"), ("grad_pre", "dL/dz"))
 MARK = {"ms": 4, "lw": 1.3}
+Move = Callable[[float, Any], Any]  # a place, or a column of them, moved by a share of the least distance
 
 
 def sweep_figure(readings: "xarray.Dataset") -> "Figure":
@@ -40,7 +41,9 @@ def sweep_figure(readings: "xarray.Dataset") -> "Figure":
     if "valid_error" in readings:
         panels.append(lambda axes: _curves(axes, readings, lines))
     if "act_std" in readings and readings.step[0] == 0:
-        panels += [lambda axes, start=start: _at_start(axes, readings, lines, *start) for start in AT_START]
+        panels += [
+            functools.partial(_at_start, readings=readings, lines=lines, name=n, quantity=w) for n, w in AT_START
+        ]
     shape, size = ((1, 1), (6, 4.6)) if len(panels) == 1 else ((2, 2), (9.6, 7.2))
     figure = Figure(figsize=size, layout="constrained")
     for axes, draw in zip(figure.subplots(*shape, squeeze=False).ravel(), panels, strict=False):
@@ -57,35 +60,36 @@ def _look(i: int) -> dict[str, Any]:
 def _errors(axes: "Axes", lines: Lines) -> None:
     """Over what was tuned, the lines a little apart; where that is nothing, one beside the other."""
     n = len(lines.shown)
-    move = _axis_along(axes, lines) if lines.along else _axis_of_labels(axes, lines)
+    move: Move = _axis_along(axes, lines, lines.along) if lines.along else _axis_of_labels(axes, lines)
     for i, line in enumerate(lines.shown):
-        place = functools.partial(move, share=SPREAD * (i - (n - 1) / 2) / max(n, 4))
+        share = SPREAD * (i - (n - 1) / 2) / max(n, 4)
+        place = functools.partial(move, share)
         where = line.runs[lines.along] if lines.along else 0 * line.runs.error_percent + i
         _line_of_errors(axes, line, where, place, _look(i))
         if lines.is_tuned:
-            ring = {"ms": 10, "mfc": "none", "mec": COLOURS[i % 8]}
+            ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": COLOURS[i % 8]}
             axes.plot(place(line.place), line.chosen.error_percent.mean(), "o", **ring)
     _limits(axes, lines, np.concatenate([line.runs.error_percent for line in lines.shown]))
     axes.set_title("test error, %")
 
 
-def _axis_along(axes: "Axes", lines: Lines) -> Callable[[Any, float], Any]:
+def _axis_along(axes: "Axes", lines: Lines, along: str) -> Move:
     """Scale and ticks; what moves a place by a share of the least distance between two."""
-    values = np.unique(np.concatenate([line.runs[lines.along] for line in lines.shown]))
+    values = np.unique(np.concatenate([line.runs[along] for line in lines.shown]))
     is_log = values[0] > 0 and values[-1] >= 8 * values[0]
     shown = values[:: -(-len(values) // 7)]
-    axes.set(xlabel=lines.along.replace("_", " "), xscale="log" if is_log else "linear")
+    axes.set(xlabel=along.replace("_", " "), xscale="log" if is_log else "linear")
     axes.set_xticks(shown, [f"{value:g}" for value in shown])
     axes.minorticks_off()
     gap = np.diff(np.log(values) if is_log else values).min()
-    return lambda x, share: x * np.exp(share * gap) if is_log else x + share * gap
+    return lambda share, x: x * np.exp(share * gap) if is_log else x + share * gap
 
 
-def _axis_of_labels(axes: "Axes", lines: Lines) -> Callable[[Any, float], Any]:
-    turned = {"rotation": 30, "ha": "right"} if len(lines.shown) > 3 else {}
+def _axis_of_labels(axes: "Axes", lines: Lines) -> Move:
+    turned: dict[str, Any] = {"rotation": 30, "ha": "right"} if len(lines.shown) > 3 else {}
     axes.set_xticks(range(len(lines.shown)), [line.label for line in lines.shown], **turned)
     axes.set_xlim(-0.6, len(lines.shown) - 0.4)
-    return lambda x, share: x
+    return lambda share, x: x
 
 
 def _line_of_errors(axes: "Axes", line: Line, where: "pandas.Series", place: Callable, look: dict[str, Any]) -> None:
@@ -113,12 +117,13 @@ def _curves(axes: "Axes", readings: "xarray.Dataset", lines: Lines) -> None:
         stopped_RT = line.chosen.diverged_at.fillna(np.inf).to_numpy()[:, None] <= steps
         chance_R1 = 100 * line.chosen.chance_error.to_numpy()[:, None]
         error_RT = 100 * readings.valid_error.values[line.chosen.index]
-        mean, _, low, high, n = mean_interval(np.where(stopped_RT, chance_R1, error_RT))
-        seen = np.isfinite(mean)  # other lines may have other steps
-        axes.plot(steps[seen], mean[seen], **_look(i))
-        if n > 1:
+        interval = mean_interval(np.where(stopped_RT, chance_R1, error_RT))
+        seen = np.isfinite(interval.mean)  # other lines may have other steps
+        axes.plot(steps[seen], interval.mean[seen], **_look(i))
+        if interval.n > 1:
             pale = min(0.15, 0.5 / len(lines.shown))
-            axes.fill_between(steps[seen], low[seen], high[seen], color=COLOURS[i % 8], alpha=pale, lw=0)
+            low, high = interval.low[seen], interval.high[seen]
+            axes.fill_between(steps[seen], low, high, color=COLOURS[i % 8], alpha=pale, lw=0)
     _limits(axes, lines, np.concatenate([drawn.get_ydata() for drawn in axes.lines]))
     axes.set_title("validation error, %")
     step_axis(axes, steps)
@@ -129,7 +134,7 @@ def _at_start(axes: "Axes", readings: "xarray.Dataset", lines: Lines, name: str,
     from matplotlib.ticker import MaxNLocator
 
     start, predicted = readings.isel(step=0), f"{name}_rms_predicted"
-    rms_RL = np.hypot(start[f"{name}_mean"], start[f"{name}_std"]).values
+    rms_RL = np.hypot(start[f"{name}_mean"].values, start[f"{name}_std"].values)
     rms_RL[np.isinf(rms_RL)] = np.nan  # a signal may have left the range of floats
     for i, line in enumerate(lines.shown):
         line_RL = rms_RL[line.chosen.index]
