@@ -1,20 +1,13 @@
-"""Where the folder of a config's run is, and the outcome that a finished run has left there."""
+"""The outcome of a run that is over, from the folder in which it left its results."""
 
 import pathlib
 
 from xinit.analysis import verdict
 from xinit.analysis.outcomes import Outcome
-from xinit.core.custom import source_of
 from xinit.runs import record
 from xinit.runs.reporting import Reporter
-from xinit.runs.run_directory import RunDirectory
+from xinit.runs.run_directory import RunDirectory, path_of
 from xinit.settings.config import Config
-
-
-def path_of(config: Config) -> pathlib.Path:
-    """The folder of a config's run: <out>/<name>/<hash of what decides its results>."""
-    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
-    return pathlib.Path(config.out) / config.name / hashed
 
 
 def from_disk(config: Config) -> Outcome:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from xinit.analysis.outcomes import Outcome
 from xinit.runs import hosts, record
-from xinit.runs.finished import done_already, from_disk, path_of
+from xinit.runs.finished import done_already, from_disk
 from xinit.runs.grouping import by_program
 from xinit.runs.reporting import Reporter, SweepReporter
-from xinit.runs.run_directory import RunDirectory
+from xinit.runs.run_directory import RunDirectory, path_of
 from xinit.runs.trackers.following import Followers, check_choice
 from xinit.settings.config import Config
 

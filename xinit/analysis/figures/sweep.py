@@ -41,9 +41,8 @@ def sweep_figure(readings: "xarray.Dataset") -> "Figure":
     if "valid_error" in readings:
         panels.append(lambda axes: _curves(axes, readings, lines))
     if "act_std" in readings and readings.step[0] == 0:
-        panels += [
-            functools.partial(_at_start, readings=readings, lines=lines, name=n, quantity=w) for n, w in AT_START
-        ]
+        at_start = functools.partial(_at_start, readings=readings, lines=lines)
+        panels += [functools.partial(at_start, name=name, quantity=quantity) for name, quantity in AT_START]
     shape, size = ((1, 1), (6, 4.6)) if len(panels) == 1 else ((2, 2), (9.6, 7.2))
     figure = Figure(figsize=size, layout="constrained")
     for axes, draw in zip(figure.subplots(*shape, squeeze=False).ravel(), panels, strict=False):
