@@ -9,7 +9,7 @@ from experiments.claims import TIERS
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words
 from xinit.settings.compose import conf_dir
-from xinit.settings.hydra_errors import said_in_our_words
+from xinit.settings.hydra_errors import translated_errors
 
 MOST_TIMES = 1000  # as much as a tier has of anything, at the most: what takes seconds takes an hour then
 
@@ -30,7 +30,7 @@ def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     tiers = [name for name in TIERS if (folder(study) / f"{name}.yaml").exists()]
     if tier not in tiers:
         raise InputError(f"Unknown tier {tier!r}; {allowed_words(tier, tiers)}")
-    with said_in_our_words():
+    with translated_errors():
         settings = OmegaConf.to_container(OmegaConf.load(folder(study) / f"{tier}.yaml"))
         asked = OmegaConf.to_container(OmegaConf.from_dotlist(list(changes)))
     return _changed(settings, asked)

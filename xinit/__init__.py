@@ -54,7 +54,7 @@ _FUNCTIONS = {"initialize": "tracing", "probe": "tracing", "verify_initializer":
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     """Train one network, as `python -m xinit.train` does, and return its readings as `xinit.open` does.
 
-    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> readings = xinit.run(data="synthetic", depth=2, width=16, steps=20, probe="economy", progress=False)
     >>> readings.act_std.dims
     ('step', 'layer')
 
@@ -80,7 +80,8 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
         readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5, width=256)
         readings.test_error.groupby("scheme").mean()
 
-    >>> readings = xinit.sweep({"seed": [0, 1]}, data="synthetic", depth=2, width=16, steps=20, progress=False)
+    >>> small = {"data": "synthetic", "depth": 2, "width": 16, "steps": 20, "probe": "economy"}
+    >>> readings = xinit.sweep({"seed": [0, 1]}, progress=False, **small)
     >>> readings.test_error.dims, readings.seed.values.tolist()
     (('replica',), [0, 1])
 
@@ -104,7 +105,7 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
 
     choices = {name: _listed(name, values) for name, values in over.items()}
     grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = compose_many("train", [overrides_from(settings | one) for one in grid])
+    raws = compose_many("train", [overrides_from(settings | combination) for combination in grid])
     outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
@@ -121,8 +122,9 @@ def predict(**settings: Any) -> "Prediction":
 
         xinit.predict(scheme="he", activation="relu", depth=30).values["act_second"]
 
-    >>> xinit.predict(data="synthetic", scheme="he", activation="relu", depth=5, width=64).values["act_second"].shape
-    (5,)
+    >>> prediction = xinit.predict(data="synthetic", scheme="he", activation="relu", depth=2, width=16)
+    >>> prediction.values["act_second"].shape  # one mean square for each hidden layer
+    (2,)
 
     Args:
       settings: as in `run`; nothing is trained.
@@ -166,7 +168,7 @@ def frame(source: "str | os.PathLike | xarray.Dataset", by: str | None = None) -
     What has further axes, quantiles and histograms, stays in the dataset: `readings.act_quantile.to_dataframe()`. Where
     runs differ in steps or depth, each has only the rows that it has readings for.
 
-    >>> [*xinit.frame(sweep, "step").columns[:2]]
+    >>> xinit.frame(sweep, "step").columns[:2].tolist()
     ['seed', 'step']
 
     Args:
@@ -190,7 +192,8 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
 
     Of a run it is `figures.run.layers_figure`, of a sweep `figures.sweep.sweep_figure`. pyplot has no part in it.
 
-    >>> xinit.figure(run).savefig("layers.png")
+    >>> [axes.get_title() for axes in xinit.figure(sweep).axes[:2]]
+    ['test error, %', 'validation error, %']
 
     Args:
       source: as in `frame`.

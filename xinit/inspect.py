@@ -45,19 +45,19 @@ def inspect(raw: dict[str, Any]) -> int:
     from xinit.runs import record
     from xinit.training import inspection
 
-    found = inspection.inspect_config(config, seeds)
+    result = inspection.inspect_config(config, seeds)
     reporter = console.Reporter()
-    reporter.table(config.name, inspection_table.rows(found))
-    for line in inspection_table.notes(found):
+    reporter.table(config.name, inspection_table.rows(result))
+    for line in inspection_table.notes(result):
         reporter.note(line)
-    reporter.verdict(verdict.sentence(found.findings, found.remedy))
+    reporter.verdict(verdict.sentence(result.findings, result.remedy))
     identity = config.identity() | {"seeds": seeds}
     hashed = record.run_hash(identity, source_of("scheme.fn", config.scheme.fn))
     folder = pathlib.Path(config.out, "inspections", hashed)
-    title = f"{config.name}: {found.findings[0].level}"
-    inspection_figures.write(folder, found, title, draw=config.figure is not False)
+    title = f"{config.name}: {result.findings[0].level}"
+    inspection_figures.write(folder, result, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
-    return cli.exit_code_of(found.findings[0].level, config.strict)
+    return cli.exit_code_of(result.findings[0].level, config.strict)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | 
 
     from xinit.commands.console import Reporter
     from xinit.commands.handover import run_members
-    from xinit.commands.sweeping import returned
+    from xinit.commands.sweeping import objective
     from xinit.runs.runner import execute
 
     if "members" in raw:
@@ -38,7 +38,7 @@ def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | 
     outcome = execute(parse(raw), Reporter())
     if HydraConfig.get().mode is RunMode.RUN:
         outcomes.append(outcome)
-    return returned(outcome)
+    return objective(outcome)
 
 
 def exit_code(outcome: "Outcome") -> int:

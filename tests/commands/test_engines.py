@@ -191,7 +191,7 @@ def test_how_groups_are_divided(most, places, monkeypatch, tmp_path):
     divided = handover.divide(outcomes, most)
     assert [job.places for job in divided] == [[6] if part == [5] else part for part in places]  # 5 and 6 are one run
     assert [job.name for job in divided] == [f"job {k + 1} of {len(places)}" for k in range(len(places))]
-    assert divided[-1].words == "seed=0 scheme=standard depth=3"
+    assert divided[-1].label == "seed=0 scheme=standard depth=3"
     done = [outcome._replace(summary={"valid_error": 0.5}) if i < 3 else outcome for i, outcome in enumerate(outcomes)]
     assert sorted(i for job in handover.divide(done, most) for i in job.places) == [3, 4, 6]
 
@@ -206,16 +206,16 @@ def test_a_job_is_packed_whatever_its_settings_say():
     assert (given["job"], given["cores"], given["folder"]) == ("job 1 of 1", 3, os.getcwd())
 
 
-def test_a_worker_settles_in(monkeypatch, tmp_path):
+def test_a_worker_is_set_up(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("JAX_NUM_CPU_DEVICES", raising=False)
     (tmp_path / "there").mkdir()
-    handover.settle_in(str(tmp_path / "there"), 3)
+    handover.set_up_worker(str(tmp_path / "there"), 3)
     assert (pathlib.Path.cwd(), os.environ["JAX_NUM_CPU_DEVICES"]) == (tmp_path / "there", "3")
-    handover.settle_in(str(tmp_path), 5)
+    handover.set_up_worker(str(tmp_path), 5)
     assert os.environ["JAX_NUM_CPU_DEVICES"] == "3"  # somebody chose
     with pytest.raises(InputError, match=r"A worker cannot enter .*nowhere, in which the sweep was started"):
-        handover.settle_in(str(tmp_path / "nowhere"), None)
+        handover.set_up_worker(str(tmp_path / "nowhere"), None)
 
 
 def completed(value):

@@ -351,7 +351,7 @@ MISTAKES = {  # what was done to the folder; what is asked for beside it; what t
     "a config of something else": (config_as("[1, 2]"), [], "it holds [1, 2] where a mapping is expected"),
     "two runs in one": (
         lambda folder: edit(folder, "config.yaml", lambda config: config | {"widths": [24] * 4}), [],
-        "has readings of 3 layers, and a config of 4",
+        "run/readings.nc and run/config.yaml are not of one run.",
     ),
     "no widths": (without("widths"), [], "its widths is None, not a list"),
     "a summary of something else": (

@@ -1,4 +1,4 @@
-"""Schemes: what each draws, in numbers of its paper; their laws against independent statistics. See also test_laws."""
+"""Schemes: what each draws, in numbers of its paper; their laws against independent statistics."""
 
 import itertools
 import math
@@ -65,7 +65,7 @@ def outputs_of(layers, activation, x):
 
 @pytest.mark.parametrize(("name", "distribution"), LAWS)
 def test_law(name, distribution):
-    """As the papers have it, at every layer of a network; test_laws draws from each scheme and holds it to its law."""
+    """As the papers have it, at every layer of a network; initializers.test_verification draws from each scheme."""
     options = {} if name == "standard" else {"distribution": distribution}
     stated = schemes.law_of(build_scheme(SchemeConfig(name, options=options)), WIDTHS, (activations.tanh(),) * 4)
     for law, (n_in, n_out) in zip(stated, itertools.pairwise(WIDTHS), strict=True):

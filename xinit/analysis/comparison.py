@@ -118,13 +118,13 @@ def differences(comparison: Comparison) -> list[Difference]:
     by_seed: dict[str, dict[int, float]] = {scheme: {} for scheme in comparison.schemes}
     for trial in comparison.scores:
         by_seed[trial.scheme][trial.seed] = trial.error
-    found = []
+    pairs = []
     for first, second in combinations(comparison.schemes, 2):
         seeds = sorted(by_seed[first].keys() & by_seed[second].keys())
         paired = [by_seed[first][seed] - by_seed[second][seed] for seed in seeds]
         interval = bootstrap_interval(paired) if len(paired) >= BOOTSTRAP_FROM else mean_interval(paired)
-        found.append(Difference(first, second, interval, bool(interval.low > 0 or interval.high < 0)))
-    return found
+        pairs.append(Difference(first, second, interval, bool(interval.low > 0 or interval.high < 0)))
+    return pairs
 
 
 def winner(comparison: Comparison) -> str | None:
@@ -147,8 +147,8 @@ def conclusions(comparison: Comparison) -> list[str]:
     'he beats xavier by 5.0 points [3.8, 6.2] (n = 3 seeds, paired)'
     """
     pairs = differences(comparison)
-    told = [_sentence(pair) for pair in sorted(pairs, key=lambda pair: not pair.real)]
-    return told + _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
+    sentences = [_sentence(pair) for pair in sorted(pairs, key=lambda pair: not pair.real)]
+    return sentences + _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
 
 
 def _sentence(pair: Difference) -> str:
@@ -158,14 +158,14 @@ def _sentence(pair: Difference) -> str:
         return f"{first} beats {second} by {_points(-mean, -high, -low)} {paired}"
     if real:
         return f"{second} beats {first} by {_points(mean, low, high)} {paired}"
-    found = f"difference {_points(mean, low, high)} {paired}" if n else "they share no seed"
-    return f"{first} and {second} cannot be told apart: {found}"
+    evidence = f"difference {_points(mean, low, high)} {paired}" if n else "they share no seed"
+    return f"{first} and {second} cannot be told apart: {evidence}"
 
 
 def _points(mean: float, low: float, high: float) -> str:
     places = decimals(low, high)
-    words = f"{percent(mean, places)} points"
-    return words if math.isnan(low) else f"{words} [{percent(low, places)}, {percent(high, places)}]"
+    text = f"{percent(mean, places)} points"
+    return text if math.isnan(low) else f"{text} [{percent(low, places)}, {percent(high, places)}]"
 
 
 def _level_notes(pairs: Sequence[Difference]) -> list[str]:
@@ -175,10 +175,10 @@ def _level_notes(pairs: Sequence[Difference]) -> list[str]:
     if fewest < 2:
         return [f"n = {fewest}: nothing can be called real on fewer than 2 shared seeds; use {FEW} or more"]
     kind = "bootstrap" if fewest >= BOOTSTRAP_FROM else "Student's"
-    words = f"differences are of test error, first minus second; their {kind} intervals hold at about 95 % each"
+    levels = f"differences are of test error, first minus second; their {kind} intervals hold at about 95 % each"
     many = f": were all schemes equal, about {m / 20:.2g} of the {m} would be called real" if m > 1 else ""
     few = f"only {fewest} seeds: the intervals are wide and take errors to scatter normally; use {FEW} or more"
-    return [words + many] + [few] * (fewest < FEW)
+    return [levels + many] + [few] * (fewest < FEW)
 
 
 def _edge_notes(comparison: Comparison) -> list[str]:
@@ -194,32 +194,44 @@ def _edge_notes(comparison: Comparison) -> list[str]:
 def _diverged_notes(comparison: Comparison) -> list[str]:
     notes = []
     for scheme in comparison.schemes:
-        lost, told = [], []
+        lost, counts = [], []
         for phase, trials in (("search", comparison.search), ("scoring", comparison.scores)):
-            own = [trial for trial in trials if trial.scheme == scheme]
-            if diverged := [trial for trial in own if trial.diverged]:
+            scheme_trials = [trial for trial in trials if trial.scheme == scheme]
+            if diverged := [trial for trial in scheme_trials if trial.diverged]:
                 lost += diverged
-                told.append(f"{len(diverged)} of {len(own)} {phase} runs")
+                counts.append(f"{len(diverged)} of {len(scheme_trials)} {phase} runs")
         if lost:
             at = _listed(sorted({trial.learning_rate for trial in lost}))
-            where = f"{' and '.join(told)} (learning rate {at})"
+            where = f"{' and '.join(counts)} (learning rate {at})"
             notes.append(f"{scheme} diverged in {where}; each counts with the chance error, {comparison.chance:.1%}")
     return notes
 
 
 def n_diverged(comparison: Comparison, scheme: str) -> int:
-    """How many of a scheme's scoring runs diverged."""
+    """How many of a scheme's scoring runs diverged.
+
+    >>> n_diverged(comparison, "he")
+    0
+    """
     return sum(trial.diverged for trial in comparison.scores if trial.scheme == scheme)
 
 
 def decimals(low: float, high: float) -> int:
-    """Decimals of a percentage that show its interval's width and on which side of 0 its ends lie: one to three."""
+    """Decimals of a percentage that show its interval's width and on which side of 0 its ends lie: one to three.
+
+    >>> decimals(0.012, 0.034), decimals(0.0121, 0.0123)
+    (1, 2)
+    """
     shown = [abs(100 * value) for value in ((high - low) / 2, low, high) if value and not math.isnan(value)]
     return next((places for places in (1, 2) if all(round(value, places) for value in shown)), 3) if shown else 1
 
 
 def percent(share: float, places: int) -> str:
-    """A share in percent; without the sign of a zero."""
+    """A share in percent; without the sign of a zero.
+
+    >>> percent(0.2051, 1), percent(-0.0001, 1)
+    ('20.5', '0.0')
+    """
     return f"{round(100 * float(share), places) + 0.0:.{places}f}"
 
 

@@ -66,7 +66,11 @@ def files(comparison: Comparison) -> dict[str, str]:
 
 
 def latex(comparison: Comparison) -> str:
-    r"""A table for \usepackage{booktabs}: mean and half width of Student's interval, the `winner` in bold."""
+    r"""A table for \usepackage{booktabs}: mean and half width of Student's interval, the `winner` in bold.
+
+    >>> print(latex(comparison).splitlines()[6])
+    Scheme & Learning rate & Test error (\%) & $n$ & Diverged \\
+    """
     best, lines = winner(comparison), []
     for scheme, choice in choose_rates(comparison.search, comparison.schemes, comparison.rates).items():
         interval = score(comparison, scheme)
@@ -105,7 +109,7 @@ def escape(name: str) -> str:
     >>> print(escape("of_mine:my_init"))
     of\\_mine:my\\_init
     """
-    words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater",
-             "|": "textbar"}  # fmt: skip
-    table = {sign: f"\\{word}{{}}" for sign, word in words.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
+    commands = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless",
+                ">": "textgreater", "|": "textbar"}  # fmt: skip
+    table = {sign: f"\\{command}{{}}" for sign, command in commands.items()} | {sign: f"\\{sign}" for sign in "_%&#${}"}
     return " ".join(name.split()).translate({ord(sign): command for sign, command in table.items()})

@@ -1,4 +1,4 @@
-"""What an inspection found: predictions beside measurements of a configuration's initial networks, and the verdict."""
+"""The result of an inspection: predictions and measurements of a configuration's initial networks, and the verdict."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -51,18 +51,28 @@ class Inspection(NamedTuple):
             return Interval(np.exp(mean), std, np.exp(low), np.exp(high), n)
 
 
-def predicted(found: Inspection, name: str) -> Sequence[np.ndarray]:
-    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band."""
-    prediction = found.prediction
+def predicted(inspection: Inspection, name: str) -> Sequence[np.ndarray]:
+    """Value, low and high; of second moments the roots, and the value of a typical network where there is a band.
+
+    >>> value, low, high = predicted(inspection, "act_second")
+    >>> value.round(2)
+    array([1. , 0.5])
+    """
+    prediction = inspection.prediction
     values = prediction.values[name]
     if name not in prediction.networks or np.isnan(prediction.networks[name]).all():
         return [_shown(name, a) for a in (values, *[np.full_like(values, np.nan)] * 2)]
     return [_shown(name, a) for a in (prediction.typical(name), *prediction.interval(name))]
 
 
-def measured(found: Inspection, name: str) -> Sequence[np.ndarray]:
-    """The mean over the seeds, low and high of its interval; of second moments the roots."""
-    interval = found.interval(name)
+def measured(inspection: Inspection, name: str) -> Sequence[np.ndarray]:
+    """The mean over the seeds, low and high of its interval; of second moments the roots.
+
+    >>> mean, low, high = measured(inspection, "act_second")
+    >>> mean.round(2)
+    array([1. , 0.5])
+    """
+    interval = inspection.interval(name)
     return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
 
 

@@ -1,4 +1,4 @@
-"""What came of a run, as everything after the training knows it."""
+"""The outcome of a run: its folder, state, summary, findings and readings."""
 
 import pathlib
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from xinit.settings.config import Config
 
 
 class Outcome(NamedTuple):
-    """Where a run lies, its state, and what came of it; the last three are empty for one that is not over."""
+    """A run's config, folder, state and results; the last three are empty for a run that is not over."""
 
     config: Config
     path: pathlib.Path

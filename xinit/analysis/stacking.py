@@ -9,7 +9,13 @@ from xinit.core.readings import EDGES, READINGS
 
 
 def stacked(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Arrays with a leading axis replica; where runs differ in steps, depth or width of an axis, the rest is nan."""
+    """Arrays with a leading axis replica; where runs differ in steps, depth or width of an axis, the rest is nan.
+
+    >>> short, long = [{"step": np.arange(n), "train_loss": np.ones(n)} for n in (2, 3)]
+    >>> stacked([short, long])["train_loss"]
+    array([[ 1.,  1., nan],
+           [ 1.,  1.,  1.]], dtype=float32)
+    """
     steps = np.unique(np.concatenate([np.asarray(run.get("step", []), np.int64) for run in runs]))
     names = dict.fromkeys(name for run in runs for name in run if name in READINGS or name in EDGES)
     sizes = _sizes(runs, names) | {"step": len(steps)}

@@ -91,7 +91,8 @@ def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
     ['readings.nc', 'runs.csv', 'sweep.json', 'table.csv']
     """
     path = folder(outcomes)
-    rows = [one for one in zip(outcomes, swept([o.config for o in outcomes]), strict=True) if one[0].summary]
+    settings_of = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
+    rows = [(outcome, settings) for outcome, settings in settings_of if outcome.summary]
     members = [
         {"path": os.path.relpath(outcome.path, path), **settings, **_run_scores(outcome)} for outcome, settings in rows
     ]
@@ -116,8 +117,8 @@ def _run_scores(outcome: Outcome) -> dict[str, Any]:
 def _flat_interval(cell: Mapping[str, Any]) -> dict[str, Any]:
     """A cell whose interval is spelt out; what is not a number is left empty."""
     interval: Interval = cell["test_error"]
-    own = {f"test_error_{name}": value for name, value in interval._asdict().items() if name != "n"}
-    known = {name: float(value) if np.isfinite(value) else None for name, value in own.items()}
+    statistics = {f"test_error_{name}": value for name, value in interval._asdict().items() if name != "n"}
+    known = {name: float(value) if np.isfinite(value) else None for name, value in statistics.items()}
     others = {name: value for name, value in cell.items() if name != "test_error"}
     where = list(others)[: list(cell).index("test_error")]
     rest = {name: value for name, value in others.items() if name not in where}
@@ -135,8 +136,9 @@ def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], 
     readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}
     labels: dict[str, list[Any]] = {"path": [os.path.relpath(outcome.path, path) for outcome in outcomes]}
     labels |= {"verdict": [outcome.findings[0].level for outcome in outcomes]}
-    for name in dict.fromkeys(name for own in settings for name in own):
-        labels[name if name not in DESCRIBED else f"swept_{name}"] = [own.get(name) for own in settings]
+    for name in dict.fromkeys(name for run_settings in settings for name in run_settings):
+        column = f"swept_{name}" if name in DESCRIBED else name
+        labels[column] = [run_settings.get(name) for run_settings in settings]
     columns = {name: _column(values) for name, values in labels.items()}
     attributes = {"sweep": path.name, "swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
     return netcdf.encode(readings, DESCRIBED, attributes, columns)
@@ -154,7 +156,15 @@ def _column(values: Sequence[Any]) -> np.ndarray:
 
 
 def remove(path: pathlib.Path) -> None:
-    """Remove what `write` has written; whatever else lies in the folder stays."""
+    """Remove what `write` has written; whatever else lies in the folder stays.
+
+    >>> path = write(outcomes)
+    >>> remove(path)
+    >>> path.exists()
+    False
+    >>> path == write(outcomes)  # written again
+    True
+    """
     for name in FILES:
         (path / name).unlink(missing_ok=True)
     manifests.remove_if_empty(path)
@@ -189,7 +199,7 @@ def load(path: pathlib.Path) -> Stored:
     if content is None:
         raise InputError(f"{file} cannot be read: it is absent. Give the sweep's command again to write it.")
     arrays, attributes = netcdf.decode(content, file)
-    sweeps = {found["sweep"] for found in (described, attributes) if "sweep" in found}
+    sweeps = {source["sweep"] for source in (described, attributes) if "sweep" in source}
     same = lambda name: np.array_equal(arrays.get(name, ()), scores[name], equal_nan=True)
     if len(sweeps) > 1 or not all(map(same, SCORES)):
         raise DamagedError(
@@ -214,6 +224,10 @@ def open(path: pathlib.Path) -> "xarray.Dataset":
     """The dataset of a sweep's folder: axis replica, with what was swept as coordinates on it.
 
     `readings.set_index(replica=["scheme", "seed"]).unstack()` gives each of them an axis of its own.
+
+    >>> readings = open(folder(outcomes))
+    >>> readings.seed.values.tolist()
+    [0, 1]
 
     Raises:
       InputError: none of its runs is over, or as `load`.

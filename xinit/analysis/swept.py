@@ -17,13 +17,15 @@ def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
     [{'seed': 0}, {'seed': 1}]
     """
     settings = [_settings(config) for config in configs]
-    if all(one["init_seed"] == one["data_seed"] for one in settings):
-        settings = [{"seed": one["init_seed"], **one} for one in settings]
-        settings = [{k: v for k, v in one.items() if k not in ("init_seed", "data_seed")} for one in settings]
-    keys = dict.fromkeys(key for one in settings for key in one)
+    if all(run_settings["init_seed"] == run_settings["data_seed"] for run_settings in settings):
+        settings = [{"seed": run_settings["init_seed"], **run_settings} for run_settings in settings]
+        settings = [
+            {k: v for k, v in run_settings.items() if k not in ("init_seed", "data_seed")} for run_settings in settings
+        ]
+    keys = dict.fromkeys(key for run_settings in settings for key in run_settings)
     varied = [key for key in keys if _varies(key, settings)]
     names = _short_names(varied)
-    return [{names[key]: one[key] for key in varied if key in one} for one in settings]
+    return [{names[key]: run_settings[key] for key in varied if key in run_settings} for run_settings in settings]
 
 
 def label(settings: Mapping[str, Any]) -> str:
@@ -48,16 +50,16 @@ def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
     parent = CHOICES.get(key.partition(".")[0])
     parent = None if parent == key else parent
     values: dict[Any, set[str]] = {}
-    for one in settings:
-        choice = one.get(parent) if parent else None
-        values.setdefault(choice, set()).add(repr(one.get(key)))
-    return any(len(own) > 1 for own in values.values())
+    for run_settings in settings:
+        choice = run_settings.get(parent) if parent else None
+        values.setdefault(choice, set()).add(repr(run_settings.get(key)))
+    return any(len(distinct) > 1 for distinct in values.values())
 
 
 def _short_names(keys: Sequence[str]) -> dict[str, str]:
-    words = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
-    once = lambda word: list(words.values()).count(word) == 1
-    return {key: word if once(word) else key for key, word in words.items()}
+    short = {key: key.removesuffix(".fn").rpartition(".")[2] for key in keys}
+    once = lambda name: list(short.values()).count(name) == 1
+    return {key: name if once(name) else key for key, name in short.items()}
 
 
 def _settings(config: Config) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _settings(config: Config) -> dict[str, Any]:
     identity = config.identity()
     options = [activation["options"] for activation in identity.pop("activations")]
     del identity["widths"]
-    if any(options) and all(own == options[0] for own in options):
+    if any(options) and all(layer_options == options[0] for layer_options in options):
         identity["activation_options"] = options[0]
     return _flat(identity) | short
 

@@ -86,14 +86,14 @@ def sentence(findings: list[Finding], remedy: str | None = None) -> str:
     'FAIL: it is stuck at chance.'
     """
     level = findings[0].level
-    words = f"{level}: {words_of(findings, level)}."
-    return f"{words} {remedy}" if remedy and calls_for_remedy(findings) else words
+    text = f"{level}: {sentences_at(findings, level)}."
+    return f"{text} {remedy}" if remedy and calls_for_remedy(findings) else text
 
 
-def words_of(findings: list[Finding], level: str) -> str:
+def sentences_at(findings: list[Finding], level: str) -> str:
     """What was found at a level, without a full stop.
 
-    >>> words_of([Finding("WARN", "dead", "units are dead"), Finding("WARN", "alike", "inputs are alike")], "WARN")
+    >>> sentences_at([Finding("WARN", "dead", "units are dead"), Finding("WARN", "alike", "inputs are alike")], "WARN")
     'units are dead; inputs are alike'
     """
     return "; ".join(finding.sentence for finding in findings if finding.level == level)
@@ -129,10 +129,10 @@ def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
     error, chance = facts["test_error"], facts["chance_error"]
     noise = limits["chance_sigmas"] * math.sqrt(chance * (1 - chance) / facts["test_examples"])
     at = f"at learning rate {facts['learning_rate']:g} after {facts['examples']:,} examples"
-    words = f"test error {error:.1%}, chance {chance:.1%}, {at}"
+    scores = f"test error {error:.1%}, chance {chance:.1%}, {at}"
     if error > chance - max(noise, limits["chance_gain"] * chance):
-        return Finding("FAIL", "chance", f"it is stuck at chance: {words}")
-    return Finding("OK", "chance", f"it learns: {words}")
+        return Finding("FAIL", "chance", f"it is stuck at chance: {scores}")
+    return Finding("OK", "chance", f"it learns: {scores}")
 
 
 def _over_depth(rule: str, compared: str, std_SL: np.ndarray, limits: Mapping[str, float]) -> Finding:
@@ -171,12 +171,12 @@ def _flat_layers(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[
     too_saturated = saturates & ~absorbed & (saturated > limits["saturated_warn"])
     if absorbed.any():
         l = int(np.argmax(absorbed))
-        words = f"mean activation {mean[l]:.2f}, mean slope {slope[l]:.2f} of its maximum"
-        yield Finding("FAIL", "absorbed", f"{_layers(absorbed)} absorbed into a flat tail {when} ({words})")
+        detail = f"mean activation {mean[l]:.2f}, mean slope {slope[l]:.2f} of its maximum"
+        yield Finding("FAIL", "absorbed", f"{_layers(absorbed)} absorbed into a flat tail {when} ({detail})")
     if too_saturated.any():
         level = "FAIL" if when == "at initialisation" else "WARN"
-        words = f"up to {100 * saturated[too_saturated].max():.0f} % of units"
-        yield Finding(level, "saturated", f"{_layers(too_saturated)} saturated {when} ({words})")
+        detail = f"up to {100 * saturated[too_saturated].max():.0f} % of units"
+        yield Finding(level, "saturated", f"{_layers(too_saturated)} saturated {when} ({detail})")
 
 
 def _dead(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[str, float]) -> Iterator[Finding]:
@@ -187,8 +187,8 @@ def _dead(readings: Mapping[str, np.ndarray], when: str, limits: Mapping[str, fl
     too_dead = dead > expected + limits["dead_excess"]
     if too_dead.any():
         l = int(np.argmax(dead - expected))
-        words = f"{dead[l]:.0%} of layer {l + 1}, where {expected[l]:.0%} is to be expected at that depth"
-        yield Finding("WARN", "dead", f"units are dead {when}: {words}")
+        detail = f"{dead[l]:.0%} of layer {l + 1}, where {expected[l]:.0%} is to be expected at that depth"
+        yield Finding("WARN", "dead", f"units are dead {when}: {detail}")
 
 
 def _copies(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
@@ -196,8 +196,9 @@ def _copies(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> 
     share = readings.get("act_copies", np.zeros(1))
     for level, chosen in (("FAIL", share > limits["copies_fail"]), ("WARN", share > limits["copies_warn"])):
         if chosen.any():
-            words = f"{share[chosen].max():.0%} of a layer's units add nothing"
-            yield Finding(level, "copies", f"{_layers(chosen)} made of copies, which stay so while it trains ({words})")
+            detail = f"{share[chosen].max():.0%} of a layer's units add nothing"
+            where = f"{_layers(chosen)} made of copies"
+            yield Finding(level, "copies", f"{where}, which stay so while it trains ({detail})")
             return
 
 
@@ -205,8 +206,8 @@ def _alike(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> I
     """Whether the last hidden layer can still tell its inputs apart."""
     cosine = float(readings["act_cosine_mean"][-1]) if "act_cosine_mean" in readings else 0.0
     if cosine > limits["cosine_warn"]:
-        words = f"the mean cosine between the activations of different examples is {cosine:.4f}"
-        yield Finding("WARN", "alike", f"inputs can hardly be told apart at layer {_depth(readings)}: {words}")
+        detail = f"the mean cosine between the activations of different examples is {cosine:.4f}"
+        yield Finding("WARN", "alike", f"inputs can hardly be told apart at layer {_depth(readings)}: {detail}")
 
 
 def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
@@ -216,8 +217,8 @@ def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
     median, top = (float(readings["jacobian_total_sv_quantile"][i]) for i in (4, -1))
     if top > limits["spectrum_warn"] * median:
         times = f"{top / median:.3g} times" if median > 0 else "above 0, unlike"
-        words = f"the 99 % quantile of its singular values is {times} the median"
-        yield Finding("WARN", "spectrum", f"the end-to-end Jacobian carries few directions ({words})")
+        detail = f"the 99 % quantile of its singular values is {times} the median"
+        yield Finding("WARN", "spectrum", f"the end-to-end Jacobian carries few directions ({detail})")
 
 
 def _updates(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
@@ -225,11 +226,11 @@ def _updates(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) ->
     ratio = np.nan_to_num(readings.get("update_ratio", np.zeros(1)))  # nan where a matrix is zero
     l = int(np.argmax(ratio))
     if ratio[l] > limits["update_high"]:
-        words = f"{ratio[l]:.2g} of weight matrix {l + 1} in one step"
-        yield Finding("WARN", "update", f"the last update is large beside the weights ({words}): lower the rate")
+        detail = f"{ratio[l]:.2g} of weight matrix {l + 1} in one step"
+        yield Finding("WARN", "update", f"the last update is large beside the weights ({detail}): lower the rate")
     elif 0 < ratio[l] < limits["update_low"]:
-        words = f"at most {ratio[l]:.2g} in one step"
-        yield Finding("WARN", "update", f"the weights hardly move ({words}): raise the rate")
+        detail = f"at most {ratio[l]:.2g} in one step"
+        yield Finding("WARN", "update", f"the weights hardly move ({detail}): raise the rate")
 
 
 def _depth(readings: Mapping[str, np.ndarray]) -> int:

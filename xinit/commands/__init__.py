@@ -1,1 +1,1 @@
-"""What the commands share: command line, console, launchers and sweepers."""
+"""What the entries `python -m xinit.*` share: command line, progress and tables, sweeps, launchers and sweepers."""

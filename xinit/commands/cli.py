@@ -11,7 +11,7 @@ import xinit
 from xinit.core import interrupts
 from xinit.core.errors import InputError
 from xinit.settings import compose
-from xinit.settings.hydra_errors import in_our_words
+from xinit.settings.hydra_errors import translate
 
 DONE, BAD_INPUT, DIVERGED, FAILED, WARNED = 0, 2, 3, 4, 5  # 1 is a crash, Python's own
 
@@ -51,7 +51,7 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         except InputError as error:
             refused.append(complain(str(error)))
         except OmegaConfBaseException as error:
-            refused.append(complain(in_our_words(error)))
+            refused.append(complain(translate(error)))
 
     try:
         if "-sc" in sys.argv:
@@ -64,11 +64,11 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
     except InputError as error:  # of the order of arguments, or a launcher, which checks all jobs before the first
         return complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
-        return complain(in_our_words(error))
+        return complain(translate(error))
     except (ValueError, TypeError, OSError, AssertionError) as error:
         if _passed_through_us(error):  # a crash, not what Hydra says of a command line or a sweep's folder
             raise
-        return complain(in_our_words(error))
+        return complain(translate(error))
     except SystemExit as left:
         if left.code == 1:  # --cfg was asked for a package that there is not, as Hydra has said
             return BAD_INPUT

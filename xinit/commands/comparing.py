@@ -1,4 +1,4 @@
-"""A comparison of schemes from its settings: the runs it asks for, what came of them, and where it is written.
+"""A comparison of schemes from its settings: it trains the runs of the search and the scores, and writes results.
 
 All runs are runs like any others, so a comparison that was cut goes on with the same command.
 """
@@ -21,7 +21,7 @@ from xinit.core.errors import InputError
 from xinit.runs import hosts
 from xinit.settings.compose import container
 from xinit.settings.config import Config
-from xinit.settings.hydra_errors import said_in_our_words
+from xinit.settings.hydra_errors import translated_errors
 
 SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
 
@@ -61,7 +61,7 @@ def compare(raw: dict[str, Any]) -> None:
     chosen = comparison.choose_rates(search, protocol.schemes, protocol.learning_rates)
     asked = [(name, chosen[name].learning_rate, seed) for name in raws for seed in protocol.seeds_of_score]
     scored = _train(raws, asked)
-    found = Comparison(
+    result = Comparison(
         title=_title(scored[0].config),
         chance=scored[0].summary["chance_error"],
         budget=f"{scored[0].config.steps:,} steps of {scored[0].config.batch_size}",
@@ -73,8 +73,8 @@ def compare(raw: dict[str, Any]) -> None:
     )
     if hosts.index_and_count()[0] == 0:
         folder = _folder([*searched, *scored])
-        comparison_figures.write(folder, found)
-        _show(found, folder)
+        comparison_figures.write(folder, result)
+        _show(result, folder)
 
 
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
@@ -111,7 +111,7 @@ def _scheme(name: str) -> dict[str, Any]:
     from hydra.core.hydra_config import HydraConfig
 
     choice = ["+scheme=custom", f"++scheme.fn={name}"] if ":" in name else [f"+scheme={name}"]
-    with said_in_our_words():
+    with translated_errors():
         config = hydra.compose("compare", overrides=[*HydraConfig.get().overrides.task, *choice])
         return container(config.scheme)
 
@@ -119,26 +119,26 @@ def _scheme(name: str) -> dict[str, Any]:
 def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Outcome]:
     """The outcomes of the runs asked for: scheme, learning rate, seed."""
 
-    def one(name: str, rate: float, seed: int) -> dict[str, Any]:
+    def settings_of(name: str, rate: float, seed: int) -> dict[str, Any]:
         raw = raws[name]
         optimizer = {**raw.get("optimizer", {}), "learning_rate": rate}
         return {**raw, "optimizer": optimizer, "seed": seed, "init_seed": seed, "data_seed": seed}
 
-    outcomes = sweeping.run_all(sweeping.parse_all([one(*run) for run in asked]))
+    outcomes = sweeping.run_all(sweeping.parse_all([settings_of(*run) for run in asked]))
     if missing := [outcome for outcome in outcomes if not outcome.summary]:
-        words = f"{len(missing)} of {len(outcomes)} runs are {missing[0].state}"
-        raise InputError(f"The comparison is not complete: {words}; the same command goes on (without stop_after).")
+        states = f"{len(missing)} of {len(outcomes)} runs are {missing[0].state}"
+        raise InputError(f"The comparison is not complete: {states}; the same command goes on (without stop_after).")
     return outcomes
 
 
 def _trials(asked: Sequence[tuple[str, float, int]], outcomes: Sequence[Outcome], error: str) -> tuple[Trial, ...]:
     """A trial for each run; one that diverged has the chance error."""
 
-    def one(run: tuple[str, float, int], summary: Mapping[str, Any]) -> Trial:
+    def trial(run: tuple[str, float, int], summary: Mapping[str, Any]) -> Trial:
         diverged = summary[error] is None
         return Trial(*run, summary["chance_error"] if diverged else summary[error], diverged)
 
-    return tuple(one(run, outcome.summary) for run, outcome in zip(asked, outcomes, strict=True))
+    return tuple(trial(run, outcome.summary) for run, outcome in zip(asked, outcomes, strict=True))
 
 
 def _curves(
@@ -151,10 +151,10 @@ def _curves(
     steps = max((readings["step"] for readings in measured), key=len)
     curves: dict[str, list[np.ndarray]] = {}
     for (name, _, _), outcome in zip(asked, outcomes, strict=True):
-        own = outcome.readings["valid_error"]
-        curves.setdefault(name, []).append(np.pad(own, (0, len(steps) - len(own)), constant_values=np.nan))
+        errors = outcome.readings["valid_error"]
+        curves.setdefault(name, []).append(np.pad(errors, (0, len(steps) - len(errors)), constant_values=np.nan))
     examples = steps * outcomes[0].config.batch_size
-    return {name: (examples, np.stack(own)) for name, own in curves.items()}
+    return {name: (examples, np.stack(errors)) for name, errors in curves.items()}
 
 
 def _title(config: Config) -> str:
@@ -170,11 +170,11 @@ def _folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     return pathlib.Path(outcomes[0].config.out, "comparisons", name)
 
 
-def _show(found: Comparison, folder: pathlib.Path) -> None:
+def _show(result: Comparison, folder: pathlib.Path) -> None:
     from xinit.commands.console import Reporter
 
     reporter = Reporter()
-    reporter.table(f"{found.title}; {found.budget}; chance {found.chance:.1%}", comparison_tables.rows(found))
-    for sentence in comparison.conclusions(found):
+    reporter.table(f"{result.title}; {result.budget}; chance {result.chance:.1%}", comparison_tables.rows(result))
+    for sentence in comparison.conclusions(result):
         reporter.note(f"- {sentence}")
     reporter.note(f"comparison: {folder}")

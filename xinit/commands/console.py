@@ -106,9 +106,9 @@ class Reporter:
 
     def verdict(self, sentence: str) -> None:
         """A verdict, its level in colour."""
-        level, _, words = sentence.partition(": ")
+        level, _, text = sentence.partition(": ")
         self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]: ", end="")
-        self.note(words)
+        self.note(text)
 
     def contrast(self, outcomes: Sequence[Outcome]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""

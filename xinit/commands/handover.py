@@ -1,7 +1,7 @@
-"""A sweep's groups as jobs of another launcher: how they are divided and named, and what went wrong in which.
+"""A sweep's groups as jobs of another launcher: how they are divided, packed and run, and the errors of failed ones.
 
-A job brings little home: the validation errors of its runs, or why it was refused. What its runs did is in their
-folders, on a file system that the workers and the launching process share.
+A job returns the validation errors of its runs, or why it was refused. All else is in the folders of its runs, on a
+file system that the workers and the launching process share.
 """
 
 import base64
@@ -28,10 +28,10 @@ SECONDS_UNTIL_SEEN = 60.0  # within which a network file system shows what anoth
 
 
 class Job(NamedTuple):
-    """A group's runs, or a part of them, by their places in the sweep; `name` and `words` say which they are."""
+    """A group's runs, or a part of them, by their places in the sweep; `name` and `label` say which they are."""
 
     name: str
-    words: str
+    label: str
     places: list[int]
 
 
@@ -43,7 +43,7 @@ def divide(outcomes: Sequence[Outcome], most: int | None) -> list[Job]:
     parts = [[places[k] for k in part] for group in groups for part in _parts(group, most)]
     labels = [label(settings) for settings in swept([outcome.config for outcome in outcomes])]
     named = zip((f"job {k} of {len(parts)}" for k in range(1, len(parts) + 1)), parts, strict=True)
-    return [Job(name, _words(part, labels), part) for name, part in named]
+    return [Job(name, _label(part, labels), part) for name, part in named]
 
 
 def _parts(group: Sequence[int], most: int | None) -> list[list[int]]:
@@ -51,7 +51,7 @@ def _parts(group: Sequence[int], most: int | None) -> list[list[int]]:
     return [list(group[len(group) * k // n : len(group) * (k + 1) // n]) for k in range(n)]
 
 
-def _words(part: Sequence[int], labels: Sequence[str]) -> str:
+def _label(part: Sequence[int], labels: Sequence[str]) -> str:
     return labels[part[0]] + (f" and {len(part) - 1} more" if len(part) > 1 else "")
 
 
@@ -81,7 +81,7 @@ def unpack(members: str) -> dict[str, Any]:
     return given
 
 
-def settle_in(folder: str, cores: int | None) -> None:
+def set_up_worker(folder: str, cores: int | None) -> None:
     """Make this process the worker of a job: in the folder that the sweep was started in, with its share of the cores.
 
     Raises:
@@ -119,20 +119,20 @@ def run_members(raw: Mapping[str, Any], members: str) -> list[float | None] | st
     given = unpack(members)
     lines = NamedLines(given["job"], sys.stdout)
     try:
-        settle_in(given["folder"], given["cores"])
-        configs = sweeping.parse_all([{**raw, **own} for own in given["members"]])
+        set_up_worker(given["folder"], given["cores"])
+        configs = sweeping.parse_all([{**raw, **differing} for differing in given["members"]])
         console = Console(file=lines, highlight=False, width=120)  # type: ignore[arg-type]  # it writes and flushes
         outcomes = sweeping.run_all(configs, console)
     except InputError as error:  # told by the launching process, which knows what else went wrong
         return str(error)
-    return [sweeping.returned(outcome) for outcome in outcomes]
+    return [sweeping.objective(outcome) for outcome in outcomes]
 
 
 def wait_until_seen(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: Sequence[Outcome]) -> None:
     """Return when the runs that workers say are over are seen to be: file systems of several machines take a while."""
-    told = [outcomes[i].path for job, own in zip(jobs, returned, strict=True) for i in _over(job, own)]
+    over = [outcomes[i].path for job, job_return in zip(jobs, returned, strict=True) for i in _over(job, job_return)]
     deadline = time.monotonic() + SECONDS_UNTIL_SEEN
-    while not all(record.is_finished(path) for path in told) and time.monotonic() < deadline:
+    while not all(record.is_finished(path) for path in over) and time.monotonic() < deadline:
         time.sleep(0.5)
 
 
@@ -146,8 +146,8 @@ def error_of(jobs: Sequence[Job], returned: Sequence[JobReturn], outcomes: Seque
     """What is to be raised for the jobs that went wrong, whose names it holds; None where none did."""
     wrong: dict[str, list[Job]] = {}
     crash = None
-    for job, own in zip(jobs, returned, strict=True):
-        trouble = _trouble(job, own, outcomes)
+    for job, job_return in zip(jobs, returned, strict=True):
+        trouble = _trouble(job, job_return, outcomes)
         if isinstance(trouble, Exception) and any(outcomes[i].state != "not begun" for i in job.places):
             crash = crash or trouble
         if trouble is not None:
@@ -180,5 +180,5 @@ def _sentence(trouble: str | Exception) -> str:
 
 
 def _names(jobs: Sequence[Job]) -> str:
-    names = [f"{job.name} ({job.words})" if job.words else job.name for job in jobs[:SHOWN]]
+    names = [f"{job.name} ({job.label})" if job.label else job.name for job in jobs[:SHOWN]]
     return ", ".join(names) + (f" and {len(jobs) - SHOWN} more" if len(jobs) > SHOWN else "")

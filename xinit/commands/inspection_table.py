@@ -10,36 +10,36 @@ from xinit.analysis.inspection import HORIZON, Inspection, Reach, measured, pred
 TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 
 
-def rows(found: Inspection) -> list[dict[str, str]]:
+def rows(inspection: Inspection) -> list[dict[str, str]]:
     """One row a layer: root mean squares of activations and dL/dz and the cosine, predicted beside measured."""
     table = []
-    for l in range(len(found.widths) - 2):
-        row = {"layer": str(l + 1), "width": str(found.widths[l + 1])}
+    for l in range(len(inspection.widths) - 2):
+        row = {"layer": str(l + 1), "width": str(inspection.widths[l + 1])}
         for heading, name, form in TABLED:
-            row[f"{heading} pred."] = _with_band(predicted(found, name), l, form)
-            row[f"{heading} meas."] = _with_band(measured(found, name), l, form)
-            row[f"{heading} z"] = _number(found.scores[name][l], "{:+.1f}")
-        row["cosine"] = _number(found.prediction.values["act_cosine"][l], "{:.3f}")
-        row["measured"] = _number(measured(found, "act_cosine")[0][l], "{:.3f}")
+            row[f"{heading} pred."] = _with_band(predicted(inspection, name), l, form)
+            row[f"{heading} meas."] = _with_band(measured(inspection, name), l, form)
+            row[f"{heading} z"] = _number(inspection.scores[name][l], "{:+.1f}")
+        row["cosine"] = _number(inspection.prediction.values["act_cosine"][l], "{:.3f}")
+        row["measured"] = _number(measured(inspection, "act_cosine")[0][l], "{:.3f}")
         table.append(row)
     return table
 
 
-def notes(found: Inspection) -> list[str]:
+def notes(inspection: Inspection) -> list[str]:
     """What the table means, and how deep such a network could be."""
-    n = len(next(iter(found.measured.values())))
+    n = len(next(iter(inspection.measured.values())))
     lines = [
         "rms over units and examples, geometric mean over networks. predicted: 95 % of networks lie within ±, or x÷ a "
         f"factor; measured: {n} networks, the 95 % interval of their mean; z: the difference of the logarithms in "
         "standard errors.",
-        f"variances of the weights {found.source}.",
+        f"variances of the weights {inspection.source}.",
     ]
-    if found.prediction.void:
-        lines.append(f"where nothing is predicted, theory does not hold: {found.prediction.void}.")
-    if found.prediction.unbounded:
-        lines.append(f"no band and no z: {found.prediction.unbounded}.")
-    if found.reach:
-        lines.append(f"{_reach(found.reach)}; asked: {len(found.widths) - 2}.")
+    if inspection.prediction.void:
+        lines.append(f"where nothing is predicted, theory does not hold: {inspection.prediction.void}.")
+    if inspection.prediction.unbounded:
+        lines.append(f"no band and no z: {inspection.prediction.unbounded}.")
+    if inspection.reach:
+        lines.append(f"{_reach(inspection.reach)}; asked: {len(inspection.widths) - 2}.")
     return lines
 
 
@@ -47,8 +47,8 @@ def _reach(reach: Reach) -> str:
     layers = lambda n: f"{n} layer" if n == 1 else f"{n} layers"
     products = layers(reach.products) if reach.products < HORIZON else f"{HORIZON} layers and more"
     deep = f"for {layers(round(reach.correlation))} (6 xi_c)" if math.isfinite(reach.correlation) else "without end"
-    words = f"trainable depth: signal and gradient stay within bounds for {products}"
-    return f"{words}, inputs can be told apart {deep}"
+    bounds = f"trainable depth: signal and gradient stay within bounds for {products}"
+    return f"{bounds}, inputs can be told apart {deep}"
 
 
 def _with_band(band: Sequence[np.ndarray], l: int, form: str) -> str:

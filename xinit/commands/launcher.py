@@ -31,7 +31,7 @@ from xinit.runs import runner
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.compose import compose_all, normalise, overrides_from
 from xinit.settings.config import Config
-from xinit.settings.hydra_errors import said_in_our_words
+from xinit.settings.hydra_errors import translated_errors
 
 RESULTS = "optimization_results.yaml"  # what Optuna's sweeper leaves
 
@@ -102,7 +102,7 @@ class PopulationLauncher(Launcher):
         reporter = SweepReporter()
         reporter.note(f"{len(before)} runs, {len(jobs)} jobs for {self.engine.__class__.__name__}{done}")
         for job in jobs:
-            reporter.note(f"{job.name}: {job.words}")
+            reporter.note(f"{job.name}: {job.label}")
         returned = self._run_by_inner([self._inner_job(job, overrides, raws) for job in jobs], first_index)
         handover.wait_until_seen(jobs, returned, before)
         outcomes = [runner.from_disk(outcome.config) for outcome in before]
@@ -196,13 +196,13 @@ def compose_jobs(context: HydraContext, config: DictConfig, jobs: Sequence[Seque
     Raises:
       InputError: Hydra refuses an override.
     """
-    with said_in_our_words():
+    with translated_errors():
         return compose_all(jobs, lambda choices: context.config_loader.load_sweep_config(config, list(choices)))
 
 
 def _returned(overrides: Sequence[str], outcome: Outcome) -> JobReturn:
     failed = outcome.state == "failed"
-    value = RuntimeError(_failure(outcome)) if failed else sweeping.returned(outcome)
+    value = RuntimeError(_failure(outcome)) if failed else sweeping.objective(outcome)
     status = JobStatus.FAILED if failed else JobStatus.COMPLETED
     return JobReturn(overrides=list(overrides), status=status, _return_value=value)
 

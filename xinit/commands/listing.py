@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 USAGE = "python -m xinit.list GROUP, or python -m xinit.list schemes fans=784,100 activation=relu"
 MEANS = ("fan_in", "fan_out", "xavier", "geometric", "mean_of_variances")  # of the fans or of what they ask for: first
-UNSAID = ("fn", "kind", "gain", "defaults", "_target_", "_recursive_")  # settings that say nothing of a choice
+NOT_SHOWN = ("fn", "kind", "gain", "defaults", "_target_", "_recursive_")  # settings that say nothing of a choice
 MOST = 16  # settings of a choice that are listed; a study's tier has a hundred, each with its comment in the file
 
 
@@ -41,18 +41,18 @@ class Row(NamedTuple):
     reason: str = ""
 
 
-def show(words: Sequence[str], console: Console) -> None:
+def show(arguments: Sequence[str], console: Console) -> None:
     """Print the groups, a group's choices, or the schemes at a pair of fans.
 
     Raises:
       InputError: an unknown group or setting, fans that are no pair of whole numbers above 0.
     """
-    settings = dict(word.split("=", 1) for word in words if "=" in word)
-    names = [word for word in words if "=" not in word and word not in ("-h", "--help")]
+    settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    names = [argument for argument in arguments if "=" not in argument and argument not in ("-h", "--help")]
     group = group_named(names[0]) if names else None
     allowed = {"fans", "activation"} if group == "scheme" and "fans" in settings else set()
     if len(names) > 1 or set(settings) - allowed:
-        raise InputError(f"{' '.join(words)!r} cannot be read; it must be {USAGE}.")
+        raise InputError(f"{' '.join(arguments)!r} cannot be read; it must be {USAGE}.")
     if group is None:
         console.print(_groups_table())
     elif not settings:
@@ -99,8 +99,8 @@ def _choice(name: str, path: pathlib.Path) -> Choice:
         if not line.startswith("#"):
             break
         comment.append(line.removeprefix("#").strip())
-    words = " ".join(line for line in comment if not line.startswith("@"))
-    formula, *source = re.split(r" {5,}", words, maxsplit=1)
+    text_of_comment = " ".join(line for line in comment if not line.startswith("@"))
+    formula, *source = re.split(r" {5,}", text_of_comment, maxsplit=1)
     return Choice(name, formula, "".join(source), yaml.safe_load(text) or {})
 
 
@@ -117,8 +117,8 @@ def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
     from xinit.networks import activations
 
     f = call_factory(activations, activation, {}, "activation")
-    found = {choice.name: _row(choice, n_in, n_out, f) for choice in choices("scheme")}
-    return [found[name] for name in (*MEANS, *(name for name in found if name not in MEANS))]
+    rows = {choice.name: _row(choice, n_in, n_out, f) for choice in choices("scheme")}
+    return [rows[name] for name in (*MEANS, *(name for name in rows if name not in MEANS))]
 
 
 def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
@@ -168,19 +168,19 @@ def _groups_table() -> Table:
 
 
 def _choices_table(group: str) -> Table:
-    found = choices(group)
-    sources = any(choice.source for choice in found)
+    listed = choices(group)
+    sources = any(choice.source for choice in listed)
     table = _table(f"{group}=NAME", ("name", "what it is", *["source and use"] * sources, "settings"))
-    for choice in found:
+    for choice in listed:
         table.add_row(choice.name, choice.formula, *[choice.source] * sources, _settings(choice))
     return table
 
 
 def _settings(choice: Choice) -> str:
     """A choice's settings as the command line takes them."""
-    said = overrides_from({key: value for key, value in choice.settings.items() if key not in UNSAID})
-    more = [f"... ({len(said) - MOST} more)"] if len(said) > MOST else []
-    return ", ".join(said[:MOST] + more)
+    settings = overrides_from({key: value for key, value in choice.settings.items() if key not in NOT_SHOWN})
+    more = [f"... ({len(settings) - MOST} more)"] if len(settings) > MOST else []
+    return ", ".join(settings[:MOST] + more)
 
 
 def _laws_table(rows: Sequence[Row], n_in: int, n_out: int) -> Table:

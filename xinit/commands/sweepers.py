@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from xinit.commands import sweeping
 from xinit.commands.launcher import OthersLauncher, PopulationLauncher
 from xinit.core.errors import InputError
-from xinit.settings.hydra_errors import absence
+from xinit.settings.hydra_errors import not_installed
 
 
 class BoundedSweeper(BasicSweeper):
@@ -102,7 +102,7 @@ class TuningSweeper(Sweeper):
             import optuna
             from hydra_plugins.hydra_optuna_sweeper.optuna_sweeper import OptunaSweeper
         except ImportError as error:
-            raise InputError(absence("hydra-optuna-sweeper")) from error
+            raise InputError(not_installed("hydra-optuna-sweeper")) from error
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # constant_liar was new in 2.8

@@ -1,4 +1,4 @@
-"""A list of configs run in this process, and what came of them: behind sweeps, comparisons and `xinit.sweep`."""
+"""The configs of a sweep parsed, run in this process, and concluded: for launchers, comparisons and `xinit.sweep`."""
 
 import math
 import pathlib
@@ -80,14 +80,14 @@ def conclude(outcomes: Sequence[Outcome], every: Sequence[Outcome] | None = None
 
 def best(outcomes: Sequence[Outcome]) -> str:
     """The run of least validation error in words, and where it lies."""
-    errors = [math.inf if (error := returned(outcome)) is None else error for outcome in outcomes]
+    errors = [math.inf if (error := objective(outcome)) is None else error for outcome in outcomes]
     i = errors.index(min(errors))
     settings = label(swept([outcome.config for outcome in outcomes])[i])
-    words = f" with {settings}" if settings else ""
-    return f"best of {len(outcomes)} runs: valid error {errors[i]:.1%}{words}, {outcomes[i].path}"
+    winner = f" with {settings}" if settings else ""
+    return f"best of {len(outcomes)} runs: valid error {errors[i]:.1%}{winner}, {outcomes[i].path}"
 
 
-def returned(outcome: Outcome) -> float | None:
+def objective(outcome: Outcome) -> float | None:
     """What a job returns to a sweeper: the valid error, chance where there is none; None for one that is not over."""
     if not outcome.summary:
         return None

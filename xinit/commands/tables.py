@@ -1,4 +1,4 @@
-"""What came of runs, in rows and words for a terminal: the layers of a run, the runs of a sweep, its cells."""
+"""Results as rows and lines for a terminal: the layers of a run, the runs of a sweep, and its cells."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -69,7 +69,8 @@ def some_layers(values: np.ndarray, most: int = 6) -> np.ndarray:
 def contrast_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """A line for each outcome: what its config has that others have not, and what came of it."""
     rows = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
-    return [{name: as_text(value) for name, value in own.items()} | _outcome_cells(outcome) for outcome, own in rows]
+    shown = lambda settings: {name: as_text(value) for name, value in settings.items()}
+    return [shown(settings) | _outcome_cells(outcome) for outcome, settings in rows]
 
 
 def _outcome_cells(outcome: Outcome) -> dict[str, str]:

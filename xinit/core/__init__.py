@@ -1,1 +1,1 @@
-"""What everything else stands on; nothing here knows a setting, a network or a run."""
+"""What all packages use: errors, names of readings, checked values, files. It knows no network and no run."""

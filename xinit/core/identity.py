@@ -1,4 +1,4 @@
-"""Which settings decide what a run computes, and so are its identity: what their fields say.
+"""The identity of a run: the settings that decide what it computes. A field says whether it is one of them.
 
 A field belongs to it, unless it is declared as `field(metadata=OUTSIDE_IDENTITY)`.
 """

@@ -29,12 +29,12 @@ class Rule(NamedTuple):
 
 
 def at_least(least: int) -> Rule:
-    """The rule of what is counted."""
+    """The rule of a count."""
     return Rule(lambda v: v >= least, f"a whole number, at least {least}")
 
 
 def at_most(most: int, reason: str) -> Rule:
-    """The rule of what is bounded, with the reason for the bound."""
+    """The rule of a number with an upper bound, and the reason for the bound."""
     return Rule(lambda v: v <= most, f"at most {most}: {reason}")
 
 

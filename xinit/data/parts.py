@@ -46,21 +46,21 @@ def cut(name: str, shards: Mapping[str, Sequence[int]], *, train: Asked, valid: 
       InputError: a part cannot be read, is empty or reaches beyond its split, or two parts overlap.
     """
     asked, counts = {"train": train, "valid": valid, "test": test}, {k: sum(lengths) for k, lengths in shards.items()}
-    found, mistakes = {}, []
+    spans, mistakes = {}, []
     for part, value in asked.items():
         try:
-            found[part] = _sliced(value, shards) if isinstance(value, str) else _counted(part, asked, counts)
+            spans[part] = _sliced(value, shards) if isinstance(value, str) else _counted(part, asked, counts)
         except (ValueError, KeyError, NotImplementedError):  # a syntax, a split, a slice that there is not
             mistakes.append(f"{part} names no examples of this set")
-    mistakes += [] if mistakes else _mistakes(found, counts)
+    mistakes += [] if mistakes else _mistakes(spans, counts)
     if mistakes:
-        words = ", ".join(f"{part}={value!r}" for part, value in asked.items())
+        given = ", ".join(f"{part}={value!r}" for part, value in asked.items())
         splits = " and ".join(f"{n} examples in {split}" for split, n in counts.items()) or "no splits"
         raise InputError(
-            f"{words} cannot be cut from {name}, which has {splits}: {mistakes[0]}. Each part is a number, or a slice "
+            f"{given} cannot be cut from {name}, which has {splits}: {mistakes[0]}. Each part is a number, or a slice "
             "as TFDS writes it, such as data.train=train[:80%] data.valid=train[80%:90%] data.test=train[90%:]."
         )
-    return Parts(**found)
+    return Parts(**spans)
 
 
 def _counted(part: str, asked: Mapping[str, Any], counts: Mapping[str, int]) -> tuple[Span, ...]:
@@ -77,15 +77,16 @@ def _sliced(text: str, shards: Mapping[str, Sequence[int]]) -> tuple[Span, ...]:
     """The spans that TFDS reads in a text; it raises where there are none."""
     import tensorflow_datasets as tfds
 
-    infos = {k: SimpleNamespace(num_examples=sum(own), shard_lengths=list(own)) for k, own in shards.items()}
+    info = lambda lengths: SimpleNamespace(num_examples=sum(lengths), shard_lengths=list(lengths))
+    infos = {split: info(lengths) for split, lengths in shards.items()}
     read = tfds.core.ReadInstruction.from_spec(text).to_absolute(infos)
-    end = lambda one: infos[one.splitname].num_examples if one.to is None else one.to
-    return tuple(Span(one.splitname, one.from_ or 0, end(one)) for one in read)
+    end = lambda span: infos[span.splitname].num_examples if span.to is None else span.to
+    return tuple(Span(span.splitname, span.from_ or 0, end(span)) for span in read)
 
 
 def _mistakes(parts: Mapping[str, Sequence[Span]], counts: Mapping[str, int]) -> Iterator[str]:
     """What is wrong with the parts, in words."""
-    spans = [(part, span) for part, own in parts.items() for span in own]
+    spans = [(part, span) for part, part_spans in parts.items() for span in part_spans]
     for part, span in spans:
         if span.start >= span.stop:
             yield f"{part} has no examples"

@@ -140,12 +140,22 @@ class Kernel(NamedTuple):
 
 
 def as_tuple(axes: Axis) -> tuple[int, ...]:
-    """One axis or several as a tuple."""
+    """One axis or several as a tuple.
+
+    >>> as_tuple(-2), as_tuple([0, 1])
+    ((-2,), (0, 1))
+    """
     return tuple(axes) if isinstance(axes, Sequence) else (axes,)
 
 
 def check_axes(axes: KernelAxes) -> None:
-    """InputError unless the axes are whole numbers, and groups one above 0."""
+    """InputError unless the axes are whole numbers, and groups one above 0.
+
+    >>> check_axes({"groups": 0})
+    Traceback (most recent call last):
+        ...
+    xinit.core.errors.InputError: groups is 0; it must be a whole number above 0.
+    """
     asked = Kernel((), **axes)
     for name in ("in_axis", "out_axis", "batch_axis"):
         if not all(isinstance(axis, int | np.integer) for axis in as_tuple(getattr(asked, name))):

@@ -93,12 +93,19 @@ class LawfulInitializer(Initializer, Protocol):
 
 
 def law_of(initializer: object) -> LawOf | None:
-    """The law that an initialiser states, None where it states none; raises as `as_law`."""
+    """The law that an initialiser states, None where it states none; raises as `as_law`.
+
+    >>> law_of(xinit.initializers.he())(784, 256).variance == 2 / 784
+    True
+    """
     return as_law(initializer.law) if isinstance(initializer, StatesLaw) else None
 
 
 def as_law(stated: Any) -> LawOf:
     """What is stated of matrices, at any shape.
+
+    >>> as_law(lambda fan_in, fan_out: 2 / fan_in)(100, 50)
+    Law(variance=0.02, distribution=None, structure='independent', bias_variance=0.0)
 
     Raises:
       InputError: it is none of what `Stated` lists.
@@ -121,6 +128,11 @@ def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes])
 
     It draws in float32 at least: jax's uniform numbers in bfloat16 are multiples of 1/128, rounded down. A shape with
     an axis of size 0 has no weights, and nothing is drawn.
+
+    >>> draw = lambda key, kernel, dtype: jnp.full(kernel.shape, 1 / kernel.fan_in, dtype)
+    >>> averaging = lawful(draw, lambda kernel: Law(kernel.fan_in**-2, structure="fixed"))
+    >>> float(averaging(jax.random.key(0), (4, 3))[0, 0]), averaging.law(4, 3).variance
+    (0.25, 0.0625)
 
     Raises:
       InputError: axes that are no axes; when weights are drawn, a shape without them or a precision of whole numbers.

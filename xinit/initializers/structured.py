@@ -21,6 +21,10 @@ def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
 
     A convolution's kernel is one matrix (window x inputs, outputs), as that of `jax.nn.initializers.orthogonal`, whose
     `column_axis` is `out_axis` here. Stacked kernels, and the groups of a grouped convolution, have a matrix each.
+
+    >>> w = orthogonal()(jax.random.key(0), (6, 3))
+    >>> bool(jnp.allclose(w.T @ w, jnp.eye(3), atol=1e-5))
+    True
     """
 
     def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "..."]:
@@ -40,6 +44,10 @@ def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> L
 
     n_in Var W = nonzero std^2, or n_in std^2 where the fan-in is smaller. At 15 inputs of unit size saturate tanh. Of a
     convolution's unit the places are those of its window and inputs together.
+
+    >>> w = sparse(nonzero=4)(jax.random.key(0), (20, 3))
+    >>> (w != 0).sum(axis=0).tolist()
+    [4, 4, 4]
 
     Raises:
       InputError: nonzero is below 1, std is not above 0.
@@ -63,6 +71,9 @@ def identity(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """W_ij = 1 where i = j, else 0: the first units pass on what they get, any others start at 0 or are not heard.
 
     A convolution has this matrix in the middle of its window and 0 elsewhere, so that it passes on its input too.
+
+    >>> identity()(jax.random.key(0), (2, 3)).tolist()
+    [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
     draw = lambda key, kernel, dtype: kernel.centred(jnp.eye(kernel.size(kernel.inputs), kernel.units, dtype=dtype))
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.fan_out), structure="fixed"), **axes)
@@ -74,6 +85,9 @@ def zero_hadamard(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     W_ij = (-1)^popcount(i & j) / sqrt(p) where n_in < n_out, p the least power of 2 that is at least n_out; i and j
     count from 0. Nothing is random. The last layer, which narrows, reads class k off unit k alone. A convolution has
     this matrix, of its inputs and outputs, in the middle of its window.
+
+    >>> zero_hadamard()(jax.random.key(0), (2, 4)).tolist()
+    [[0.5, 0.5, 0.5, 0.5], [0.5, -0.5, 0.5, -0.5]]
     """
 
     def matrix(n_in: int, n_out: int, dtype: DTypeLike) -> Inexact[Array, "{n_in} {n_out}"]:
@@ -100,6 +114,9 @@ def constant(value: float = 0.0) -> LawfulInitializer:
     """Every weight the same: all units of a layer stay equal for ever, which is why weights are random.
 
     It needs no fans, so any shape will do: biases, scales, a single number.
+
+    >>> constant(0.5)(jax.random.key(0), (2,)).tolist()
+    [0.5, 0.5]
     """
     if not math.isfinite(value):
         raise InputError(f"value is {value}; it must be a finite number.")

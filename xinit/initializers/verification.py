@@ -58,6 +58,11 @@ def verify_initializer(
     at every shape and precision, and the worst is reported. A sound initialiser fails one of them, at one shape, with a
     probability below one in a million.
 
+    >>> law = lambda fan_in, fan_out: 1 / fan_in
+    >>> verification = verify_initializer(xinit.initializers.he(), law, shapes=[(40, 100)])
+    >>> verification.ok, verification.found
+    (False, "Var W is 2/n_in, He's for rectifiers.")
+
     Args:
       fn: the initialiser.
       law: what it promises: a number (Var W), a `Law`, a function of (fan_in, fan_out) to either, or an initialiser

@@ -1,1 +1,1 @@
-"""The network: its activations, the widths of its layers, and the multilayer perceptron."""
+"""The network: activation functions, width profiles, and the multilayer perceptron."""

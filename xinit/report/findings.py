@@ -32,9 +32,9 @@ def listed(words: Sequence[str]) -> str:
     return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
 
 
-def _values(name: str, own: Sequence[str]) -> str:
-    is_long = len(own) > MANY or (name in SEEDS and len(own) > 2)
-    return f"{own[0]} to {own[-1]}, {len(own)} values" if is_long else ", ".join(own)
+def _values(name: str, values: Sequence[str]) -> str:
+    is_long = len(values) > MANY or (name in SEEDS and len(values) > 2)
+    return f"{values[0]} to {values[-1]}, {len(values)} values" if is_long else ", ".join(values)
 
 
 def sentences(sweep: Sweep, best: Sequence[Choice]) -> list[str]:

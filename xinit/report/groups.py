@@ -169,21 +169,21 @@ def rate(settings: Mapping[str, Any]) -> str | None:
     return next((name for name in RATES if name in settings), None)
 
 
-def choices(found: Sequence[Group]) -> list[Choice]:
+def choices(groups: Sequence[Group]) -> list[Choice]:
     """For each combination of settings but the learning rate the group of the least validation error."""
     kinds: dict[str, list[Group]] = {}
-    for group in found:
+    for group in groups:
         kinds.setdefault(repr(_but_rate(group)), []).append(group)
-    return [_choice(own) for own in kinds.values()]
+    return [_choice(same_kind) for same_kind in kinds.values()]
 
 
 def _but_rate(group: Group) -> dict[str, Any]:
     return {name: value for name, value in group.settings.items() if name != rate(group.settings)}
 
 
-def _choice(own: Sequence[Group]) -> Choice:
-    best = min(own, key=Group.rank)
-    rates: list[Any] = [group.settings.get(rate(group.settings) or "") for group in own]
-    at = rates[own.index(best)]
-    end = "" if len(own) == 1 else "<" if at == min(rates) else ">" if at == max(rates) else ""
+def _choice(same_kind: Sequence[Group]) -> Choice:
+    best = min(same_kind, key=Group.rank)
+    rates: list[Any] = [group.settings.get(rate(group.settings) or "") for group in same_kind]
+    at = rates[same_kind.index(best)]
+    end = "" if len(same_kind) == 1 else "<" if at == min(rates) else ">" if at == max(rates) else ""
     return Choice(_but_rate(best), best, end)

@@ -47,8 +47,8 @@ class Network(NamedTuple):
 
 def measured(networks: Sequence[Network], *names: str) -> list[Network]:
     """Those that have all of these readings."""
-    has = lambda own, name: name in own.readings and not np.all(np.isnan(own.readings[name]))
-    return [own for own in networks if all(has(own, name) for name in names)]
+    has = lambda network, name: name in network.readings and not np.all(np.isnan(network.readings[name]))
+    return [network for network in networks if all(has(network, name) for name in names)]
 
 
 def sections(networks: Sequence[Network]) -> list[Markup]:
@@ -61,8 +61,8 @@ def distributions(networks: Sequence[Network]) -> list[Markup]:
     shown = measured(networks, "act_hist", "grad_pre_hist")
     if not shown:
         return []
-    steps = seeds.common_steps([own.readings for own in shown], layers.PLACES)
-    moving = [own._replace(readings=seeds.at_steps(own.readings, steps)) for own in shown]
+    steps = seeds.common_steps([network.readings for network in shown], layers.PLACES)
+    moving = [network._replace(readings=seeds.at_steps(network.readings, steps)) for network in shown]
     words = [f"step {step:,}" for step in steps]
     slider = html.slider("at", "training step", words, len(words) - 1)
     rows = [small(TITLES[name], RIDGES[name], moving, _ridges(name, moving)) for name in TITLES]
@@ -70,7 +70,7 @@ def distributions(networks: Sequence[Network]) -> list[Markup]:
 
 
 def _ridges(name: str, networks: Sequence[Network]) -> Callable[[Readings], alt.TopLevelMixin]:
-    scale = charts.spanning(np.concatenate([_ends(own.readings, name) for own in networks]))
+    scale = charts.spanning(np.concatenate([_ends(network.readings, name) for network in networks]))
     return lambda readings: charts.along(layers.histograms(readings, name, SMALL), "x", scale)
 
 
@@ -84,14 +84,14 @@ def theory(networks: Sequence[Network]) -> list[Markup]:
     """Sizes of signal and gradient at initialisation, theory beside measurement."""
     rows = []
     for name, title in (("act", "Signal at initialisation"), ("grad_pre", "Gradient at initialisation")):
-        shown = [own for own in measured(networks, f"{name}_std") if own.readings["step"][0] == 0]
+        shown = [network for network in measured(networks, f"{name}_std") if network.readings["step"][0] == 0]
         if shown:
             rows.append(small(title, PREDICTED[name], shown, _sizes(name, shown)))
     return [html.section("At initialisation, beside theory", *rows)] if rows else []
 
 
 def _sizes(name: str, networks: Sequence[Network]) -> Callable[[Readings], alt.TopLevelMixin]:
-    values = [column for own in networks for column in layers.beside_theory(own.readings, name).values()]
+    values = [column for network in networks for column in layers.beside_theory(network.readings, name).values()]
     scale = charts.spanning(np.concatenate(values), log=True)
     return lambda readings: charts.along(layers.prediction(readings, name, SMALL), "y", scale)
 
@@ -111,7 +111,7 @@ def small(
     title: str, how_to_read: str, networks: Sequence[Network], draw: Callable[[Readings], alt.TopLevelMixin]
 ) -> Markup:
     """A heading, how to read it, and a small figure for each network."""
-    shown = [html.figure(own.label, draw(own.readings), kind=own.kind) for own in networks]
+    shown = [html.figure(network.label, draw(network.readings), kind=network.kind) for network in networks]
     heading = Markup("<h3>{}</h3>").format(title)
     return html.join([heading, html.paragraph(how_to_read, "quiet"), html.figures(*shown, small=True)])
 
@@ -124,19 +124,19 @@ def size(readings: Readings, name: str, i: int) -> np.ndarray:
 
 def over_depth(networks: Sequence[Network], name: str, i: int, title: str) -> alt.TopLevelMixin:
     """A reading by layer at probe point i, a line for each network, on an axis for the first and the last point."""
-    named = {own.label: own for own in networks}
+    named = {network.label: network for network in networks}
     shown = [named[name] for name in drawn(named)]
-    values = [size(own.readings, name, i) for own in shown]
+    values = [size(network.readings, name, i) for network in shown]
     base = charts.chart({
-        "layer": np.concatenate([np.arange(1, len(own) + 1) for own in values]),
+        "layer": np.concatenate([np.arange(1, len(layer_sizes) + 1) for layer_sizes in values]),
         "value": np.concatenate(values),
-        "series": [own.label for own, part in zip(shown, values, strict=True) for _ in part],
+        "series": [network.label for network, part in zip(shown, values, strict=True) for _ in part],
     })  # fmt: skip
-    ends = np.concatenate([own.readings[name][[0, -1]].ravel() for own in shown])
+    ends = np.concatenate([network.readings[name][[0, -1]].ravel() for network in shown])
     whole = alt.Axis(tickMinStep=1, format="d", grid=False)
     lines = base.mark_line(point=True, strokeWidth=1.5, clip=True).encode(
         x=alt.X("layer:Q", axis=whole, scale=alt.Scale(nice=False, zero=False, padding=8)),
         y=charts.size_axis("value", title, ends),
-        color=coloured([own.label for own in shown]),
+        color=coloured([network.label for network in shown]),
     )
     return charts.framed(lines)

@@ -90,9 +90,9 @@ def level(word: str) -> Markup:
     return Markup('<span class="level {}">{}</span>').format(word.partition(" ")[0], word)
 
 
-def findings(found: Sequence[tuple[str, str]]) -> Markup:
+def findings(judged: Sequence[tuple[str, str]]) -> Markup:
     """Levels and sentences, one line each."""
-    lines = [Markup("<li>{}{}</li>").format(level(word), sentence) for word, sentence in found]
+    lines = [Markup("<li>{}{}</li>").format(level(word), sentence) for word, sentence in judged]
     return Markup('<ul class="findings">{}</ul>').format(join(lines))
 
 

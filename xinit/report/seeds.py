@@ -52,13 +52,13 @@ def _moved(shares_TB: np.ndarray, to: np.ndarray, edges: np.ndarray) -> np.ndarr
     return shares_TB @ np.divide(np.maximum(inside, 0), width, out=np.zeros_like(inside), where=width > 0)
 
 
-def _trimmed(found: Readings, step: np.ndarray) -> dict[str, np.ndarray]:
+def _trimmed(readings: Readings, step: np.ndarray) -> dict[str, np.ndarray]:
     """Without the steps and layers that have nothing."""
-    courses = [values.reshape(len(step), -1) for name, values in found.items() if name in READINGS]
+    courses = [values.reshape(len(step), -1) for name, values in readings.items() if name in READINGS]
     measured = np.isfinite(np.concatenate(courses, axis=1)).any(axis=1) if courses else np.zeros(len(step), bool)
-    depth = int((~np.isnan(found["act_low"])).sum()) if "act_low" in found else 0
+    depth = int((~np.isnan(readings["act_low"])).sum()) if "act_low" in readings else 0
     trimmed = {"step": step[measured]}
-    for name, values in found.items():
+    for name, values in readings.items():
         axes = READINGS[name][0] if name in READINGS else EDGES[name][0]
         cut = tuple(slice(depth + LONGER[axis]) if axis in LONGER else slice(None) for axis in axes)
         trimmed[name] = values[measured][:, *cut] if name in READINGS else values[cut]

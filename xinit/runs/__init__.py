@@ -1,1 +1,1 @@
-"""Runs from start to end: their folders, checkpoints, trackers, and what is said while they go on."""
+"""Runs from their configs to their results: grouping, training in chunks, run directories, checkpoints and trackers."""

@@ -1,4 +1,4 @@
-"""The runs of a sweep that share a program: cut into chunks that fit the memory, claimed, trained, let go."""
+"""The runs of a sweep that share a program, in chunks that fit the memory; a chunk is claimed, trained and released."""
 
 import contextlib
 import gc
@@ -90,7 +90,7 @@ class Group:
         return True
 
     def _attempt(self, members: Sequence[Member]) -> bool:
-        """Train runs that have begun and note how it ended; False where the memory did not hold them."""
+        """Train runs that have begun and note how their training ended; False where the memory did not hold them."""
         try:
             if members:
                 with interrupts.leaving(lambda: self._leave(members)):
@@ -110,7 +110,7 @@ class Group:
         return True
 
     def _leave(self, members: Sequence[Member]) -> None:
-        """What is left to do where ctrl-c stops a run at once."""
+        """Mark the runs as interrupted: ctrl-c is about to end this process at once."""
         self._mark(members, "interrupted", "")
         self.reporter.stop()
 

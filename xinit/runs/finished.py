@@ -1,20 +1,13 @@
-"""Runs that may be over already: where a config's run lies, and what it left there."""
+"""The outcome of a run that is over, from the folder in which it left its results."""
 
 import pathlib
 
 from xinit.analysis import verdict
 from xinit.analysis.outcomes import Outcome
-from xinit.core.custom import source_of
 from xinit.runs import record
 from xinit.runs.reporting import Reporter
-from xinit.runs.run_directory import RunDirectory
+from xinit.runs.run_directory import RunDirectory, path_of
 from xinit.settings.config import Config
-
-
-def path_of(config: Config) -> pathlib.Path:
-    """The folder of a config's run: <out>/<name>/<hash of what decides its results>."""
-    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
-    return pathlib.Path(config.out) / config.name / hashed
 
 
 def from_disk(config: Config) -> Outcome:
@@ -31,7 +24,7 @@ def from_disk(config: Config) -> Outcome:
 
 
 def done_already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:
-    """The outcome of a finished run, and a word that it was done before."""
+    """The outcome of a finished run; the reporter is told that it was done before."""
     outcome = from_disk(config)
     RunDirectory(path).drop_checkpoints()  # which a process may have left that was killed at its very end
     untracked = "" if config.tracker.fn == "none" else " and is not tracked again"

@@ -1,4 +1,4 @@
-"""What the runs of a population have shown so far: rows of readings, to and from a checkpoint."""
+"""The readings of a population so far, a row for each probe point, as they go into a checkpoint and come out of it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -40,8 +40,8 @@ class History:
     def of_member(self, r: int, end: int) -> dict[str, np.ndarray]:
         """The readings of the r-th replica at steps before `end`, and its edges."""
         rows = [row for row in self.rows if row["step"] < end]
-        own = _stacked(lambda row, name: row[name] if name == "step" else row[name][r], rows)
-        return own | {name: edges[r] for name, edges in self.edges.items()}
+        readings = _stacked(lambda row, name: row[name] if name == "step" else row[name][r], rows)
+        return readings | {name: edges[r] for name, edges in self.edges.items()}
 
 
 def _stacked(pick: Callable[[Row, str], Any], rows: Sequence[Row]) -> dict[str, np.ndarray]:

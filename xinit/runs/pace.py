@@ -1,4 +1,4 @@
-"""How fast a population trains, and so at which steps it is looked at."""
+"""How fast a population trains, and at which steps its training pauses: probe points, ticks of the progress bar."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from xinit.training.trainer import Trainer
 
-TICK_SECONDS = 0.5  # between two looks at the loss and moves of the bar
+TICK_SECONDS = 0.5  # between two moves of the progress bar, where divergence is looked for too
 
 
 class RateMeter:
@@ -31,7 +31,7 @@ def stops(trainer: Trainer, probed_at: int | None, end: int, meter: RateMeter) -
 
     Args:
       trainer: trained to each step before the next is asked for.
-      probed_at: the last probe point that was looked at, None before the first.
+      probed_at: the last probe point that was measured, None before the first.
       end: the last step.
       meter: what the training so far has taken.
     """

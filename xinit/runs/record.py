@@ -67,12 +67,12 @@ def read_status(path: pathlib.Path) -> dict[str, Any]:
       InputError: a newer xinit wrote it, or it cannot be read.
     """
     status = read_json(path / "status.json")
-    found = status.get("format", 0)
-    if type(found) is not int:
+    version = status.get("format", 0)
+    if type(version) is not int:
         raise DamagedError(f"{path / 'status.json'} is none of a run's: its format is not a number.")
-    if found > FORMAT:
+    if version > FORMAT:
         raise InputError(
-            f"The run {path} is of format {found}, made by a newer xinit; this one knows formats up to {FORMAT}. "
+            f"The run {path} is of format {version}, made by a newer xinit; this one knows formats up to {FORMAT}. "
             "Take the newer xinit, or compute elsewhere with out=DIR."
         )
     return status
@@ -142,21 +142,22 @@ def load(path: pathlib.Path) -> Stored:
     return Stored(path, text, status, summary, content)
 
 
-def _check_of_one_run(path: pathlib.Path, found: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_of_one_run(path: pathlib.Path, contents: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare the hashes that files carry with each other and with the folder's name, unless that was changed."""
-    hashes = {name: content["run"] for name, content in found.items() if "run" in content}
+    hashes = {name: content["run"] for name, content in contents.items() if "run" in content}
     name = pathlib.Path(os.path.realpath(path)).name
-    own = name if HASH.fullmatch(name) else next(iter(hashes.values()), None)
-    if foreign := [name for name, run in hashes.items() if run != own]:
-        raise DamagedError(f"{path / foreign[0]} is of another run than the files beside it; remove what is not of it.")
+    expected = name if HASH.fullmatch(name) else next(iter(hashes.values()), None)
+    if strange := [name for name, run in hashes.items() if run != expected]:
+        raise DamagedError(f"{path / strange[0]} is of another run than the files beside it; remove what is not of it.")
 
 
-def _check_config(path: pathlib.Path, own: str, of_readings: str) -> None:
+def _check_config(path: pathlib.Path, config: str, of_readings: str) -> None:
     """Compare config.yaml with the config that the readings carry, in the settings that decide a run's results."""
-    if not own or not of_readings or own == of_readings:
+    if not config or not of_readings or config == of_readings:
         return
-    one, other = (_identity(text, path / name) for text, name in ((own, "config.yaml"), (of_readings, "readings.nc")))
-    if any(one[key] != other[key] for key in one.keys() & other.keys()):
+    texts = (config, "config.yaml"), (of_readings, "readings.nc")
+    first, second = (_identity(text, path / name) for text, name in texts)
+    if any(first[key] != second[key] for key in first.keys() & second.keys()):
         raise DamagedError(f"{path / 'readings.nc'} and {path / 'config.yaml'} are not of one run.")
 
 
@@ -203,8 +204,8 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     stored = load(path)
     if stored.content is None:
         state = files.printable(str(stored.status.get("state", "")))
-        found = f"a run that is {state} and has no readings yet" if state else "no run directory"
-        raise InputError(f"{path} is {found}; a run directory is <out>/<name>/<hash>, as printed at the end of a run.")
+        kind = f"a run that is {state} and has no readings yet" if state else "no run directory"
+        raise InputError(f"{path} is {kind}; a run directory is <out>/<name>/<hash>, as printed at the end of a run.")
     attributes = netcdf.attributes(stored.content, path / "readings.nc")
     scalars = {k: v for k, v in stored.summary.items() if isinstance(v, str | int | float)}
     return netcdf.labelled(stored.readings(), DESCRIBED, attributes | scalars | {"path": str(path)})

@@ -1,4 +1,4 @@
-"""What runs tell whoever watches them: the contract of a reporter, which `console` fulfils for a terminal or a pipe."""
+"""The contract of a reporter, which hears of the progress of runs; that of `commands.console` prints it."""
 
 import pathlib
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What a finished run leaves behind: its summary, its verdict, its weights and figure where they are asked for."""
+"""What a finished run writes into its folder: summary and verdict, and weights and figure where they are asked for."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,7 +59,7 @@ def conclude(
     readings_of: Callable[[int], dict[str, np.ndarray]],
     expected: Expectations,
 ) -> Iterator[tuple[Member, Result]]:
-    """Evaluate members at their last step, and write what each leaves behind; given back one after the other."""
+    """Evaluate members at their last step and write the results of each into its folder; yields one after the other."""
     errors, diverged_at = trainer.evaluate(), trainer.diverged_at()
     data = trainer.population.data
     known = {
@@ -68,9 +68,9 @@ def conclude(
         "replicas": len(members),
     }
     for r, member in enumerate(members):
-        own = {name: float(values[r]) for name, values in errors.items()}
-        finite = None if np.isfinite(own["test_loss"]) else trainer.step
-        summary = _summary(member, course, known, own, int(diverged_at[r]) or finite, trainer.step)
+        member_errors = {name: float(values[r]) for name, values in errors.items()}
+        finite = None if np.isfinite(member_errors["test_loss"]) else trainer.step
+        summary = _summary(member, course, known, member_errors, int(diverged_at[r]) or finite, trainer.step)
         if member.config.keep_params:
             with files.writing(member.directory.path):
                 params = jax.tree.map(np.asarray, trainer.params_of(r))

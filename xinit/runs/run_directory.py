@@ -1,4 +1,4 @@
-"""The folder of a run, held by the process that computes it: claimed, begun, written into, let go.
+"""The folder of a run: where it lies, and how the process that computes the run claims it, writes into it, releases it.
 
 Nothing in it is written through a link, and nothing is removed but what xinit wrote, below the `out` that it lies in.
 """
@@ -16,14 +16,22 @@ from typing import Any
 import numpy as np
 
 from xinit.core import files, manifests, netcdf
+from xinit.core.custom import source_of
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
 from xinit.runs import record
+from xinit.settings.config import Config
 
 # What a run writes into its folder.
 TEXTS = (*record.FILES, "log.txt")
 NAMES = (*TEXTS, ".lock", "checkpoints", "figures", "params", "tensorboard", "wandb")
 HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, TEXTS))})\.\d+")  # by a process that was killed
+
+
+def path_of(config: Config) -> pathlib.Path:
+    """The folder of a config's run: <out>/<name>/<hash of what decides its results>."""
+    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
+    return pathlib.Path(config.out) / config.name / hashed
 
 
 class RunDirectory:
@@ -91,8 +99,8 @@ class RunDirectory:
             return _checked(self.path, pathlib.Path(os.path.normpath(self.path / str(pointer))))
         if self.status():
             return None
-        found = _own_checkpoints(self.path)
-        return max(found, key=lambda path: path.name).parent if found else None
+        below = _own_checkpoints(self.path)
+        return max(below, key=lambda path: path.name).parent if below else None
 
     def to_resume_from(self, force: bool) -> pathlib.Path | None:
         """The checkpoint that a run begun now would go on from."""
@@ -132,10 +140,10 @@ class RunDirectory:
           InputError: a newer xinit wrote it, or it cannot be read.
         """
         try:
-            found = record.read_status(self.path)
+            status = record.read_status(self.path)
         except DamagedError:
             return {}
-        return found if found.get("run", self.path.name) == self.path.name else {}
+        return status if status.get("run", self.path.name) == self.path.name else {}
 
     def write_status(self, state: str, **more: Any) -> None:
         """`running`, `done`, `diverged`, `stopped`, `interrupted` or `failed`; who holds the run; what is known."""

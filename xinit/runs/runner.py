@@ -1,20 +1,20 @@
-"""Runs, from their configs to their folders: done already, or grouped by program, planned, trained and let go."""
+"""Runs from their configs to their outcomes: what is done is read, the rest is grouped by program and trained."""
 
 import pathlib
 from collections.abc import Sequence
 
 from xinit.analysis.outcomes import Outcome
 from xinit.runs import hosts, record
-from xinit.runs.finished import done_already, from_disk, path_of
+from xinit.runs.finished import done_already, from_disk
 from xinit.runs.grouping import by_program
 from xinit.runs.reporting import Reporter, SweepReporter
-from xinit.runs.run_directory import RunDirectory
+from xinit.runs.run_directory import RunDirectory, path_of
 from xinit.runs.trackers.following import Followers, check_choice
 from xinit.settings.config import Config
 
 
 def execute(config: Config, reporter: Reporter) -> Outcome:
-    """Compute a run, go on with one that was cut, or return one that is done.
+    """Compute a run, resume one that was interrupted, or return one that is done.
 
     Raises:
       InputError: bad input, a folder that cannot be written, a run held by another process.

@@ -1,4 +1,5 @@
-"""The host's side of a population of runs: train from look to look, keep what they show, write what came of each.
+"""The host's side of a population of runs: it trains them from one probe point to the next, records readings and writes
+checkpoints, and in the end the results.
 
 A run on its own is a population of one.
 """
@@ -29,7 +30,7 @@ from xinit.training.trainer import Trainer
 
 
 class Supervisor:
-    """Decides when to look at a population in training, and when to keep what was seen; it computes nothing."""
+    """Decides when a population in training is probed and when a checkpoint is written; the trainer computes."""
 
     def __init__(
         self,
@@ -51,7 +52,7 @@ class Supervisor:
         self.resumed_from: int | None = None
 
     def supervise(self) -> list[Result]:
-        """Resume where possible, train, and write what came of each member."""
+        """Resume where possible, train, and write the results of each member."""
         self._resume()
         self._follow()
         steps, asked_for = self.config.steps, self.config.stop_after
@@ -74,15 +75,15 @@ class Supervisor:
         if folder is None:
             return
         hashes = [member.hash for member in self.members]
-        found = checkpoints.load(folder, hashes, self.trainer.state_of_members())
-        for complaint in found.complaints:
+        checkpoint = checkpoints.load(folder, hashes, self.trainer.state_of_members())
+        for complaint in checkpoint.complaints:
             self.reporter.note(complaint)
-        if found.state is None:
+        if checkpoint.state is None:
             return
-        self.history = History(found.readings)
-        self.trainer.restore(found.state, found.step, self.history.last_step or 0, self.history.edges)
-        self.resumed_from = found.step
-        self.reporter.note(f"going on from the checkpoint at step {found.step:,} of {self.config.steps:,}.")
+        self.history = History(checkpoint.readings)
+        self.trainer.restore(checkpoint.state, checkpoint.step, self.history.last_step or 0, self.history.edges)
+        self.resumed_from = checkpoint.step
+        self.reporter.note(f"going on from the checkpoint at step {checkpoint.step:,} of {self.config.steps:,}.")
 
     def _follow(self) -> None:
         """Begin to track the members, with the readings that a checkpoint restored."""

@@ -25,6 +25,10 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
 
     With `negative_slope="activation"`, a is that of the activation in front of the layer (the first layer takes the
     first activation's); an activation that is no rectifier raises InputError.
+
+    >>> laws = he(negative_slope="activation").law((64, 32, 10), [xinit.activations.leaky_relu(0.5)])
+    >>> [round(law.variance, 5) for law in laws]
+    [0.025, 0.05]
     """
     if not isinstance(negative_slope, str):
         return layerwise(initializers.he(fan, negative_slope, distribution))
@@ -53,6 +57,10 @@ def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution:
 
     Xavier (Glorot & Bengio 2010, eq. 16) supposes f(z) = z: g puts back what f takes off. The first layer sees inputs,
     not activations: its g is 1. Neither gain makes chi_1 = 1, which is what `critical` does.
+
+    >>> laws = xavier_gain().law((64, 64, 64), [xinit.activations.relu()])
+    >>> [round(64 * law.variance, 3) for law in laws]
+    [1.0, 2.0]
 
     Args:
       correction: "second_moment", g = 1 / sqrt(E f^2), or "normalising", g = 1 / std f, as in PyTorch's table.
@@ -83,6 +91,10 @@ def critical(q: float = 1.0) -> Scheme:
     chi_1 = s_w^2 E f'(sqrt(q) z)^2 = 1 and s_w^2 E f(sqrt(q) z)^2 + s_b^2 = q (Schoenholz et al. 2017, eqs. 3 and 5),
     f the activation in front (for the first layer, the first): neither gradients nor what tells two inputs apart fade
     exponentially. For relu it is He's (2, 0) at any q.
+
+    >>> law, _ = critical(q=0.5).law((64, 64, 10), [xinit.activations.tanh()])
+    >>> round(64 * law.variance, 2), round(law.bias_variance, 2)
+    (1.69, 0.04)
 
     Raises:
       InputError: q is not above 0; when weights are drawn, an activation whose edge at q needs biases of negative

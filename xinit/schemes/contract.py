@@ -78,22 +78,40 @@ class TunedScheme(Protocol):
 
 
 def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
-    """What the scheme promises of each layer's weights at gain 1; None where it, or one of its layers, says nothing."""
+    """What the scheme promises of each layer's weights at gain 1; None where it, or one of its layers, says nothing.
+
+    >>> xavier = layerwise(initializers.xavier())
+    >>> [law.variance for law in law_of(xavier, (30, 20, 30), [xinit.activations.tanh()])]
+    [0.04, 0.04]
+    """
     return scheme.law(widths, activations) if isinstance(scheme, LawfulScheme) else None
 
 
 def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
-    """The optimizers that the scheme's learning rates are made for, by their names; None where any will do."""
+    """The optimizers that the scheme's learning rates are made for, by their names; None where any will do.
+
+    >>> optimizers_of(xinit.schemes.mup()), optimizers_of(layerwise(initializers.he()))
+    (('sgd', 'momentum'), None)
+    """
     return scheme.optimizers if isinstance(scheme, TunedScheme) else None
 
 
 def layer_keys(key: Array, n_layers: int) -> Array:
-    """One key a layer. The split is prefix-stable: layer l has the same key at every depth."""
+    """One key a layer. The split is prefix-stable: layer l has the same key at every depth.
+
+    >>> shallow, deep = layer_keys(jax.random.key(0), 2), layer_keys(jax.random.key(0), 5)
+    >>> bool((jax.random.key_data(shallow) == jax.random.key_data(deep[:2])).all())
+    True
+    """
     return jax.random.split(key, n_layers)
 
 
 def unscaled(widths: Sequence[int]) -> Sequence[float]:
-    """The same learning rate for every layer."""
+    """The same learning rate for every layer.
+
+    >>> unscaled((784, 100, 10))
+    [1.0, 1.0]
+    """
     return [1.0] * (len(widths) - 1)
 
 
@@ -106,6 +124,10 @@ def per_layer(
 
     Biases are normal with the variance that the initialiser's law gives them: 0, but for `critical`. `optimizers` are
     those that `lr_scale` is made for, any by default.
+
+    >>> scheme = per_layer(lambda l, activations: initializers.xavier() if l == 0 else initializers.he())
+    >>> [law.variance for law in law_of(scheme, (60, 40, 10), [xinit.activations.relu()])]
+    [0.02, 0.05]
     """
 
     def scheme(
@@ -140,7 +162,12 @@ def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Float
 
 
 def layerwise(initializer: Initializer) -> Scheme:
-    """The scheme that draws every kernel with the same initialiser: `per_layer` with one choice."""
+    """The scheme that draws every kernel with the same initialiser: `per_layer` with one choice.
+
+    >>> params, lr_scale = layerwise(initializers.he())(jax.random.key(0), (8, 4, 2), [], {"gain": 1.0}, None)
+    >>> lr_scale.tolist()
+    [1.0, 1.0]
+    """
     return per_layer(lambda l, activations: initializer)
 
 
@@ -158,6 +185,11 @@ def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
 
 def from_function(function: Callable[..., Any]) -> Scheme:
     """A user's function as a scheme: five arguments are a scheme already, (key, shape[, dtype]) an initialiser.
+
+    >>> scheme = from_function(lambda key, shape, dtype: jnp.zeros(shape, dtype))
+    >>> params, lr_scale = scheme(jax.random.key(0), (8, 4, 2), [], {"gain": 1.0}, None)
+    >>> lr_scale.tolist()
+    [1.0, 1.0]
 
     Raises:
       InputError: it takes neither.

@@ -11,11 +11,11 @@ from typing import Any
 
 import xinit
 from xinit.core.errors import InputError
-from xinit.settings.hydra_errors import said_in_our_words
+from xinit.settings.hydra_errors import translated_errors
 
 _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
 
-# Groups that are not in the defaults list of conf/train.yaml, so Hydra wants a plus in front of them.
+# Groups that are not in the defaults list of conf/run.yaml, so Hydra wants a plus in front of them.
 APPENDED = ("scheme", "experiment")
 
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
@@ -71,10 +71,10 @@ def compose_many(config_name: str, jobs: Sequence[Sequence[str]]) -> list[dict[s
     from hydra._internal.utils import create_config_search_path
     from hydra.types import RunMode
 
-    with said_in_our_words(), _COMPOSING:
+    with translated_errors(), _COMPOSING:
         loader = ConfigLoaderImpl(create_config_search_path(str(conf_dir())))
-        one = lambda choices: loader.load_configuration(config_name, list(choices), RunMode.RUN, from_shell=False)
-        return compose_all([normalise(job) for job in jobs], one)
+        load = functools.partial(loader.load_configuration, config_name, run_mode=RunMode.RUN, from_shell=False)
+        return compose_all([normalise(job) for job in jobs], lambda choices: load(list(choices)))
 
 
 def compose_all(jobs: Sequence[Sequence[str]], compose_one: Callable[[Sequence[str]], Any]) -> list[dict[str, Any]]:
@@ -162,8 +162,8 @@ def _as_text(value: Any, path: str) -> str:
         return f"{{{','.join(f'{key}:{_as_text(item, path)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple | range):
         return f"[{','.join(_as_text(item, path) for item in value)}]"
-    words = "a text, a number, true, false, null, or a list or mapping of these"
-    raise InputError(f"{path} is {value!r}; it must be {words}.")
+    allowed = "a text, a number, true, false, null, or a list or mapping of these"
+    raise InputError(f"{path} is {value!r}; it must be {allowed}.")
 
 
 def _quoted(text: str) -> str:

@@ -17,13 +17,13 @@ PACKAGES = {
 }
 
 
-def absence(package: str) -> str:
+def not_installed(package: str) -> str:
     """What is said where a choice needs a package that is not installed."""
     return f"{package} is not installed; pip install 'xinit[launchers]' brings it."
 
 
 @contextlib.contextmanager
-def said_in_our_words() -> Iterator[None]:
+def translated_errors() -> Iterator[None]:
     """Turn what Hydra raises while it composes into an InputError."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -33,10 +33,10 @@ def said_in_our_words() -> Iterator[None]:
     except InputError:
         raise
     except (HydraException, OmegaConfBaseException, ValueError, TypeError, LookupError) as error:
-        raise InputError(in_our_words(error)) from error
+        raise InputError(translate(error)) from error
 
 
-def in_our_words(error: Exception) -> str:
+def translate(error: Exception) -> str:
     """A message of Hydra's or OmegaConf's as one sentence: what was wrong, what came, what is allowed."""
     from hydra.errors import HydraException, OverrideParseException
     from omegaconf.errors import OmegaConfBaseException
@@ -44,7 +44,7 @@ def in_our_words(error: Exception) -> str:
     message = " ".join(str(error).split()) or type(error).__name__
     chosen = re.search(r"Could not (?:find|load) '(hydra/[^']*)'", message)
     if chosen and chosen[1] in PACKAGES:
-        return absence(PACKAGES[chosen[1]])
+        return not_installed(PACKAGES[chosen[1]])
     if match := re.search(r"Could not find '(hydra/\w+|\w+)/([^']*)'", message):
         choices = re.findall(r"^\t(\S+)$", str(error), re.MULTILINE)
         return f"Unknown {match[1]} {match[2]!r}; {allowed_words(match[2], choices)}"

@@ -55,7 +55,7 @@ def count_of(raw: dict[str, Any], key: str, *rules: Rule) -> int:
 
 
 def parse(raw: Mapping[str, Any]) -> Config:
-    """The checked config of the resolved container of conf/train.yaml.
+    """The checked config of the resolved container of conf/run.yaml.
 
     Raises:
       InputError: an unknown key, or a value of the wrong type or outside its bounds.
@@ -105,7 +105,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
 
 def _take(raw: dict[str, Any], key: str) -> Any:
     if key not in raw:
-        raise InputError(f"The setting {key} is missing; conf/train.yaml has its default.")
+        raise InputError(f"The setting {key} is missing; conf/run.yaml has its default.")
     return raw.pop(key)
 
 

@@ -40,10 +40,10 @@ def answer(question: Question) -> None:
     reporter.table(f"over {depth} layers", tables.course_rows(courses))
     reporter.note(tables.course_note(depth))
     for asked in question.asked:
-        own = course(f, asked, depth)
+        asked_course = course(f, asked, depth)
         title = f"at s_w^2 = {asked.weight_variance:g}, s_b^2 = {asked.bias_variance:g}, and over {depth} layers"
-        reporter.table(title, tables.phase_rows(own))
-        _list(reporter, tables.reach_sentences(f, own, depth))
+        reporter.table(title, tables.phase_rows(asked_course))
+        _list(reporter, tables.reach_sentences(f, asked_course, depth))
     _list(reporter, tables.sentences(f, courses, depth))
     if question.figure:
         from xinit.theory import figures

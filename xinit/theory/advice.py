@@ -72,6 +72,11 @@ def change_over_depth(
 ) -> Change:
     """The products of Glorot & Bengio 2010, eqs. 5 and 6, over the network's own layers, with the activations' moments.
 
+    >>> widths, laws = (100,) * 7, [xinit.initializers.standard().law(100, 100)] * 6
+    >>> change = change_over_depth(widths, [xinit.activations.linear()] * 5, laws, input_second=1.0)
+    >>> f"signal x {change.signal:.3f}, gradient x {change.gradient:.3f}"  # each 3^(-4/2)
+    'signal x 0.111, gradient x 0.111'
+
     Args:
       widths: from inputs to classes.
       activations: one a hidden layer.
@@ -104,6 +109,10 @@ def remedy(
     The plain weights for the activation if they change signal and gradient by at most `good`; else, of all means of the
     fans and all scales, the best, if it is `within`; else the same for tanh. Never those in use.
 
+    >>> f = xinit.activations.relu()
+    >>> remedy((100,) * 7, [f] * 5, input_second=1.0, good=2.0, within=10.0).partition(":")[0]
+    'Try kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (scheme=he)'
+
     Args:
       widths: from inputs to classes.
       activations: one a hidden layer.
@@ -116,13 +125,13 @@ def remedy(
     """
     depth, name = len(activations), activations[0].name
     if dead > LEFT_OUT:
-        words = "all units of some layer are off on every example, whatever the size of the weights"
-        return f"{dead:.0%} of such networks are born dead: {words}. Widen the layers, or use a leaky slope."
-    own, change = _best(widths, activations, input_second, good)
-    why_not = _why_not(own, change, widths, within, name, in_use, fault)
+        reason = "all units of some layer are off on every example, whatever the size of the weights"
+        return f"{dead:.0%} of such networks are born dead: {reason}. Widen the layers, or use a leaky slope."
+    weights, change = _best(widths, activations, input_second, good)
+    why_not = _why_not(weights, change, widths, within, name, in_use, fault)
     if not why_not:
         kept = f"the signal changes by x {change.signal:.2g} and the gradient by x {change.gradient:.2g}"
-        return f"Try {own.flax} ({own.scheme}): {kept} over these {depth} layers."
+        return f"Try {weights.flax} ({weights.scheme}): {kept} over these {depth} layers."
     if name != "tanh":
         other, change = _best(widths, (functions.tanh(),) * depth, input_second, good)
         other = other._replace(activation="tanh")
@@ -139,12 +148,12 @@ def _why_not(
     over = f"over {len(widths) - 2} {name} layers"
     kept = f"signal and gradient within x {change.most:.2g} {over} where these are wide"
     if change.most > within:
-        words = f"No scaling of the weights keeps signal and gradient within x {within:g} {over}"
-        return f"{words} (at best x {change.most:.2g})"
+        reason = f"No scaling of the weights keeps signal and gradient within x {within:g} {over}"
+        return f"{reason} (at best x {change.most:.2g})"
     if _same(weights.laws(widths), in_use):
         return f"The weights in use keep {kept}: networks of these widths scatter too far about that"
-    found = fault(weights)
-    return f"The best scaling ({weights.scheme}) keeps {kept}, but networks drawn so fail: {found}" if found else ""
+    failing = fault(weights)
+    return f"The best scaling ({weights.scheme}) keeps {kept}, but networks drawn so fail: {failing}" if failing else ""
 
 
 def _same(laws: Sequence[Law], others: Sequence[Law]) -> bool:
@@ -194,6 +203,10 @@ def expected_dead(
     """(layer,) the share of a rectifier's units off on every example in a wide network without biases; nan for others.
 
     The same for weights of any size, since a rectifier's cosines do not depend on it. `gram`: (B, B) of the inputs.
+
+    >>> gram = np.eye(3)  # three examples, orthogonal to each other: a unit is off on all with probability 1/8
+    >>> expected_dead([xinit.activations.relu()], gram).round(1)
+    array([0.1])
     """
     shares = []
     for f in activations:

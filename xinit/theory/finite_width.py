@@ -124,7 +124,11 @@ class Layer(NamedTuple):
 
 
 def representatives(gram: Float[np.ndarray, "batch batch"], count: int) -> Int[np.ndarray, " few"]:
-    """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps."""
+    """Indices of so many examples, or of all if they are fewer, from the smallest to the largest at even steps.
+
+    >>> representatives(np.diag([4.0, 1.0, 3.0, 2.0]), 2)  # the smallest and the largest
+    array([1, 0])
+    """
     order = np.argsort(np.diag(gram), kind="stable")
     return order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(int)]
 
@@ -135,6 +139,11 @@ def draw(
     mean_target: Float[np.ndarray, " outputs"],
 ) -> Networks:  # fmt: skip
     """Networks on a few examples, the same ones at every call; very wide ones are drawn narrower by one factor.
+
+    >>> laws, targets = [Law(1 / 8), Law(1 / 64)], np.eye(2)
+    >>> networks = draw((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), targets, targets.mean(axis=1))
+    >>> networks.pre.shape, networks.pre.mean().round(2)  # layer, network, example; inputs of mean square 1
+    ((1, 1000, 2), np.float64(1.0))
 
     Args:
       widths: from inputs to classes.
@@ -168,16 +177,18 @@ def draw(
 
 def _summary(met: Sequence[Met], layers: Sequence[Layer], grads: Sequence[np.ndarray], narrowing: float) -> Networks:
     square = lambda parts: np.array([np.mean(part**2, axis=1) for part in parts])
-    own, shared = zip(*[np.split(d, 2, axis=2) for d in grads], strict=True)
-    grad_pre = square(own)
+    single, shared = zip(*[np.split(d, 2, axis=2) for d in grads], strict=True)
+    grad_pre = square(single)
     return Networks(
         pre=np.array([layer.pre for layer in layers]),
         post=square(layer.h for layer in layers),
         growth=np.array([layer.growth for layer in layers]),
         grad_pre=grad_pre,
-        grad_w_own=np.array([np.einsum("see,se->s", one.gram, d) for one, d in zip(met, grad_pre, strict=True)])
+        grad_w_own=np.array([np.einsum("see,se->s", below.gram, d) for below, d in zip(met, grad_pre, strict=True)])
         / grad_pre.shape[2],
-        grad_w_shared=np.array([np.mean(one.gram * _gram(d), axis=(1, 2)) for one, d in zip(met, shared, strict=True)]),
+        grad_w_shared=np.array(
+            [np.mean(below.gram * _gram(d), axis=(1, 2)) for below, d in zip(met, shared, strict=True)]
+        ),
         errors_shared=np.mean(np.mean(shared[-1], axis=2) ** 2, axis=1),
         dead=np.any([np.all(layer.h == 0, axis=(1, 2)) for layer in layers], axis=0),
         narrowing=narrowing,
@@ -186,10 +197,10 @@ def _summary(met: Sequence[Met], layers: Sequence[Layer], grads: Sequence[np.nda
 
 def _pre_activations(met: Met, fan_in: int, law: Law, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """z (S, N, E) and the variance (S, E) that it has given the layer below, both kept in range."""
-    own = np.einsum("see->se", met.gram)
-    z = np.sqrt(fan_in * law.variance) * met.drawn @ _transposed(met.root) * (own > 0)[:, None, :]
+    size = np.einsum("see->se", met.gram)
+    z = np.sqrt(fan_in * law.variance) * met.drawn @ _transposed(met.root) * (size > 0)[:, None, :]
     z += np.sqrt(law.bias_variance) * rng.standard_normal((*z.shape[:2], 1))
-    q = fan_in * law.variance * own + law.bias_variance
+    q = fan_in * law.variance * size + law.bias_variance
     kept = in_range(np.mean(q)) / max(np.mean(q), TINY)
     return np.sqrt(kept) * z, in_range(kept * q)
 

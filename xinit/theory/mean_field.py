@@ -72,13 +72,22 @@ class Phase(NamedTuple):
 
 
 def gains(activation: Activation, q: float = 1.0) -> Gains:
-    """1 / sqrt(E f^2) and 1 / std f at pre-activations of variance q."""
+    """1 / sqrt(E f^2) and 1 / std f at pre-activations of variance q.
+
+    >>> second_moment, normalising = gains(xinit.activations.relu())
+    >>> round(second_moment, 3), round(normalising, 3)  # He's sqrt(2), and what batch normalisation needs
+    (1.414, 1.713)
+    """
     m = moments(activation, q)
     return Gains(float(m.second**-0.5), float((m.second - m.mean**2) ** -0.5))
 
 
 def q_map(activation: Activation, weight_variance: float, bias_variance: float, q: Numbers) -> Numbers:
-    """q_l = s_w^2 E f(sqrt(q_{l-1}) z)^2 + s_b^2 (Poole et al. 2016, eq. 3)."""
+    """q_l = s_w^2 E f(sqrt(q_{l-1}) z)^2 + s_b^2 (Poole et al. 2016, eq. 3).
+
+    >>> q_map(xinit.activations.relu(), 2.0, 0.0, np.array([0.5, 1.0])).round(6)  # He's weights keep every variance
+    array([0.5, 1. ])
+    """
     return weight_variance * moments(activation, q).second + bias_variance
 
 
@@ -86,6 +95,9 @@ def q_star(activation: Activation, weight_variance: float, bias_variance: float,
     """The variance that pre-activations of variance `start` settle at: `start` itself under a map that keeps it.
 
     0 where it lies below 1e-9, infinity where it lies above 1e9.
+
+    >>> f"{q_star(xinit.activations.tanh(), weight_variance=2.0, bias_variance=0.0):.3f}"
+    '0.618'
     """
     change = lambda q: q_map(activation, weight_variance, bias_variance, q) - q
     first = float(change(np.float64(start)))
@@ -100,7 +112,11 @@ def q_star(activation: Activation, weight_variance: float, bias_variance: float,
 
 
 def chi_1(activation: Activation, weight_variance: float, q: float) -> float:
-    """s_w^2 E f'(sqrt(q) z)^2 (Schoenholz et al. 2017, eq. 5)."""
+    """s_w^2 E f'(sqrt(q) z)^2 (Schoenholz et al. 2017, eq. 5).
+
+    >>> round(chi_1(xinit.activations.relu(), weight_variance=2.0, q=1.0), 6)
+    1.0
+    """
     return float(weight_variance * moments(activation, q).slope_second)
 
 
@@ -112,6 +128,10 @@ def c_map(
     c' = (s_w^2 E f(u) f(v) + s_b^2) / q and dc'/dc = s_w^2 E f'(u) f'(v), u and v of variance q and cosine c (Poole et
     al. 2016, eq. 5), by Mehler's formula. What is left beyond its last order stands at the one order that leaves dc'/dc
     = chi_1 at c = 1, so that in the chaotic phase the map crosses c' = c below 1.
+
+    >>> cosine, slope = c_map(xinit.activations.relu(), 2.0, 0.0, q=1.0)(0.0)
+    >>> f"{cosine:.3f}"  # orthogonal inputs come closer: 1 / pi
+    '0.318'
     """
     m = moments(activation, q)
     shares = hermite_coefficients(activation, np.array([q]))[0][0] ** 2
@@ -129,7 +149,12 @@ def c_map(
 
 
 def c_star(activation: Activation, weight_variance: float, bias_variance: float, q: float) -> float:
-    """The cosine that two inputs settle at: 1 in the ordered phase, below 1 in the chaotic one."""
+    """The cosine that two inputs settle at: 1 in the ordered phase, below 1 in the chaotic one.
+
+    >>> f = xinit.activations.tanh()
+    >>> f"{c_star(f, 2.0, 0.05, q_star(f, 2.0, 0.05)):.2f}"  # the chaotic phase tells inputs apart
+    '0.74'
+    """
     if chi_1(activation, weight_variance, q) <= 1 + SAME:
         return 1.0
     step = c_map(activation, weight_variance, bias_variance, q)
@@ -147,6 +172,11 @@ def phase(activation: Activation, weight_variance: float, bias_variance: float =
 
     1/xi_q = -log(chi_1 + s_w^2 E f f''), 1/xi_c = -log(s_w^2 E f'(u) f'(v) at c*), 1/xi_gradient = |log chi_1|
     (Schoenholz et al. 2017, eqs. 7, 9 and 14).
+
+    >>> phase(xinit.activations.tanh(), 0.5).name, phase(xinit.activations.tanh(), 4.0).name
+    ('ordered', 'chaotic')
+    >>> f"{phase(xinit.activations.tanh(), 0.5).xi_c:.2f} layers"  # 1 / log 2
+    '1.44 layers'
 
     Raises:
       InputError: a variance that is not finite or below 0, or an activation without finite moments.
@@ -177,13 +207,22 @@ def edge_of_chaos(activation: Activation, q: float) -> Edge:
     """The point of the edge where pre-activations settle at variance q: s_w^2 E f'^2 = 1, s_w^2 E f^2 + s_b^2 = q.
 
     `bias_variance` is negative where no biases reach it, as for sigmoid below q = 45.6.
+
+    >>> edge = edge_of_chaos(xinit.activations.tanh(), q=0.5)
+    >>> f"s_w^2 = {edge.weight_variance:.2f}, s_b^2 = {edge.bias_variance:.2f}"
+    's_w^2 = 1.69, s_b^2 = 0.04'
     """
     weight_variance, bias_variance = _edge(activation, q)
     return Edge(float(q), float(weight_variance), float(bias_variance))
 
 
 def edge_at(activation: Activation, bias_variance: float) -> Edge | None:
-    """The point of the edge with the given variance of the biases, at the least q; None where there is none."""
+    """The point of the edge with the given variance of the biases, at the least q; None where there is none.
+
+    >>> edge = edge_at(xinit.activations.tanh(), bias_variance=0.05)
+    >>> f"q* = {edge.q:.2f}, s_w^2 = {edge.weight_variance:.2f}"
+    'q* = 0.57, s_w^2 = 1.76'
+    """
     excess = lambda q: _edge(activation, q)[1] - bias_variance
     grid = Q_GRID[(Q_GRID > 1e-6) & (Q_GRID < 1e6)]
     values = np.asarray(excess(grid))
@@ -218,6 +257,9 @@ def walk(
 
     `backward_variance` is fan-out V where it is not fan-in V, as between layers of different widths. The products say
     what an asymptotic scale does not: tanh with s_w^2 = 1 is critical, and its q_l still falls as 1 / (2 l).
+
+    >>> walk(xinit.activations.linear(), weight_variance=0.5, bias_variance=0.0, start=1.0, depth=4).q
+    array([1.   , 0.5  , 0.25 , 0.125])
     """
     back = weight_variance if backward_variance is None else backward_variance
     q, gradient = np.empty(depth), np.ones(depth)
@@ -234,6 +276,9 @@ def longest_depth(walked: Walk, limit: float) -> int:
     """The most layers over which neither the signal's nor the gradient's std changes by more than `limit`.
 
     The length of the walk where that is never passed.
+
+    >>> longest_depth(walk(xinit.activations.linear(), 0.5, 0.0, 1.0, 30), limit=10.0)  # 0.5^(6/2) = 1/8
+    7
     """
     with np.errstate(divide="ignore", over="ignore"):  # a gradient may have left the range of floats
         changes = np.maximum(np.abs(np.log(walked.q / walked.q[0])), np.abs(np.log(walked.gradient))) / 2

@@ -48,6 +48,10 @@ class Moments(NamedTuple):
 def moments(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> Moments:
     """E f, E f^2, E f^4, E |f'|, E f'^2, E f'^4 of f(sqrt(q) z), and how the second ones grow with q.
 
+    >>> m = moments(xinit.activations.relu(), 1.0)
+    >>> float(m.second.round(6)), float(m.slope_second.round(6))
+    (0.5, 0.5)
+
     Raises:
       InputError: q is not finite and at least 0, or f has no finite moments there.
     """
@@ -59,21 +63,26 @@ def moments(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> 
     growing = (z**2 - 1) / 2
     with np.errstate(all="ignore"):
         integrands = f, f**2, f**4, np.abs(slope), slope**2, slope**4, f**2 * growing, slope**2 * growing
-        found = [_integral(values, z, weights) for values in integrands]
-        doubtful = [~(error <= AGREEMENT * (1 + size)) for _, size, error in found]  # also where nan
+        integrals = [_integral(values, z, weights) for values in integrands]
+        doubtful = [~(error <= AGREEMENT * (1 + size)) for _, size, error in integrals]  # also where nan
     for name, wrong in zip(Moments._fields, doubtful, strict=True):
         if np.any(wrong):
             raise InputError(
                 f"The activation {activation.name} has no finite Gaussian moments ({name} at q = {np.max(q):.3g}); "
                 "theory needs E f^4 and E f'^4."
             )
-    return Moments(*[value.reshape(q.shape) for value, *_ in found])
+    return Moments(*[value.reshape(q.shape) for value, *_ in integrals])
 
 
 def hermite_coefficients(
     activation: Activation, q: Float[np.ndarray, " points"]
 ) -> tuple[Float[np.ndarray, "points orders"], Float[np.ndarray, "points orders"]]:
-    """(len(q), HERMITE_ORDERS) coefficients a_k = E f(sqrt(q) z) h_k(z) of f, and those of f'; h_k orthonormal."""
+    """(len(q), HERMITE_ORDERS) coefficients a_k = E f(sqrt(q) z) h_k(z) of f, and those of f'; h_k orthonormal.
+
+    >>> of_f, of_slope = hermite_coefficients(xinit.activations.linear(), np.array([1.0]))
+    >>> of_f[0, :3].round(6) + 0.0  # x = h_1(x)
+    array([0., 1., 0.])
+    """
     z, weights = _nodes(activation, q)
     f, slope = values_and_slopes(activation, np.sqrt(q)[:, None] * z)
     coefficients = np.empty((2, len(q), HERMITE_ORDERS))
@@ -85,7 +94,11 @@ def hermite_coefficients(
 
 
 def in_range(q: Q) -> Q:
-    """q, or the edge of RANGE beyond it: so a signal that explodes over depth still has a table and a verdict."""
+    """q, or the edge of RANGE beyond it: so a signal that explodes over depth still has a table and a verdict.
+
+    >>> in_range(np.array([0.0, 0.5, np.inf]))
+    array([1.e-60, 5.e-01, 1.e+60])
+    """
     clipped: Q = np.clip(q, *RANGE)
     return clipped
 
@@ -93,7 +106,12 @@ def in_range(q: Q) -> Q:
 def slope_distribution(
     activation: Activation, q: float
 ) -> tuple[Float[np.ndarray, " nodes"], Float[np.ndarray, " nodes"]]:
-    """Values of f'(sqrt(q) z) and their probabilities, at the nodes of the integrals."""
+    """Values of f'(sqrt(q) z) and their probabilities, at the nodes of the integrals.
+
+    >>> slopes, shares = slope_distribution(xinit.activations.relu(), 1.0)
+    >>> f"{shares[slopes > 0].sum():.3f}"  # half of the units are on
+    '0.500'
+    """
     z, weights = _nodes(activation, np.array([q]))
     return values_and_slopes(activation, np.sqrt(q) * z)[1][0], weights[0]
 
@@ -105,6 +123,11 @@ def kernels(
 
     Mehler's formula: with correlation c it is sum_k a_k(q) a_k(q') c^k. Rectifiers have closed forms (Cho & Saul 2009,
     eqs. 3-6). The series is cut at HERMITE_ORDERS; what is left of the diagonal's exact moment decays with c beyond.
+
+    >>> kernel, slope_kernel = kernels(xinit.activations.relu(), np.array([[1.0, 0.0], [0.0, 1.0]]))
+    >>> kernel.round(4)
+    array([[0.5   , 0.1592],
+           [0.1592, 0.5   ]])
     """
     q = np.diag(gram)
     roots = np.sqrt(q[:, None] * q[None, :])
@@ -167,7 +190,11 @@ def _integral(values: np.ndarray, z: np.ndarray, weights: np.ndarray) -> tuple[n
 def values_and_slopes(
     activation: Activation, x: Float[np.ndarray, "*points"]
 ) -> tuple[Float[np.ndarray, "*points"], Float[np.ndarray, "*points"]]:
-    """f and f' at x in double precision."""
+    """f and f' at x in double precision.
+
+    >>> values_and_slopes(xinit.activations.relu(), np.array([-1.0, 2.0]))
+    (array([0., 2.]), array([0., 1.]))
+    """
     return _in_double(activation.function)(x), _in_double(activation.slope)(x)
 
 

@@ -83,6 +83,9 @@ def on_one_core(function: Callable[P, T]) -> Callable[P, T]:
     """`function` with BLAS on one core: of matrices of a few hundred examples several would wait for each other.
 
     The limit is the whole process's. Threads take turns, or one would end another's limit and keep its own for good.
+
+    >>> on_one_core(lambda gram: np.linalg.cholesky(gram))(np.array([[4.0]]))
+    array([[2.]])
     """
 
     @functools.wraps(function)
@@ -109,6 +112,11 @@ def predict(
     backward  <d d'>_l = n_{l+1} V_{l+1} <d d'>_{l+1} E f'(u) f'(u'), from d = p - y at the logits
     weights   <(dL/dW_l)^2> = B^-2 sum_{b b'} <h h'>_{l-1} <d d'>_l
 
+    >>> laws = [xinit.initializers.he().law(*shape) for shape in ((8, 64), (64, 64), (64, 2))]
+    >>> prediction = predict((8, 64, 64, 2), [xinit.activations.relu()] * 2, laws, np.eye(4), np.array([0, 1, 0, 1]))
+    >>> prediction.values["act_second"].round(1)  # He's weights keep the size of the signal
+    array([1., 1.])
+
     Args:
       widths: from inputs to classes, n_0 .. n_{d+1}.
       activations: f_1 .. f_d.
@@ -122,7 +130,7 @@ def predict(
     gram, targets = np.asarray(gram, float), (np.arange(widths[-1])[:, None] == np.asarray(labels)).astype(float)
     few, drawn = _on_a_few(widths, activations, laws, gram, targets)
     wide = follow(widths, activations, laws, gram, targets, few, drawn)
-    sizes = lambda grams: np.array([np.diag(one)[: len(gram)] for one in grams])
+    sizes = lambda grams: np.array([np.diag(matrix)[: len(gram)] for matrix in grams])
     followed = {
         "pre_second": (sizes(wide.pre), drawn.pre),
         "act_second": (sizes(wide.post[1:]), drawn.post),
@@ -172,14 +180,14 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     # Where weights above are zero, so is every gradient.
     above_zero = lambda parts: np.maximum(np.array(parts), TINY)
     whole = np.array([np.mean(h * d[:n, :n]) for h, d in every])
-    own = above_zero([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
+    single = above_zero([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
     pairs = np.array([h[among] * d[n:, n:] for h, d in every])
     shared = above_zero(pairs.mean(axis=(1, 2)))
     selves = np.einsum("lee->l", pairs) / len(few)
     between = shared - (selves - shared) / max(len(few) - 1, 1)  # the mean over pairs of different examples
     share = np.clip((between + (selves - between) / n) / above_zero(whole), 0, 1)[:, None]
-    relative = (1 - share) * drawn.grad_w_own / own[:, None] + share * drawn.grad_w_shared / shared[:, None]
-    lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, own, strict=True)]
+    relative = (1 - share) * drawn.grad_w_own / single[:, None] + share * drawn.grad_w_shared / shared[:, None]
+    lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, single, strict=True)]
     errors = [each / max(np.mean(each), TINY) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
     top = (1 - share) * errors[0] + share * errors[1]
     return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
@@ -205,16 +213,16 @@ def _without_band(prediction: Prediction, narrowed: bool) -> Prediction:
     """nan in place of networks where a band would say little, or cannot be given."""
     q = prediction.values["pre_second"]
     if prediction.dead > LEFT_OUT:
-        words = f"{prediction.dead:.0%} of such networks are dead: all units of some layer are off on every example"
+        reason = f"{prediction.dead:.0%} of such networks are dead: all units of some layer are off on every example"
     elif np.any((q <= RANGE[0] * 1.01) | (q >= RANGE[1] / 1.01)):
-        words = "the signal leaves the range of numbers"
+        reason = "the signal leaves the range of numbers"
     elif narrowed:
-        words = "differences of size grow from layer to layer, and there are too many units to follow them"
+        reason = "differences of size grow from layer to layer, and there are too many units to follow them"
     elif any(np.isnan(sample).any() for sample in prediction.networks.values()):
         return prediction._replace(unbounded="where gradients are zero they do not scatter")
     else:
         return prediction
-    return prediction._replace(networks=_nothing(prediction.networks), unbounded=words)
+    return prediction._replace(networks=_nothing(prediction.networks), unbounded=reason)
 
 
 def _nothing(arrays: dict[str, np.ndarray], names: Collection[str] | None = None) -> dict[str, np.ndarray]:
@@ -234,7 +242,11 @@ def _mean_slope(activation: Activation, gram: Float[np.ndarray, "batch batch"]) 
 
 
 def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
-    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others."""
+    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others.
+
+    >>> dead_share(xinit.activations.tanh(), np.eye(3)), round(dead_share(xinit.activations.relu(), np.eye(3)), 1)
+    (nan, 0.1)
+    """
     if not activation.rectifies or activation.negative_slope is None:
         return np.nan
     if activation.negative_slope >= FLAT:
@@ -262,6 +274,6 @@ def _without_void(prediction: Prediction, laws: Sequence[Law]) -> Prediction:
     return prediction
 
 
-def _void(prediction: Prediction, names: Collection[str] | None, words: str) -> Prediction:
+def _void(prediction: Prediction, names: Collection[str] | None, reason: str) -> Prediction:
     values, networks = _nothing(prediction.values, names), _nothing(prediction.networks, names)
-    return prediction._replace(values=values, networks=networks, void=words)
+    return prediction._replace(values=values, networks=networks, void=reason)

@@ -43,6 +43,11 @@ class Question:
 def take_question(raw: Mapping[str, Any]) -> Question:
     """The settings, checked.
 
+    >>> raw = {"activation": {"fn": "tanh"}, "weight_variance": 1.76, "bias_variance": 0.05, "depth": 50}
+    >>> question = take_question(raw | {"out": "runs", "figure": False})
+    >>> question.label
+    'tanh-weight_variance=1.76-bias_variance=0.05-depth=50'
+
     Raises:
       InputError: one is unknown or wrong.
     """

@@ -36,6 +36,14 @@ def follow(
 ) -> Recursion:  # fmt: skip
     """The recursion of `prediction.predict`.
 
+    >>> from xinit.theory.finite_width import draw
+    >>> laws, targets, few = [Law(1 / 8), Law(1 / 64)], np.eye(2), np.arange(2)
+    >>> network = (8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), targets
+    >>> recursion = follow(*network, few, draw(*network, targets.mean(axis=1)))
+    >>> recursion.pre[0]  # <z z'> of two orthogonal inputs of mean square 1, under 1/n_in
+    array([[1., 0.],
+           [0., 1.]])
+
     Args:
       gram: (B, B) of the inputs.
       targets: (K, B), one-hot.
@@ -85,5 +93,11 @@ def normals(*shape: int) -> Float[np.ndarray, "..."]:
 
 
 def root(gram: Float[np.ndarray, "batch batch"]) -> Float[np.ndarray, "batch batch"]:
-    """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs."""
+    """R with R R^T = gram, up to a billionth of its diagonal: examples may be equal, or more than there are inputs.
+
+    >>> gram = np.array([[2.0, 1.0], [1.0, 2.0]])
+    >>> (root(gram) @ root(gram).T).round(6)
+    array([[2., 1.],
+           [1., 2.]])
+    """
     return np.linalg.cholesky(gram + 1e-9 * np.mean(np.diag(gram)) * np.eye(len(gram)))

@@ -17,14 +17,22 @@ TENDS = (1e-8, 2e-8)  # q at which the fall of a faint signal is compared with a
 
 
 def moment_rows(activation: Activation) -> list[dict[str, str]]:
-    """Gaussian moments of f and f' at q = 1."""
+    """Gaussian moments of f and f' at q = 1.
+
+    >>> moment_rows(xinit.activations.relu())
+    [{'E f': '0.3989', 'E f^2': '0.5000', "E f'^2": '0.5000'}]
+    """
     m = moments(activation, 1.0)
-    found = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
-    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in found.items()}]  # + 0.0: no minus zero
+    values = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
+    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in values.items()}]  # + 0.0: no minus zero
 
 
 def gain_rows(activation: Activation) -> list[dict[str, str]]:
-    """Both gains at q = 1, and the phase that each leads to as the factor s_w of the weights, without biases."""
+    """Both gains at q = 1, and the phase that each leads to as the factor s_w of the weights, without biases.
+
+    >>> [(row["factor"], row["value"], row["chi_1 there"]) for row in gain_rows(xinit.activations.relu())]
+    [('1/sqrt(E f^2)', '1.4142', '1'), ('1/std f', '1.7129', '1.47')]
+    """
     aims = "keeps the second moment of the pre-activations at 1", "normalises the activation about its mean"
     rows = []
     for name, aim, gain in zip(("1/sqrt(E f^2)", "1/std f"), aims, gains(activation), strict=True):
@@ -43,7 +51,11 @@ def gain_rows(activation: Activation) -> list[dict[str, str]]:
 
 
 def edge_rows(activation: Activation, biases: Sequence[float]) -> list[dict[str, str]]:
-    """The edge of chaos at some q*, and at some variances of the biases."""
+    """The edge of chaos at some q*, and at some variances of the biases.
+
+    >>> edge_rows(xinit.activations.relu(), biases=(0.0,))[0]["s_w^2"]
+    '2'
+    """
     if on_every_q(activation):
         only = _edge_row(edge_of_chaos(activation, 1.0), "the only point: it keeps whatever variance it is given")
         return [only | {"given": "any q*", "q*": "any"}]
@@ -76,29 +88,39 @@ def _remark(activation: Activation, edge: Edge) -> str:
 
 
 def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
-    """One line for each of some weights: where they tend to, and what they do over the depth."""
+    """One line for each of some weights: where they tend to, and what they do over the depth.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> [row] = course_rows([course(xinit.activations.linear(), Weights("standard", 1 / 3), 5)])
+    >>> row["signal x"], row["gradient x"], row["layers"]
+    ('0.111', '0.111', '3')
+    """
     return [
         {
-            "weights": one.weights.name,
-            "s_w^2": _five(one.weights.weight_variance),
-            "s_b^2": f"{one.weights.bias_variance:g}",
-            "q*": number(one.phase.q_star),
-            "chi_1": number(one.phase.chi_1),
-            "6 xi_c": number(one.phase.trainable_depth),
-            **_products(one),
-            "cosine": f"{one.cosine:.3f}",
-            "slope": f"{one.slope:.2f}",
+            "weights": course.weights.name,
+            "s_w^2": _five(course.weights.weight_variance),
+            "s_b^2": f"{course.weights.bias_variance:g}",
+            "q*": number(course.phase.q_star),
+            "chi_1": number(course.phase.chi_1),
+            "6 xi_c": number(course.phase.trainable_depth),
+            **_products(course),
+            "cosine": f"{course.cosine:.3f}",
+            "slope": f"{course.slope:.2f}",
         }
-        for one in courses
+        for course in courses
     ]
 
 
-def _products(one: Course) -> dict[str, str]:
-    return {"signal x": number(one.signal), "gradient x": number(one.gradient), "layers": str(one.layers)}
+def _products(course: Course) -> dict[str, str]:
+    return {"signal x": number(course.signal), "gradient x": number(course.gradient), "layers": str(course.layers)}
 
 
 def course_note(depth: int) -> str:
-    """What the columns of `course_rows` mean."""
+    """What the columns of `course_rows` mean.
+
+    >>> course_note(50)[:66]
+    'From pre-activations of variance 1 in layer 1 to layer 50. signal '
+    """
     return (
         f"From pre-activations of variance 1 in layer 1 to layer {depth}. signal x: std of the pre-activations there; "
         f"gradient x: std of dL/dz in layer 1 over that in layer {depth}; layers: how many keep both within a factor "
@@ -107,7 +129,13 @@ def course_note(depth: int) -> str:
 
 
 def phase_rows(asked: Course) -> list[dict[str, str]]:
-    """All that is known of one point of the plane: where it tends to, and the products over a finite depth."""
+    """All that is known of one point of the plane: where it tends to, and the products over a finite depth.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> [row] = phase_rows(course(xinit.activations.tanh(), Weights("asked", 0.5), 10))
+    >>> row["phase"], row["chi_1"], row["xi_c"]
+    ('ordered', '0.5', '1.44')
+    """
     settled = asked.phase
     names = "q*", "chi_1", "c*", "xi_q", "xi_c", "xi_gradient", "6 xi_c"
     cells = dict(zip(names, map(number, (*settled, settled.trainable_depth)), strict=True))
@@ -125,28 +153,34 @@ def _repels(activation: Activation, weight_variance: float, settled: Phase) -> b
 
 
 def reach_sentences(activation: Activation, asked: Course, depth: int) -> list[str]:
-    """How deep a network of these weights may be: by the asymptotic scale, by the products, and why they differ."""
+    """How deep a network of these weights may be: by the asymptotic scale, by the products, and why they differ.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> f = xinit.activations.tanh()
+    >>> reach_sentences(f, course(f, Weights("asked", 0.5), 50), 50)[0].partition(".")[0]
+    'Longest trainable depth: 3 layers'
+    """
     scale = asked.phase.trainable_depth
     by_scale = "any depth (xi_c is infinite)" if math.isinf(scale) else f"{number(scale)} layers (6 xi_c)"
     by_products = f"all {depth} layers" if asked.layers == depth else _layers(asked.layers)
     longest = max(1, math.floor(min(scale, asked.layers)))
-    found = [
+    lines = [
         f"Longest trainable depth: {'at least ' if longest == depth else ''}{_layers(longest)}. The asymptotic scale "
         f"allows {by_scale}, the products over a finite depth {by_products}."
     ]
     if asked.layers < MISLED * min(scale, depth):
-        found.append(
+        lines.append(
             f"The asymptotic scale misleads: over {depth} layers, on the way to q* = {number(asked.phase.q_star)}, the "
             f"signal changes by x {number(asked.signal)} and the gradient by x {number(asked.gradient)}"
             f"{_power(activation, asked)}."
         )
     if not _settles(asked.phase):
         fate = "dies out" if asked.phase.q_star == 0 else "grows without end"
-        found.append(
+        lines.append(
             f"The signal {fate}: there is no c*, and xi_c says how differences between inputs change along with it; "
             "their cosine may change more slowly."
         )
-    return found
+    return lines
 
 
 def _power(activation: Activation, asked: Course) -> str:
@@ -168,64 +202,74 @@ def _power(activation: Activation, asked: Course) -> str:
 
 
 def sentences(activation: Activation, courses: Sequence[Course], depth: int) -> list[str]:
-    """What to use for this activation over so many layers, and what to beware of."""
-    found = [_use(best(courses), depth)]
-    plain = [one for one in courses if one.weights.bias_variance == 0]
+    """What to use for this activation over so many layers, and what to beware of.
+
+    >>> from xinit.theory.courses import Weights, course
+    >>> f = xinit.activations.relu()
+    >>> sentences(f, [course(f, Weights("he", 2.0), 10)], 10)[0].partition(".")[0]
+    'Use s_w^2 = 2, s_b^2 = 0 (he): over 10 layers the signal changes by x 1 and the gradient by x 1'
+    """
+    lines = [_use(best(courses), depth)]
+    plain = [course for course in courses if course.weights.bias_variance == 0]
     if best(courses) not in plain:
-        found.append(_without_biases(best(plain), depth))
-    found += _beware(activation, best(courses))
-    return found
+        lines.append(_without_biases(best(plain), depth))
+    lines += _beware(activation, best(courses))
+    return lines
 
 
-def _use(one: Course, depth: int) -> str:
-    w, b = one.weights[1:]
+def _use(course: Course, depth: int) -> str:
+    w, b = course.weights[1:]
     call = f'kernel_init=nn.initializers.variance_scaling({w:.4g}, "fan_in", "normal")'
     call += f", bias_init=nn.initializers.normal({math.sqrt(b):.4g})" if b else ""
-    changes = f"the signal changes by x {number(one.signal)} and the gradient by x {number(one.gradient)}"
-    what = f"s_w^2 = {_five(w)}, s_b^2 = {b:g} ({one.weights.name})"
-    if one.layers >= depth:
+    changes = f"the signal changes by x {number(course.signal)} and the gradient by x {number(course.gradient)}"
+    what = f"s_w^2 = {_five(w)}, s_b^2 = {b:g} ({course.weights.name})"
+    if course.layers >= depth:
         return f"Use {what}: over {depth} layers {changes}. {call}"
     return (
         f"None of these keeps signal and gradient within x {BOUND:g} over {depth} layers. {what} does for "
-        f"{_layers(one.layers)}; over {depth} {changes}. {call}"
+        f"{_layers(course.layers)}; over {depth} {changes}. {call}"
     )
 
 
-def _without_biases(one: Course, depth: int) -> str:
-    layers = f"all {depth} layers" if one.layers >= depth else _layers(one.layers)
+def _without_biases(course: Course, depth: int) -> str:
+    layers = f"all {depth} layers" if course.layers >= depth else _layers(course.layers)
     return (
-        f"Without biases s_w^2 = {_five(one.weights.weight_variance)} ({one.weights.name}) is best, and keeps both "
-        f"within x {BOUND:g} over {layers}."
+        f"Without biases s_w^2 = {_five(course.weights.weight_variance)} ({course.weights.name}) is best, and keeps "
+        f"both within x {BOUND:g} over {layers}."
     )
 
 
 def _beware(activation: Activation, chosen: Course) -> list[str]:
-    found = []
+    lines = []
     if chosen.cosine > ALIKE:
-        found.append(f"Inputs of cosine {COSINE:g} in layer 1 end at {chosen.cosine:.3f}: hard to tell apart.")
+        lines.append(f"Inputs of cosine {COSINE:g} in layer 1 end at {chosen.cosine:.3f}: hard to tell apart.")
     mean = float(moments(activation, 1.0).mean)
     if abs(mean) > 1e-6:
-        found.append(
+        lines.append(
             f"The two factors differ because E f = {mean:.3g}: 1/std f is right only where the mean is taken out, as "
             "batch normalisation does; else the next layer's pre-activations feel the whole second moment."
         )
     edge = edge_at(activation, 0.0)
     if edge and _slope(activation, edge.q) < ABSORBED:
-        found.append(
+        lines.append(
             f"chi_1 = 1 needs s_w^2 = {_five(edge.weight_variance)} and q* = {edge.q:.3g}, where the mean slope is "
             f"{_slope(activation, edge.q):.2f} of its maximum: the units are saturated. Below it gradients shrink at "
             "every layer, so take another activation for deep networks."
         )
     if _repels(activation, chosen.weights.weight_variance, chosen.phase):
-        found.append(
+        lines.append(
             "These weights do not hold a signal: a little below q* it dies out, above it grows. Normalise, or use few "
             "layers."
         )
-    return found
+    return lines
 
 
 def number(value: float) -> str:
-    """Three digits."""
+    """Three digits.
+
+    >>> number(1 / 3), number(1e-7), number(math.inf)
+    ('0.333', '1.0e-07', 'inf')
+    """
     return "0" if value == 0 else f"{value:.3g}" if 1e-3 <= abs(value) < 1e4 or math.isinf(value) else f"{value:.1e}"
 
 

@@ -1,4 +1,4 @@
-"""Models that are not ours: any Flax module or function, measured, judged, and drawn anew."""
+"""Any Flax model or JAX function seen from inside: measured layer by layer, judged, and initialised anew."""
 
 from xinit.tracing.drawing import initialize as initialize
 from xinit.tracing.probing import probe as probe

@@ -51,6 +51,11 @@ def initialize(
     modules are at hand; a linen model is run in shapes on the batch, which computes nothing. Without a model a kernel
     of two axes is (inputs, outputs), and one of more axes is refused.
 
+    >>> weights = {"hidden": {"kernel": np.zeros((4, 3))}, "head": {"kernel": np.zeros((3, 2))}}
+    >>> drawn = xinit.initialize(weights, {"hidden/*": "he"}, jax.random.key(0))
+    >>> bool(drawn["hidden"]["kernel"].any()), bool(drawn["head"]["kernel"].any())
+    (True, False)
+
     Args:
       variables: a flax.nnx module; what linen's `model.init` returns (only its params are drawn); a tree of arrays.
       scheme: for every parameter called `kernel`: the name of an initialiser of `xinit.initializers`, or a function

@@ -39,6 +39,12 @@ def probe(
     an activation function or a product of attention does in between shows in what the next layer reads. Parameters of
     which that shows nothing, as those of a recurrent cell, are named, and no verdict speaks of them.
 
+    >>> from flax import nnx
+    >>> model = nnx.Sequential(nnx.Linear(8, 16, rngs=nnx.Rngs(0)), nnx.tanh, nnx.Linear(16, 3, rngs=nnx.Rngs(1)))
+    >>> report = xinit.probe(model, (jax.random.normal(jax.random.key(0), (20, 8)), np.arange(20) % 3))
+    >>> report.names
+    ('layers/0', 'layers/2')
+
     Args:
       model: a flax.nnx or flax.linen module, or a function `f(x)`, or `f(variables, x)` if variables are given, that
         returns (output, {name: intermediate}) in order from input to output. If the function takes `taps`, a mapping,

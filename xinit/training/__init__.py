@@ -1,1 +1,1 @@
-"""The problem that a config poses, and its training: one network, or many in one program."""
+"""From a config to trained weights: the problem, the training loop, and populations of networks in one program."""

@@ -147,4 +147,4 @@ def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Cand
     planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
     networks = ensemble.measure(planned, data, seeds)
     findings = verdict.judge_start(networks | bounds(planned.problem), config.verdict)
-    return verdict.words_of(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""
+    return verdict.sentences_at(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""

@@ -1,6 +1,6 @@
-"""A population in training: where its replicas are, and what moves them on and looks at them.
+"""A population in training: its states, and what trains, probes and evaluates them.
 
-`Trainer` is what runs, and `train` calls it too: what is tested is what trains.
+`Trainer` trains the runs of every command, and `train` is the same for one run from Python.
 """
 
 from collections.abc import Iterable, Mapping

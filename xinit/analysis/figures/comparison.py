@@ -55,7 +55,11 @@ class Look(NamedTuple):
 
 
 def figure(comparison: Comparison) -> "Figure":
-    """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate."""
+    """Above, validation error against learning rate; below, against examples seen at each scheme's chosen rate.
+
+    >>> [axes.get_xlabel() for axes in figure(comparison).axes]
+    ['learning rate', 'examples seen']
+    """
     from matplotlib import rc_context
 
     from xinit.core.figure import Figure
@@ -77,6 +81,9 @@ def figure(comparison: Comparison) -> "Figure":
 
 def write(folder: pathlib.Path, comparison: Comparison) -> list[pathlib.Path]:
     """Write comparison.pdf, comparison.png and the text `files`, each atomically; equal input gives equal bytes.
+
+    >>> [path.name for path in write(pathlib.Path("comparison"), comparison)][:3]
+    ['comparison.pdf', 'comparison.png', 'runs.csv']
 
     Raises:
       InputError: the folder cannot be written.
@@ -130,12 +137,12 @@ def _over_rates(axes: "Axes", comparison: Comparison, looks: dict[str, Look]) ->
 
 
 def _scheme_over_rates(axes: "Axes", comparison: Comparison, scheme: str, look: Look, choice: Choice) -> None:
-    own = [trial for trial in comparison.search if trial.scheme == scheme]
+    scheme_trials = [trial for trial in comparison.search if trial.scheme == scheme]
     rates = sorted(set(comparison.rates))
-    means = [100 * np.mean([trial.error for trial in own if trial.learning_rate == rate]) for rate in rates]
+    means = [100 * np.mean([trial.error for trial in scheme_trials if trial.learning_rate == rate]) for rate in rates]
     for trials, marker, size, alpha in (
-        ([trial for trial in own if not trial.diverged], look.marker, 4, 0.35),
-        ([trial for trial in own if trial.diverged], "x", 12, 1.0),
+        ([trial for trial in scheme_trials if not trial.diverged], look.marker, 4, 0.35),
+        ([trial for trial in scheme_trials if trial.diverged], "x", 12, 1.0),
     ):
         x = [trial.learning_rate * look.shift for trial in trials]
         y = [100 * trial.error for trial in trials]
@@ -205,7 +212,7 @@ def _legends(drawn: "Figure", names: list[str], looks: list[Look], columns: int)
     """Outside the panels, where no data can be: the schemes above, what the other marks mean below."""
     from matplotlib.lines import Line2D
 
-    schemes = [Line2D([], [], color=one.colour, ls=one.dashes, lw=1, marker=one.marker, ms=3) for one in looks]
+    schemes = [Line2D([], [], color=look.colour, ls=look.dashes, lw=1, marker=look.marker, ms=3) for look in looks]
     marks = {
         "chosen rate": Line2D([], [], ls="", marker="o", ms=7, mfc="none", mec="0.2", mew=0.9),
         "diverged": Line2D([], [], ls="", marker="x", ms=3.5, color="0.2", mew=0.8),

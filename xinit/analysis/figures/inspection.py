@@ -28,38 +28,47 @@ SCORED = (("act_second", "activations", "o"), ("grad_pre_second", "dL/dz", "s"),
 AXES = {"grad_w_second": "weight", "jacobian_sv_mean": "jacobian"}  # of the others: layer
 
 
-def figure(found: Inspection, title: str) -> "Figure":
-    """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean."""
+def figure(inspection: Inspection, title: str) -> "Figure":
+    """Every layer in a row of each panel, the first at the bottom: the prediction with its band, the seeds' mean.
+
+    >>> [axes.get_title() for axes in figure(inspection, "xavier").axes[:3]]
+    ['activations, rms', 'dL/dz, rms', 'dL/dW, rms']
+    """
     from xinit.core.figure import Figure
 
     drawn = Figure(figsize=(11, 7), layout="constrained")
     panels = drawn.subplots(2, 3).ravel()
     for axes, (name, heading, logarithmic) in zip(panels, PANELS, strict=False):
-        _panel(axes, found, name, logarithmic)
+        _panel(axes, inspection, name, logarithmic)
         axes.set_title(heading)
-    _scores(panels[-1], found)
+    _scores(panels[-1], inspection)
     handles, labels = panels[0].get_legend_handles_labels()
     drawn.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     drawn.suptitle(title)
     return drawn
 
 
-def write(folder: pathlib.Path, found: Inspection, title: str, draw: bool) -> None:
-    """inspection.nc, inspection.json and, where asked, inspection.png."""
+def write(folder: pathlib.Path, inspection: Inspection, title: str, draw: bool) -> None:
+    """inspection.nc, inspection.json and, where asked, inspection.png.
+
+    >>> write(pathlib.Path("inspection"), inspection, "xavier", draw=False)
+    >>> sorted(path.name for path in pathlib.Path("inspection").iterdir())
+    ['inspection.json', 'inspection.nc']
+    """
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / "inspection.nc", _netcdf(found))
-        write_atomically(folder / "inspection.json", (json.dumps(_summary(found), indent=2) + "\n").encode())
+        write_atomically(folder / "inspection.nc", _netcdf(inspection))
+        write_atomically(folder / "inspection.json", (json.dumps(_summary(inspection), indent=2) + "\n").encode())
         if draw:
             content = io.BytesIO()
-            figure(found, title).savefig(content, dpi=110)
+            figure(inspection, title).savefig(content, dpi=110)
             write_atomically(folder / "inspection.png", content.getvalue())
 
 
-def _panel(axes: "Axes", found: Inspection, name: str, logarithmic: bool) -> None:
-    mean, low, high = measured(found, name)
+def _panel(axes: "Axes", inspection: Inspection, name: str, logarithmic: bool) -> None:
+    mean, low, high = measured(inspection, name)
     layers = np.arange(1, len(mean) + 1)
-    value, least, most = predicted(found, name)
+    value, least, most = predicted(inspection, name)
     if np.isfinite(value).any():
         axes.fill_betweenx(layers, least, most, color=PREDICTED, alpha=0.2, lw=0, label="where 95 % of networks lie")
         axes.plot(value, layers, color=PREDICTED, lw=1.4, label="predicted")
@@ -76,18 +85,19 @@ def _panel(axes: "Axes", found: Inspection, name: str, logarithmic: bool) -> Non
     _layer_axis(axes, len(mean), "weight matrix" if name == "grad_w_second" else "layer")
 
 
-def _scores(axes: "Axes", found: Inspection) -> None:
+def _scores(axes: "Axes", inspection: Inspection) -> None:
     axes.axvspan(-2, 2, color="0.92", lw=0)
     for name, label, marker in SCORED:
-        scores = found.scores[name]
+        scores = inspection.scores[name]
         if np.isfinite(scores).any():
             axes.plot(scores, np.arange(1, len(scores) + 1), marker, ms=3.5, label=label)
-    reach = max([3.0, *[np.nanmax(np.abs(found.scores[n])) for n, *_ in SCORED if np.isfinite(found.scores[n]).any()]])
+    scored = [inspection.scores[name] for name, *_ in SCORED]
+    reach = max([3.0, *[np.nanmax(np.abs(scores)) for scores in scored if np.isfinite(scores).any()]])
     axes.set_xlim(-1.1 * reach, 1.1 * reach)
     axes.set_title("measured - predicted, standard errors")
     if axes.lines:
         axes.legend(frameon=False, fontsize=8, loc="upper right")
-    _layer_axis(axes, len(found.widths) - 2, "layer")
+    _layer_axis(axes, len(inspection.widths) - 2, "layer")
 
 
 def _layer_axis(axes: "Axes", n: int, label: str) -> None:
@@ -98,34 +108,34 @@ def _layer_axis(axes: "Axes", n: int, label: str) -> None:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def _netcdf(found: Inspection) -> bytes:
+def _netcdf(inspection: Inspection) -> bytes:
     axis = lambda name: AXES.get(name, "layer")
     described, arrays = {}, {}
 
     def add(name: str, axes: tuple[str, ...], words: str, values: np.ndarray) -> None:
         arrays[name], described[name] = values, (axes, words)
 
-    for name, values in found.prediction.values.items():
+    for name, values in inspection.prediction.values.items():
         add(f"{name}_predicted", (axis(name),), "predicted mean over networks", values)
-    for name in found.prediction.networks:
-        low, high = found.prediction.interval(name)
+    for name in inspection.prediction.networks:
+        low, high = inspection.prediction.interval(name)
         add(f"{name}_low", (axis(name),), "2.5 % of networks lie below", low)
         add(f"{name}_high", (axis(name),), "2.5 % of networks lie above", high)
-    for name, values in found.measured.items():
+    for name, values in inspection.measured.items():
         add(name, ("seed", axis(name)), "measured", values)
-        add(f"{name}_z", (axis(name),), "(measured mean - predicted) / standard error", found.scores[name])
-    return netcdf.encode(arrays, described, {"widths": list(found.widths)})
+        add(f"{name}_z", (axis(name),), "(measured mean - predicted) / standard error", inspection.scores[name])
+    return netcdf.encode(arrays, described, {"widths": list(inspection.widths)})
 
 
-def _summary(found: Inspection) -> dict[str, object]:
+def _summary(inspection: Inspection) -> dict[str, object]:
     return {
-        "verdict": verdict.sentence(found.findings, found.remedy),
-        "findings": [finding._asdict() for finding in found.findings],
-        "remedy": found.remedy,
-        "trainable_depth": found.reach.products if found.reach else None,
-        "trainable_depth_correlation": found.reach.correlation if found.reach else None,
-        "void": found.prediction.void,
-        "unbounded": found.prediction.unbounded,
-        "dead_networks": found.prediction.dead,
-        "widths": found.widths,
+        "verdict": verdict.sentence(inspection.findings, inspection.remedy),
+        "findings": [finding._asdict() for finding in inspection.findings],
+        "remedy": inspection.remedy,
+        "trainable_depth": inspection.reach.products if inspection.reach else None,
+        "trainable_depth_correlation": inspection.reach.correlation if inspection.reach else None,
+        "void": inspection.prediction.void,
+        "unbounded": inspection.prediction.unbounded,
+        "dead_networks": inspection.prediction.dead,
+        "widths": inspection.widths,
     }

@@ -20,7 +20,12 @@ FEW = 3.0  # times, from which on a logarithmic axis has a tick at 1, 2 or 5 to 
 
 
 def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> "Figure":
-    """What every layer does while it trains: activations, flatness and gradients, one colour a layer."""
+    """What every layer does while it trains: activations, flatness and gradients, one colour a layer.
+
+    >>> drawn = layers_figure(outcomes[0].readings, outcomes[0].summary, "xavier")
+    >>> [axes.get_title() for axes in drawn.axes if axes.get_title()][-2:]
+    ['mean slope, share of its maximum', 'std of dL/dz']
+    """
     from xinit.core.figure import Figure
 
     figure = Figure(figsize=(11, 6.4), layout="constrained")
@@ -47,6 +52,9 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
 def run_figure(readings: "xarray.Dataset") -> "Figure":
     """`layers_figure` of the dataset of a run, that goes on or is over.
 
+    >>> run_figure(run).axes[-1].get_xlabel()
+    'training step'
+
     Raises:
       InputError: the run measured no layers.
     """
@@ -58,7 +66,12 @@ def run_figure(readings: "xarray.Dataset") -> "Figure":
 
 
 def save_layers(path: pathlib.Path, readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> None:
-    """Write `layers_figure` as a PNG."""
+    """Write `layers_figure` as a PNG.
+
+    >>> save_layers(pathlib.Path("figures", "layers.png"), outcomes[0].readings, {}, "xavier")
+    >>> pathlib.Path("figures", "layers.png").exists()
+    True
+    """
     content = io.BytesIO()
     layers_figure(readings, summary, name).savefig(content, dpi=110)
     path.parent.mkdir(exist_ok=True)
@@ -111,7 +124,14 @@ def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[st
 
 
 def step_axis(axes: "Axes", steps: np.ndarray) -> None:
-    """Steps on a logarithmic axis that still shows step 0."""
+    """Steps on a logarithmic axis that still shows step 0.
+
+    >>> from xinit.core.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> step_axis(axes, np.array([0, 1, 10, 100]))
+    >>> axes.get_xscale(), axes.get_xlabel()
+    ('symlog', 'training step')
+    """
     axes.set_xlabel("training step")
     if len(steps) > 1:
         axes.set_xscale("symlog", linthresh=float(steps[1]) or 1.0)
@@ -119,7 +139,14 @@ def step_axis(axes: "Axes", steps: np.ndarray) -> None:
 
 
 def decades(axes: "Axes", values: np.ndarray) -> None:
-    """Logarithmic, with ticks that can be read, where the largest value is a few times the least; else from 0."""
+    """Logarithmic, with ticks that can be read, where the largest value is a few times the least; else from 0.
+
+    >>> from xinit.core.figure import Figure
+    >>> axes = Figure().subplots()
+    >>> decades(axes, np.array([1e-3, 1.0]))
+    >>> axes.get_yscale()
+    'log'
+    """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     finite = values[np.isfinite(values)]

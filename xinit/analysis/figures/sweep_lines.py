@@ -46,17 +46,20 @@ def lines(readings: "xarray.Dataset") -> Lines:
 
     That one is the learning rate if it varies, else depth, width or another number. Chosen along it is the least
     validation error, or the largest size. Of more than MOST lines those of the least validation error are shown.
+
+    >>> lines(sweep).n  # the seeds are repetitions of one line
+    1
     """
     runs = frames.frame(readings, "run")
     runs["error_percent"] = 100 * runs.test_error.fillna(runs.chance_error)
     runs["valid_percent"] = 100 * runs.final_valid_error.fillna(runs.chance_error)
-    own = [name for name in readings.attrs["swept"].split() if name not in SEEDS]
-    along = next((name for name in (*ALONG, *own) if name in own and _is_scale(runs[name])), None)
-    names = [name for name in own if name != along]
+    swept = [name for name in readings.attrs["swept"].split() if name not in SEEDS]
+    along = next((name for name in (*ALONG, *swept) if name in swept and _is_scale(runs[name])), None)
+    names = [name for name in swept if name != along]
     groups = [rows for _, rows in runs.groupby(names, sort=False, dropna=False)] if names else [runs]
-    found = [_line(rows, names, along) for rows in groups]
-    best = sorted(found, key=lambda line: line.chosen.valid_percent.mean())[:MOST]
-    return Lines(best if len(found) > MOST else found, len(found), along, names)
+    candidates = [_line(rows, names, along) for rows in groups]
+    best = sorted(candidates, key=lambda line: line.chosen.valid_percent.mean())[:MOST]
+    return Lines(best if len(candidates) > MOST else candidates, len(candidates), along, names)
 
 
 def _is_scale(values: "pandas.Series") -> bool:

@@ -44,7 +44,7 @@ def _start(run: TrackedRun) -> Tracker:
         writer.flush()
 
     def log(point: Point) -> None:
-        histograms = [Summary.Value(tag=tag, histo=_proto(one)) for tag, one in point.histograms.items()]
+        histograms = [Summary.Value(tag=tag, histo=_proto(shares)) for tag, shares in point.histograms.items()]
         write(point.step, [scalar(*item) for item in point.scalars.items()] + histograms)
 
     def finish(ending: Ending | None) -> None:

@@ -19,8 +19,9 @@ def point_of(row: Readings, edges: Readings, r: int) -> Point:
         axes, values = READINGS[name][0], row[name][r]
         if "bin" in axes:
             pairs = zip(values, edges[name.replace("_hist", "_edges")][r], strict=True)
-            made = {_tag(name, axes[:1], (l,)): Histogram(*pair) for l, pair in enumerate(pairs)}
-            point.histograms.update({tag: one for tag, one in made.items() if not np.isnan(one.shares).any()})
+            histograms = {_tag(name, axes[:1], (l,)): Histogram(*pair) for l, pair in enumerate(pairs)}
+            whole = {tag: made for tag, made in histograms.items() if not np.isnan(made.shares).any()}
+            point.histograms.update(whole)
         else:
             numbers = {_tag(name, axes, place): float(value) for place, value in np.ndenumerate(values)}
             point.scalars.update({tag: number for tag, number in numbers.items() if not np.isnan(number)})

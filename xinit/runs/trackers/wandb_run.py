@@ -61,7 +61,7 @@ def _start(options: dict[str, Any], run: TrackedRun) -> Tracker:
 
     def log(point: Point) -> None:
         if point.step >= theirs.starting_step:  # a run that W&B resumes has those before
-            histograms = {tag: library.Histogram(np_histogram=one) for tag, one in point.histograms.items()}
+            histograms = {tag: library.Histogram(np_histogram=shares) for tag, shares in point.histograms.items()}
             theirs.log({**point.scalars, **histograms}, step=point.step, commit=True)
 
     def finish(ending: Ending | None) -> None:
