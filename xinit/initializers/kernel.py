@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import jax.numpy as jnp
 import numpy as np
@@ -139,7 +139,7 @@ class Kernel(NamedTuple):
         return size // self.groups
 
 
-def as_tuple(axes: Axis) -> tuple[int, ...]:
+def as_tuple(axes: object) -> tuple[Any, ...]:
     """One axis or several as a tuple.
 
     >>> as_tuple(-2), as_tuple([0, 1])
