@@ -200,10 +200,10 @@ def test_sparse_gives_each_unit_its_number_of_inputs_anywhere():
 
 
 def test_identity_and_zero_hadamard():
-    identity, zero = initializers.identity(), initializers.zero_hadamard()
-    np.testing.assert_array_equal(identity(KEY, (3, 5)), np.eye(3, 5))
-    np.testing.assert_array_equal(zero(KEY, (5, 3)), np.eye(5, 3))
-    np.testing.assert_allclose(zero(KEY, (12, 50)), scipy.linalg.hadamard(64)[:12, :50] / 8, rtol=1e-6)
+    identity, zero, key = initializers.identity(), initializers.zero_hadamard(), jax.random.key(0)
+    np.testing.assert_array_equal(identity(key, (3, 5)), np.eye(3, 5))
+    np.testing.assert_array_equal(zero(key, (5, 3)), np.eye(5, 3))
+    np.testing.assert_allclose(zero(key, (12, 50)), scipy.linalg.hadamard(64)[:12, :50] / 8, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
