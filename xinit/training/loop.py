@@ -6,7 +6,7 @@ these functions over replicas.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +39,7 @@ class TrainState(NamedTuple):
     diverged_at: Int[Array, "*replica"]
 
 
+@runtime_checkable
 class Start(Protocol):
     """The state of a replica before its first step."""
 
@@ -46,6 +47,7 @@ class Start(Protocol):
         """The state."""
 
 
+@runtime_checkable
 class Advance(Protocol):
     """Training on the steps first..last-1 of a chunk of batches, the c-th."""
 
@@ -62,6 +64,7 @@ class Advance(Protocol):
         """The state after them."""
 
 
+@runtime_checkable
 class Measure(Protocol):
     """A look at a replica `steps` after the one before: 0 at step 0, where running means are nan."""
 
@@ -76,6 +79,7 @@ class Measure(Protocol):
         """The readings."""
 
 
+@runtime_checkable
 class Evaluate(Protocol):
     """Loss and error on the whole valid and test sets."""
 
