@@ -68,10 +68,10 @@ def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, A
 
 
 def _drawn(planned: "Plan", data: "Arrays", seed: int) -> Any:
-    from xinit.training.problem import begin
+    from xinit.training.problem import initial_run
 
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
-    return begin(planned._replace(configs=(own,)), 0, data).params
+    return initial_run(planned._replace(configs=(own,)), 0, data).params
 
 
 def _scheme(n_seeds: int, planned: "Plan", data: "Arrays", measure: Callable) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from xinit.core.errors import InputError
 from xinit.runs import record
 from xinit.settings.compose import compose
 from xinit.training.population import Population, choose_strategy, stream_count
-from xinit.training.problem import begin, load, plan
+from xinit.training.problem import initial_run, load, plan
 
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", "probe.points=4", "data.test=1000",
          "data.valid=1000"]  # fmt: skip
@@ -86,7 +86,7 @@ def errors():
     configs = sweeping.parse_all([raw | {"init_seed": seed, "data_seed": seed} for seed in range(n)])
     planned = plan(configs)
     data = load(planned)
-    runs = [begin(planned, i, data) for i in range(n)]
+    runs = [initial_run(planned, i, data) for i in range(n)]
     keys = [tuple(jax.random.key_data(run.data_key).tolist()) for run in runs]
     strategy = choose_strategy("map", planned.problem, 2)
     population = Population(planned.problem, data, strategy, n, stream_count(keys, 2))

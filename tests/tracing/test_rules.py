@@ -139,8 +139,8 @@ def deep_nnx():
 )
 def test_a_remedy_can_be_pasted_and_gives_what_was_measured(model, kwargs, monkeypatch):
     """The weights that it draws are those that were measured before it was named."""
-    looked, draw = [], remedies.drawing.redrawn
-    monkeypatch.setattr(remedies.drawing, "redrawn", lambda *args: looked.append(draw(*args)) or looked[-1])
+    looked, draw = [], remedies.redraw.redrawn
+    monkeypatch.setattr(remedies.redraw, "redrawn", lambda *args: looked.append(draw(*args)) or looked[-1])
     report = xinit.probe(model, X, **kwargs)
     assert report.verdict.startswith("FAIL")
     measured = looked[-1]

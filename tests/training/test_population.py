@@ -97,11 +97,11 @@ def test_a_replica_equals_its_solo_run(solo, tmp_path, strategy, chunk):
 
 def test_the_initial_weights_are_bitwise_those_of_a_solo_run(tmp_path):
     planned = plan(configs(tmp_path))
-    from xinit.training.problem import begin, load
+    from xinit.training.problem import initial_run, load
 
     data = load(planned)
     for i, config in enumerate(planned.configs):
-        alone, member = build(config), begin(planned, i, data)
+        alone, member = build(config), initial_run(planned, i, data)
         jax.tree.map(np.testing.assert_array_equal, alone.params, member.params)
         np.testing.assert_array_equal(alone.hyper["lr_scale"], member.hyper["lr_scale"])
     assert planned.schemes[0] is not planned.schemes[1]
@@ -197,14 +197,14 @@ def test_out_of_memory_halves_the_chunk_and_goes_on(solo, tmp_path, monkeypatch,
 
 def test_a_crash_marks_the_runs_of_its_chunk_and_leaves_the_others(tmp_path, monkeypatch, capsys):
     members = [{"scheme": "xavier", "seed": s} for s in range(4)]
-    begin = chunks.begin
+    initial_run = chunks.initial_run
 
     def crashing(planned, i, data):
         if planned.configs[i].init_seed == 1:
             raise ZeroDivisionError("injected")
-        return begin(planned, i, data)
+        return initial_run(planned, i, data)
 
-    monkeypatch.setattr(chunks, "begin", crashing)
+    monkeypatch.setattr(chunks, "initial_run", crashing)
     outcomes = execute_all(tmp_path, members, **{"population.chunk": 2})
     assert [outcome.state for outcome in outcomes] == ["failed", "failed", "done", "done"]
     assert "ZeroDivisionError: injected" in capsys.readouterr().err

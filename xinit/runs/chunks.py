@@ -19,7 +19,7 @@ from xinit.runs.supervisor import Supervisor
 from xinit.runs.trackers.following import Followers
 from xinit.settings.config import as_yaml
 from xinit.training.population import Population, choose_strategy, chunk_size, replica_bytes, stream_count, weight_bytes
-from xinit.training.problem import Plan, begin, load
+from xinit.training.problem import Plan, initial_run, load
 from xinit.training.trainer import Trainer
 
 
@@ -120,7 +120,7 @@ class Group:
         population, layout = self._population([member.config.data_seed for member in members])
         self.reporter.enter([member.hash for member in members], layout, weight_bytes(self.planned.problem))
         compiling = time.perf_counter()
-        trainer = Trainer(population, (begin(self.planned, member.i, self.data) for member in members))
+        trainer = Trainer(population, (initial_run(self.planned, member.i, self.data) for member in members))
         trainer.compile()
         clocks = {"started": started, "compile_s": time.perf_counter() - compiling}
         results = Supervisor(members, trainer, self.reporter, self.followers, **clocks).supervise()

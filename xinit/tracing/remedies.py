@@ -11,7 +11,7 @@ from flax import nnx
 
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
-from xinit.tracing import drawing
+from xinit.tracing import redraw
 from xinit.tracing.networks import Network, Params
 from xinit.tracing.parameters import Parameter
 from xinit.tracing.patterns import matches
@@ -28,7 +28,7 @@ def remedy(report: Report, net: Network, look: Callable[[Params], Report], call:
     network has already is none. `look` measures parameters, `call` words the line.
     """
     failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
-    kernels = [row for row in report.parameters if matches(drawing.KERNELS, row.path)]
+    kernels = [row for row in report.parameters if matches(redraw.KERNELS, row.path)]
     plain = report.skips is False and not report.normalised and bool(kernels)
     if not plain or not failed & {"signal", "gradient", "copies"} or any(row.fan_in is None for row in kernels):
         return None
@@ -36,7 +36,7 @@ def remedy(report: Report, net: Network, look: Callable[[Params], Report], call:
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(drawing.redrawn(net.params, scheme, jax.random.key(0), net.layout))
+            after = look(redraw.redrawn(net.params, scheme, jax.random.key(0), net.layout))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None
@@ -49,7 +49,7 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     """
     if any(row.copies for row in kernels):
         return False
-    law = law_of(drawing.initializer_of(scheme))
+    law = law_of(redraw.initializer_of(scheme))
     if law is None:
         return False
     ratios = np.array([_in_units_of(law, row) for row in kernels])

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from xinit.data.dataset import Arrays
 from xinit.networks.mlp import Params
 from xinit.probes.probe import Batch, Readings, no_edges
-from xinit.training.problem import Plan, Problem, begin
+from xinit.training.problem import Plan, Problem, initial_run
 
 
 def probe_batch(problem: Problem, data: Arrays) -> Batch:
@@ -35,7 +35,7 @@ def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, Floa
     ahead: Readings | None = None  # a network is drawn while the one before is measured; two are in memory
     for seed in seeds:
         own = dataclasses.replace(planned.configs[0], init_seed=seed)
-        run = begin(planned._replace(configs=(own,)), 0, data)
+        run = initial_run(planned._replace(configs=(own,)), 0, data)
         row = measure_one(run.params, batch)
         rows += [_as_floats(ahead)] if ahead else []
         ahead = row

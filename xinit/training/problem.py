@@ -105,7 +105,7 @@ def load(planned: Plan) -> Arrays:
     return data
 
 
-def begin(planned: Plan, i: int, data: Arrays) -> Run:
+def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
     """The run of a plan's i-th config, its initial weights drawn: each on its own, whatever runs beside it."""
     problem, config, hyper = planned.problem, planned.configs[i], planned.hypers[i]
     first = data["valid"].head(problem.batch_size)
@@ -117,7 +117,7 @@ def begin(planned: Plan, i: int, data: Arrays) -> Run:
 def build(config: Config) -> Run:
     """The run a config describes, with the errors of `plan`."""
     planned = plan([config])
-    return begin(planned, 0, load(planned))
+    return initial_run(planned, 0, load(planned))
 
 
 def chance_error(dataset: Dataset, data: Arrays) -> float:
