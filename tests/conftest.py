@@ -24,8 +24,16 @@ from tests import checker, programs
 from xinit.core.backend import use_compilation_cache
 
 # What these parts say of their arguments and results, the shapes of arrays included, is checked wherever a test calls.
-# Not networks.profiles: its test hands it lists that are none, to see our own message.
-CHECKED = ("networks.activations", "networks.mlp", "initializers", "schemes", "probes", "training", "theory")
+# Not networks.profiles and initializers.verification: their tests hand them what is wrong, to see our own messages.
+CHECKED = (
+    "networks.activations",
+    "networks.mlp",
+    *(f"initializers.{part}" for part in ("kernel", "law", "scaled", "structured", "checks")),
+    "schemes",
+    "probes",
+    "training",
+    "theory",
+)
 jaxtyping.install_import_hook([f"xinit.{name}" for name in CHECKED], f"{checker.__name__}.check")
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
