@@ -28,7 +28,7 @@ from xinit.core.backend import use_compilation_cache
 CHECKED = (
     "networks.activations",
     "networks.mlp",
-    *(f"initializers.{part}" for part in ("kernel", "law", "scaled", "structured", "checks")),
+    *(f"initializers.{part}" for part in ("law", "scaled", "structured", "checks")),
     "schemes",
     "probes",
     "training",

@@ -4,6 +4,7 @@ import functools
 import itertools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -174,7 +175,7 @@ def probing(function):
     probe, edges = jax.jit(make_probe(make_apply(WIDTHS, functions), functions, "economy")), no_edges(len(functions))
 
     def measure(kernels):
-        params = make_params(kernels, [np.zeros(o, np.float32) for o in WIDTHS[1:]])
+        params = make_params([jnp.asarray(kernel) for kernel in kernels], [jnp.zeros(o) for o in WIDTHS[1:]])
         first = jax.tree.map(np.asarray, probe(params, batch, edges))
         ranges = {name: edges_at_start(functions, first)[name] for name in ("act_low", "act_high")}
         return {name: value[None] for name, value in first.items()} | ranges
