@@ -7,6 +7,8 @@ import pytest
 
 from xinit.commands import cli
 
+pytestmark = pytest.mark.heavy
+
 LONG, HUGE = "a" * 300, 10**9
 
 TRAIN = {  # arguments -> words of the sentence

@@ -15,7 +15,7 @@ from xinit.settings.compose import compose
 from xinit.settings.parse import parse
 from xinit.training import inspection
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 QUICK = ["width=64", "seeds=4", "data.valid=50", "data.test=50", "probe.examples=50", "figure=false"]
 
 
@@ -53,7 +53,6 @@ HE = 'kernel_init=nn.initializers.variance_scaling(2.0, "fan_in", "normal") (sch
         (["scheme=he", "scheme.gain=1.0e+9", "activation=relu"], cli.FAILED, ["zero or not finite", f"Try {HE}"]),
     ],
 )  # fmt: skip
-@pytest.mark.heavy
 def test_the_verdict_and_the_exit_code(tmp_path, monkeypatch, capsys, arguments, code, words):
     came, out, errors = inspected(tmp_path, monkeypatch, capsys, *arguments)
     assert came == code, out
@@ -116,7 +115,6 @@ def test_there_is_no_score_without_a_band(found):
     assert all(row["act z"] == "" and "±" not in row["act pred."] for row in rows)
 
 
-@pytest.mark.heavy
 def test_gelu_under_he_at_depth_30_is_foreseen():
     """Its fixed point repels: sizes of networks differ a hundredfold, and none is what the mean leads to."""
     found = inspection.inspect_config(configured("scheme=he", "activation=gelu", "depth=30", "width=128"), 8)

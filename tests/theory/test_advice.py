@@ -13,7 +13,7 @@ from xinit.settings.parse import parse
 from xinit.theory.advice import change_over_depth, expected_dead, remedy
 from xinit.training import inspection
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 FUNCTIONS = {name: getattr(activations, name)() for name in ("tanh", "softsign", "relu", "selu", "gelu", "hard_tanh")}
 GOOD, WITHIN = 2.0, 5.0
 EVERY = "tanh", "sigmoid", "softsign", "hard_tanh", "lecun_tanh", "linear", "relu", "leaky_relu", "selu", "gelu"
@@ -41,7 +41,6 @@ def test_the_plain_weights_come_first(name, words):
     assert words in remedy(shape(3), (FUNCTIONS[name],) * 3, 0.5, GOOD, WITHIN)
 
 
-@pytest.mark.heavy
 def test_no_scaling_of_all_that_are_spoken_of_does_better():
     """The best of a grid of gains from .03 to 100, laid out here, for every activation of the program."""
     widths, depth = shape(20), 20

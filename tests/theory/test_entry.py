@@ -17,6 +17,8 @@ from xinit.theory import __main__ as entry
 from xinit.theory import courses, figures, tables
 from xinit.theory.courses import Weights, best, course, edge_for, usual
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def answered(tmp_path, monkeypatch, capsys):
