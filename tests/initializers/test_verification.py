@@ -21,7 +21,7 @@ from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
 from xinit.training.problem import build_scheme
 
-pytestmark = pytest.mark.usefixtures("compile_quickly")
+pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 NAMES = sorted({path.stem for path in (ROOT / "conf" / "scheme").glob("*.yaml")} - {"custom", "lsuv"})
 WIDTHS = (96, 48, 48, 96, 48)  # narrowing, square, widening

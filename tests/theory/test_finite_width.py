@@ -11,6 +11,8 @@ from xinit import initializers
 from xinit.networks import activations
 from xinit.theory.prediction import predict
 
+pytestmark = pytest.mark.heavy
+
 SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772  # of selu
 RNG = np.random.default_rng(5)
 EXAMPLES, INPUTS, CLASSES = 12, 64, 10
@@ -115,12 +117,10 @@ def check_typical(cells):
             assert np.median(distance) < 4, (cell, name, moment)  # layers of one network go together
 
 
-@pytest.mark.heavy
 def test_nineteen_networks_in_twenty_lie_within_the_band():
     check(SMALL)
 
 
-@pytest.mark.heavy
 def test_typical_networks_are_as_predicted():
     check_typical(SMALL)
 

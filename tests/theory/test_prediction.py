@@ -15,6 +15,8 @@ from xinit.networks.mlp import make_apply, make_params
 from xinit.probes.probe import backpropagate
 from xinit.theory.prediction import predict
 
+pytestmark = pytest.mark.heavy
+
 XAVIER = initializers.xavier()
 INITIALIZERS = {
     "linear": initializers.fan_in(),
@@ -89,14 +91,12 @@ def within(found, prediction, moment, level):
 
 @pytest.mark.parametrize("profile", PROFILES)
 @pytest.mark.parametrize("name", INITIALIZERS)
-@pytest.mark.heavy
 def test_every_layer_lies_within_the_interval(name, profile):
     for moment in MOMENTS:
         inside = within(measured(name, profile), prediction(name, profile), moment, 0.9999)
         assert inside.all(), f"{moment} in layers {np.flatnonzero(~inside) + 1}"
 
 
-@pytest.mark.heavy
 def test_nine_layers_in_ten_lie_within_the_95_percent_interval():
     every = [(name, profile) for name in INITIALIZERS for profile in PROFILES]
     for moment in MOMENTS:
