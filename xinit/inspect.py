@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from xinit.commands import cli
-from xinit.core.custom import source_of
+from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
 from xinit.core.rules import at_least
 from xinit.settings.config import NETWORKS
@@ -52,7 +52,7 @@ def inspect(raw: dict[str, Any]) -> int:
         reporter.note(line)
     reporter.verdict(verdict.sentence(result.findings, result.remedy))
     identity = config.identity() | {"seeds": seeds}
-    hashed = record.run_hash(identity, source_of("scheme.fn", config.scheme.fn))
+    hashed = record.run_hash(identity, sources_of(config.own_functions()))
     folder = pathlib.Path(config.out, "inspections", hashed)
     title = f"{config.name}: {result.findings[0].level}"
     inspection_figures.write(folder, result, title, draw=config.figure is not False)

@@ -19,7 +19,7 @@ from xinit.core.factories import call_factory
 from xinit.networks import activations, profiles
 from xinit.schemes import Scheme, law_of
 from xinit.settings.config import SchemeConfig
-from xinit.training.problem import build_scheme
+from xinit.training.choices import scheme_of
 
 LEAST = 6  # layers that exact results must go to
 
@@ -30,7 +30,7 @@ def scheme_named(name: str) -> Scheme:
     Raises:
       InputError: there is none, or it does not say how its weights are distributed.
     """
-    scheme = build_scheme(SchemeConfig(name))
+    scheme = scheme_of(SchemeConfig(name))
     laws = law_of(scheme, (2, 2), (activations.linear(),))
     if laws is None or laws[0].structure != "independent" or laws[0].bias_variance:
         raise InputError(f"The scheme {name} does not draw independent weights of a stated variance, as xavier does.")

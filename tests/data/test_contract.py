@@ -39,7 +39,7 @@ class Settings(DataSettings):
             x = jax.random.uniform(key, (n, 2))
             return Examples(x, (x[:, 0] > x[:, 1]).astype("int32"))
 
-        numbers = {"n_inputs": 2, "n_classes": 2, "n_valid": self.valid, "n_test": self.test}
+        numbers = {"n_inputs": 2, "n_outputs": 2, "n_valid": self.valid, "n_test": self.test}
         return endless(sample, batch_size, decode=lambda x: x, chance_error=0.5, **numbers)
 '''
 

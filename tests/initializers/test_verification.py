@@ -19,7 +19,7 @@ from xinit.initializers.verification import SHAPES, verify_initializer
 from xinit.networks import activations
 from xinit.settings.config import SchemeConfig
 from xinit.theory.mean_field import gains
-from xinit.training.problem import build_scheme
+from xinit.training.choices import scheme_of
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ FLOAT = (jnp.float32,)
 @functools.cache
 def network(name: str, data: tuple[int, ...]):
     """The kernels that a scheme draws with a key given by its data."""
-    scheme = build_scheme(SchemeConfig(name))
+    scheme = scheme_of(SchemeConfig(name))
     key = jax.random.wrap_key_data(jnp.array(data, jnp.uint32))
     params, _ = scheme(key, WIDTHS, FUNCTIONS, {"gain": 1.0}, None)
     return [layer["kernel"] for layer in params["layers"].values()]
@@ -41,7 +41,7 @@ def network(name: str, data: tuple[int, ...]):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_layer_of_every_scheme_keeps_its_law(name):
-    laws = schemes.law_of(build_scheme(SchemeConfig(name)), WIDTHS, FUNCTIONS)
+    laws = schemes.law_of(scheme_of(SchemeConfig(name)), WIDTHS, FUNCTIONS)
     for l, shape in enumerate(itertools.pairwise(WIDTHS)):
         draw = lambda key, shape, dtype, l=l: network(name, tuple(map(int, jax.random.key_data(key))))[l]
         found = verify_initializer(draw, laws[l], shapes=[shape], dtypes=FLOAT)

@@ -18,7 +18,7 @@ from xinit.initializers import Law
 from xinit.networks import activations
 from xinit.networks.mlp import make_apply
 from xinit.settings.config import SchemeConfig
-from xinit.training.problem import build_scheme
+from xinit.training.choices import scheme_of
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -51,7 +51,7 @@ HYPER = {"gain": jnp.float32(1)}
 
 def drawn(config: SchemeConfig, widths, seed=0, functions=None, gain=1.0):
     functions = functions or (activations.relu(),) * (len(widths) - 2)
-    scheme = build_scheme(config)
+    scheme = scheme_of(config)
     batch = jax.random.normal(jax.random.key(9), (10, widths[0])), jnp.zeros(10, int)
     params, lr_scale = scheme(jax.random.key(seed), widths, functions, {"gain": jnp.float32(gain)}, batch)
     return params["layers"], lr_scale
@@ -67,7 +67,7 @@ def outputs_of(layers, activation, x):
 def test_law(name, distribution):
     """As the papers have it, at every layer of a network; initializers.test_verification draws from each scheme."""
     options = {} if name == "standard" else {"distribution": distribution}
-    stated = schemes.law_of(build_scheme(SchemeConfig(name, options=options)), WIDTHS, (activations.tanh(),) * 4)
+    stated = schemes.law_of(scheme_of(SchemeConfig(name, options=options)), WIDTHS, (activations.tanh(),) * 4)
     for law, (n_in, n_out) in zip(stated, itertools.pairwise(WIDTHS), strict=True):
         assert law.variance == pytest.approx(VARIANCES[name](n_in, n_out), rel=1e-12)
         assert law._replace(variance=0.0) == initializers.Law(0.0, distribution)
@@ -104,7 +104,7 @@ def test_parity_with_jax(ours, theirs):
 def test_he_takes_slope_and_fan():
     widths, leaky = (200, 400, 10), (activations.leaky_relu(0.5),)
     for slope in (0.5, "activation"):
-        scheme = build_scheme(SchemeConfig("he", options={"fan": "out", "negative_slope": slope}))
+        scheme = scheme_of(SchemeConfig("he", options={"fan": "out", "negative_slope": slope}))
         assert [law.variance for law in scheme.law(widths, leaky)] == pytest.approx([2 / 1.25 / 400, 2 / 1.25 / 10])
 
 
@@ -214,14 +214,14 @@ def test_mup_has_the_factors_of_table_3(optimizer, base, factors):
     config = SchemeConfig("mup", options={"base_width": base, "optimizer": optimizer})
     _, lr_scale = drawn(config, (96,) * 4)
     np.testing.assert_allclose(lr_scale, factors)
-    laws = schemes.law_of(build_scheme(config), (96,) * 4, (activations.tanh(),) * 2)
+    laws = schemes.law_of(scheme_of(config), (96,) * 4, (activations.tanh(),) * 2)
     np.testing.assert_allclose([law.variance for law in laws], [1 / 96, 1 / 96, base / 96**2])
 
 
 def test_mup_says_for_which_optimizers_its_learning_rates_are_made():
     assert schemes.optimizers_of(schemes.mup(optimizer="sgd")) == ("sgd", "momentum")
     assert schemes.optimizers_of(schemes.mup(optimizer="adam")) == ("adam",)
-    assert schemes.optimizers_of(schemes.lsuv()) is schemes.optimizers_of(build_scheme(SchemeConfig("he"))) is None
+    assert schemes.optimizers_of(schemes.lsuv()) is schemes.optimizers_of(scheme_of(SchemeConfig("he"))) is None
 
 
 def sizes_after_steps(width, variants, steps=3):
@@ -250,7 +250,7 @@ def sizes_after_steps(width, variants, steps=3):
 
 def test_mup_passes_the_coordinate_check_and_one_rate_for_all_layers_does_not():
     """The power of the width, 32 to 384, with which pre-activations and logits grow: 0 (Yang et al. 2022, D.1)."""
-    variants = schemes.mup(base_width=32), build_scheme(SchemeConfig("lecun"))
+    variants = schemes.mup(base_width=32), scheme_of(SchemeConfig("lecun"))
     flat, plain = np.log(sizes_after_steps(384, variants) / sizes_after_steps(32, variants)) / math.log(384 / 32)
     assert np.abs(flat).max() < 0.15
     assert plain.max() > 0.3
@@ -287,7 +287,7 @@ def test_double_precision_elsewhere_changes_no_scheme(name):
     functions = (activations.relu(),) * 2
     x = jax.random.normal(jax.random.key(9), (10, 24))
     network = jax.random.key(0), (24, 32, 32, 8), functions, HYPER
-    draw = lambda precision: build_scheme(SchemeConfig(name))(*network, (x.astype(precision), jnp.zeros(10, int)))
+    draw = lambda precision: scheme_of(SchemeConfig(name))(*network, (x.astype(precision), jnp.zeros(10, int)))
     plain = draw(jnp.float32)
     with jax.enable_x64(True):
         wide = draw(jnp.float64)
@@ -394,7 +394,7 @@ def test_a_scheme_refuses_a_network_it_is_not_made_for(scheme, activation, width
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scheme_traces_with_gain_and_batch_abstract(name):
     """As training draws it: widths and activations static."""
-    scheme, functions, widths = build_scheme(SchemeConfig(name)), (activations.relu(),) * 2, (5, 4, 6, 3)
+    scheme, functions, widths = scheme_of(SchemeConfig(name)), (activations.relu(),) * 2, (5, 4, 6, 3)
     batch = jax.ShapeDtypeStruct((10, 5), jnp.float32), jax.ShapeDtypeStruct((10,), jnp.int32)
     draw = lambda key, hyper, batch: scheme(key, widths, functions, hyper, batch)
     params, lr_scale = jax.eval_shape(draw, jax.random.key(0), HYPER, batch)

@@ -104,7 +104,7 @@ def test_what_is_outside_a_runs_identity():
     config = parsed("data=mnist")
     assert names_outside_identity(type(config.data)) == {"dir"}
     assert config.identity().keys() == {field.name for field in dataclasses.fields(Config)} - outside - {
-        "keep_params", "figure", "strict", "prng"}  # fmt: skip
+        "keep_params", "figure", "strict", "prng", "loss", "schedule"}  # fmt: skip
 
 
 def test_the_hashes_of_runs_stay():
@@ -176,11 +176,12 @@ BAD = {  # overrides -> words of the message: what was wrong, what came, what is
 
 @pytest.mark.parametrize("overrides", BAD)
 def test_bad_input_is_one_sentence(overrides):
-    from xinit.training.problem import build_problem, build_scheme
+    from xinit.training.choices import scheme_of
+    from xinit.training.problem import build_problem
 
     def build(*overrides):
         config = parsed(*overrides)
-        build_scheme(config.scheme)
+        scheme_of(config.scheme)
         build_problem(config)
 
     with pytest.raises(InputError) as raised:

@@ -7,7 +7,8 @@ from xinit.settings.config import Config
 
 SEEDS = ("seed", "init_seed", "data_seed")
 # Settings of a choice count as swept only where they differ between runs that chose the same.
-CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier"}
+CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier",
+           "loss": "loss.fn", "schedule": "schedule.fn"}  # fmt: skip
 
 
 def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
@@ -65,8 +66,12 @@ def _short_names(keys: Sequence[str]) -> dict[str, str]:
 def _settings(config: Config) -> dict[str, Any]:
     """What decides a run, flat, with what has a short name under it."""
     names = [activation.fn for activation in config.activations]
-    short: dict[str, str | int] = {
+    short: dict[str, Any] = {
         "scheme.fn": config.scheme.fn,
+        "loss.fn": config.loss.fn,
+        "schedule.fn": config.schedule.fn,
+        "optimizer.weight_decay": config.optimizer.weight_decay,
+        "optimizer.clip": config.optimizer.clip,
         "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
         "width": " ".join(map(str, config.widths)),
     }

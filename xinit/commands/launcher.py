@@ -171,7 +171,7 @@ class OthersLauncher:
         """
         overrides = [normalise(job) for job in job_overrides]
         self.configs += sweeping.parse_all(compose_jobs(self.hydra_context, self.config, overrides))
-        return self.launcher.launch(job_overrides, initial_job_idx=initial_job_idx)
+        return self.launcher.launch(overrides, initial_job_idx=initial_job_idx)
 
     def conclude(self) -> None:
         """Show what came of the jobs, and write their aggregate: from their folders, since they ran anywhere."""

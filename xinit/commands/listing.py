@@ -114,9 +114,9 @@ def parse_fans(text: str) -> tuple[int, int]:
 
 def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
     """The law of every scheme for a hidden layer between two of the given activation, the means of the fans first."""
-    from xinit.networks import activations
+    from xinit.networks.choices import activation_of
 
-    f = call_factory(activations, activation, {}, "activation")
+    f = activation_of(activation, {})
     rows = {choice.name: _row(choice, n_in, n_out, f) for choice in choices("scheme")}
     return [rows[name] for name in (*MEANS, *(name for name in rows if name not in MEANS))]
 

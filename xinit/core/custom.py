@@ -1,11 +1,17 @@
-"""A user's own function, named as "module:function": its source, which is part of a run's identity, and itself."""
+"""A user's own function, named as "module:function": its source, which is part of a run's identity, and itself.
+
+Every choice takes one: a scheme, an activation, data, a loss, an optimizer, a schedule, a reading. Python may give the
+function itself, which must then have a name at the top of its module, of the script that runs, or of a notebook.
+"""
 
 import importlib
 import importlib.util
+import inspect
 import pathlib
 import sys
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import xinit
@@ -16,16 +22,76 @@ T = TypeVar("T")
 _imported: dict[str, float] = {}  # a user's package, and when we imported it
 
 
+def is_custom(fn: Any) -> bool:
+    """Whether a choice names a function of the user's, rather than one of ours."""
+    return isinstance(fn, str) and ":" in fn
+
+
+def name_of(path: str, function: Callable[..., Any]) -> str:
+    """The "module:function" by which `import_function` finds a function that Python has given.
+
+    Of the public names that its package gives it the shortest: jax.nn:silu.
+
+    Raises:
+      InputError: it has no name at the top of a module.
+    """
+    home = getattr(function, "__module__", None) or "__main__"
+    root = home.partition(".")[0]
+    modules = [name for name in [*sys.modules, home] if name.partition(".")[0] == root and "._" not in name]
+    found = [
+        f"{module}:{name}"
+        for module in dict.fromkeys([*modules, home])
+        for name, value in list(vars(sys.modules.get(module, types)).items())
+        if value is function and module in sys.modules
+    ]
+    if not found:
+        raise InputError(
+            f"{path} is {function!r}; a function must have a name at the top of a module, a script or a notebook, "
+            "since its source is part of what a run is."
+        )
+    return min(found, key=len)
+
+
+def sources_of(functions: Iterable[tuple[str, str]]) -> str:
+    """The sources behind the functions of a config, given as (setting, fn); each text once.
+
+    Raises:
+      InputError: as `source_of`.
+    """
+    return "".join(dict.fromkeys(source_of(path, fn) for path, fn in functions))
+
+
 def source_of(path: str, fn: str) -> str:
     """The source behind a user's function, so that an edited one is another run; "" for a name of ours.
 
     All modules of its top-level package, since the function may come from any of them; of an installed package, or a
-    module that stands alone, its own file. `path` is the setting that names the function, such as scheme.fn.
+    module that stands alone, its own file. Of a notebook, the function and those of the notebook that it calls. `path`
+    is the setting that names the function, such as scheme.fn.
 
     Raises:
       InputError: there is no such module.
     """
-    return "".join(file.read_text("utf-8", "backslashreplace") for file in _files(path, fn)) if ":" in fn else ""
+    if not is_custom(fn):
+        return ""
+    module, _, name = fn.partition(":")
+    if module == "__main__" and not hasattr(sys.modules[module], "__file__"):
+        return _source_in_notebook(path, getattr(sys.modules[module], name, None), set())
+    return "".join(file.read_text("utf-8", "backslashreplace") for file in _files(path, fn))
+
+
+def _source_in_notebook(path: str, value: Any, seen: set[int]) -> str:
+    """The source of a function defined in a notebook, with the functions and numbers of the notebook that it uses."""
+    if not inspect.isfunction(function := inspect.unwrap(value) if callable(value) else value):
+        return repr(value) if isinstance(value, int | float | str | tuple) else ""
+    if id(function) in seen or function.__module__ != "__main__":
+        return ""
+    seen.add(id(function))
+    try:
+        source = inspect.getsource(function)
+    except OSError:
+        raise InputError(f"{path} is {function!r}, whose source is not to be found; put it into a module.") from None
+    used = [function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__]
+    return source + "".join(_source_in_notebook(path, other, seen) for other in used)
 
 
 def import_function(path: str, fn: str) -> Callable[..., Any]:
@@ -35,7 +101,7 @@ def import_function(path: str, fn: str) -> Callable[..., Any]:
       InputError: the module cannot be imported or has no such function.
     """
     module_name, _, name = fn.partition(":")
-    files = _files(path, fn)
+    files = [] if module_name == "__main__" else _files(path, fn)
     if _is_users(files):
         _forget_if_edited(module_name.partition(".")[0], files)
     try:
@@ -80,6 +146,8 @@ def _first_line(error: Exception) -> str:
 
 def _files(path: str, fn: str) -> list[pathlib.Path]:
     module = fn.partition(":")[0]
+    if module == "__main__":
+        return [pathlib.Path(sys.modules[module].__file__ or "")]
     try:
         package, spec = (importlib.util.find_spec(name) for name in (module.partition(".")[0], module))
     except Exception:  # finding a.b imports a, which may do anything

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, TypeVar
 
 from xinit.core import folders
+from xinit.core.custom import is_custom
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words
 
@@ -51,6 +52,7 @@ Count = Annotated[int, at_least(1), INDEX]
 Seed = Annotated[int, Rule(lambda v: 0 <= v < 2**32, "a whole number from 0 to 4294967295")]
 Number = Annotated[float, Rule(math.isfinite, "a finite number"), IN_FLOAT32]
 Positive = Annotated[float, Rule(lambda v: 0 < v < math.inf, "a finite number above 0"), IN_FLOAT32]
+NotNegative = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a finite number, at least 0"), IN_FLOAT32]
 Seconds = Annotated[float, Rule(lambda v: 0 <= v < math.inf, "a number of seconds, at least 0"), WAIT]
 Range = Annotated[
     tuple[float, float],
@@ -59,6 +61,9 @@ Range = Annotated[
 ]
 Flag = Annotated[bool, Rule(lambda v: True, "true or false")]
 Text = Annotated[str, Rule(bool, "a text")]
+Functions = Annotated[
+    tuple[str, ...], Rule(lambda v: all(map(is_custom, v)), "a list of functions of yours, each as module:function")
+]
 Folder = Annotated[str, Rule(folders.can_be_folder, folders.WORDS)]
 
 
@@ -137,6 +142,9 @@ def _convert(value: Any, base: Any) -> Any:
     """The value as `base` where nothing is lost by it, else None."""
     if isinstance(base, types.UnionType):
         return next((fit for part in typing.get_args(base) if (fit := _convert(value, part)) is not None), None)
+    if base == tuple[str, ...]:
+        texts = isinstance(value, list | tuple) and all(isinstance(part, str) for part in value)
+        return tuple(value) if texts else None
     if typing.get_origin(base) is tuple:
         parts = [_convert(part, float) for part in value] if isinstance(value, list | tuple) else []
         return tuple(parts) if len(parts) == len(typing.get_args(base)) and None not in parts else None

@@ -33,17 +33,19 @@ class Dataset:
     They are an argument of the jitted step, never closed over. Steps come in chunks of `chunk_steps`:
     `draw(key, chunk_index, arrays)` prepares what a chunk needs and `batch(chunk, i, arrays)` gives the i-th batch of
     it, (x_BI float32, y_B). `decode` turns stored inputs into float32. `chance_error` is that of the best constant
-    answer where the class prior is known.
+    answer where the class prior is known. `targets` says what y is: "labels", int32 from 0 to n_outputs - 1, or
+    "values", (N, n_outputs) float32 with mean 0 and variance 1 over the training examples, for regression.
     """
 
     n_inputs: int
-    n_classes: int
+    n_outputs: int
     chunk_steps: int
     load: Callable[[], Arrays]
     draw: Callable[[Array, Array, Arrays], Chunk]
     batch: Callable[[Chunk, Array, Arrays], tuple[Array, Array]]
     decode: Callable[[Array], Array]
     chance_error: float | None = None
+    targets: str = "labels"
 
 
 def pixels_to(pixel_range: tuple[float, float]) -> Callable[[Array], Array]:
@@ -64,7 +66,7 @@ def endless(
     batch_size: int,
     *,
     n_inputs: int,
-    n_classes: int,
+    n_outputs: int,
     n_valid: int,
     n_test: int,
     decode: Callable[[Array], Array],
@@ -85,14 +87,14 @@ def endless(
         x, y = chunk
         return decode(x[i]), y[i]
 
-    return Dataset(n_inputs, n_classes, CHUNK_STEPS, load, draw, batch, decode, chance_error)
+    return Dataset(n_inputs, n_outputs, CHUNK_STEPS, load, draw, batch, decode, chance_error)
 
 
 def stored(
     sets: Mapping[str, tuple[np.ndarray, np.ndarray]],
     batch_size: int,
     *,
-    n_classes: int,
+    n_outputs: int,
     decode: Callable[[Array], Array],
 ) -> Dataset:
     """A stored set of `train`, `valid` and `test`: each epoch its own permutation, the last partial batch left out."""
@@ -108,4 +110,4 @@ def stored(
         return decode(x[chunk[i]]), y[chunk[i]]
 
     load = lambda: {name: Examples(jnp.asarray(x), jnp.asarray(y)) for name, (x, y) in sets.items()}
-    return Dataset(n_inputs, n_classes, chunk_steps, load, draw, batch, decode)
+    return Dataset(n_inputs, n_outputs, chunk_steps, load, draw, batch, decode)

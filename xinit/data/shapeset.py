@@ -42,7 +42,7 @@ class Settings(DataSettings):
             lambda key, n: Examples(*scenes.draw(key, n, self.size)),
             batch_size,
             n_inputs=self.size**2,
-            n_classes=scenes.N_CLASSES,
+            n_outputs=scenes.N_CLASSES,
             n_valid=self.valid,
             n_test=self.test,
             decode=pixels_to(self.pixel_range),

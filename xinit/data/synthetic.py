@@ -45,7 +45,7 @@ class Settings(DataSettings):
             make_sample(self.inputs, self.classes),
             batch_size,
             n_inputs=self.inputs,
-            n_classes=self.classes,
+            n_outputs=self.classes,
             n_valid=self.valid,
             n_test=self.test,
             decode=lambda x: x,

@@ -81,7 +81,7 @@ class Settings(DataSettings):
             "valid": (splits.valid_x, splits.valid_y),
             "test": (splits.test_x, splits.test_y),
         }
-        return stored(sets, batch_size, n_classes=splits.n_classes, decode=pixels_to(self.pixel_range))
+        return stored(sets, batch_size, n_outputs=splits.n_classes, decode=pixels_to(self.pixel_range))
 
 
 class Splits(NamedTuple):

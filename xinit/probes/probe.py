@@ -15,13 +15,13 @@ from typing import TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array, lax
 from jax.typing import ArrayLike
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from xinit.core.readings import FLAT
 from xinit.networks.activations import Activation
+from xinit.networks.losses import Loss, cross_entropy
 from xinit.networks.mlp import Apply, Outputs, Params
 from xinit.probes import statistics
 
@@ -33,27 +33,45 @@ Quantiles = Callable[[Array], Array]
 T = TypeVar("T")
 
 BINS = 128
+CROSS_ENTROPY = cross_entropy()
 
 
 def mean_loss(
-    apply: Apply, params: Params, batch: Batch, taps: Sequence[Float[Array, "batch _"]] | None = None
+    apply: Apply,
+    params: Params,
+    batch: Batch,
+    taps: Sequence[Float[Array, "batch _"]] | None = None,
+    loss: Loss = CROSS_ENTROPY,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, "batch outputs"], Outputs]]:
-    """Mean of -log P(y|x) over the batch, with (logits, Outputs) beside it."""
+    """Mean of the loss over the batch, -log P(y|x) if no other is named, with (outputs, Outputs) beside it."""
     x_BI, y_B = batch
     logits, outputs = apply(params, x_BI, taps)
-    return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, y_B)), (logits, outputs)
+    return jnp.mean(loss.function(logits, y_B)), (logits, outputs)
 
 
-def backpropagate(apply: Apply, params: Params, batch: Batch) -> tuple[Outputs, Params, list[Float[Array, "batch _"]]]:
+def errors(outputs_BO: Float[Array, "batch outputs"], y_B: Int[Array, " batch"]) -> Bool[Array, " batch"]:
+    """The error of each example: whether its largest output is not that of its label."""
+    return jnp.argmax(outputs_BO, axis=1) != y_B
+
+
+def backpropagate(
+    apply: Apply, params: Params, batch: Batch, loss: Loss = CROSS_ENTROPY
+) -> tuple[Outputs, Params, list[Float[Array, "batch _"]]]:
     """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
     n = len(batch[1])
     taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
-    loss = lambda params, taps: mean_loss(apply, params, batch, taps)
-    (g_params, g_taps), (_, outputs) = jax.grad(loss, argnums=(0, 1), has_aux=True)(params, taps)
+    loss_at = lambda params, taps: mean_loss(apply, params, batch, taps, loss)
+    (g_params, g_taps), (_, outputs) = jax.grad(loss_at, argnums=(0, 1), has_aux=True)(params, taps)
     return outputs, g_params, g_taps
 
 
-def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacobian_examples: int = 3) -> Probe:
+def make_probe(
+    apply: Apply,
+    activations: Sequence[Activation],
+    tier: str,
+    jacobian_examples: int = 3,
+    loss: Loss = CROSS_ENTROPY,
+) -> Probe:
     """The probe of a cost tier.
 
     `economy`: moments, saturation, slopes, gradient sizes, the mean cosine. `standard`: also histograms and quantiles
@@ -64,7 +82,7 @@ def make_probe(apply: Apply, activations: Sequence[Activation], tier: str, jacob
     rectifies = jnp.array([f.rectifies for f in activations])
 
     def probe(params: Params, batch: Batch, edges: Edges) -> Readings:
-        outputs, g_params, g_taps = backpropagate(apply, params, batch)
+        outputs, g_params, g_taps = backpropagate(apply, params, batch, loss)
         slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
         steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
         g_pre = [g * len(batch[1]) for g in g_taps[: len(activations)]]

@@ -11,7 +11,10 @@ NUMBERS = ("scheme", "init_seed", "data_seed")  # of a replica: initial weights 
 def program_of(config: Config) -> str:
     """What configs must share to train as one population: all of their identity that is not a number of a replica."""
     shared = {name: value for name, value in config.identity().items() if name not in NUMBERS}
-    shared["optimizer"] = [config.optimizer.fn, *sorted(config.optimizer.numbers)]
+    optimizer, schedule = config.optimizer, config.schedule
+    settings = optimizer.weight_decay is not None, optimizer.decay_biases, optimizer.clip is not None
+    shared["optimizer"] = [optimizer.fn, sorted(optimizer.numbers), optimizer.options, settings]
+    shared["schedule"] = [schedule.fn, sorted(schedule.numbers), schedule.options]
     shared["stop_after"] = config.stop_after
     return json.dumps(shared, sort_keys=True, default=list)
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from xinit.core import files, manifests, netcdf
-from xinit.core.custom import source_of
+from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
 from xinit.runs import record
@@ -30,7 +30,7 @@ HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, TEXTS))})\.\d+")  # by 
 
 def path_of(config: Config) -> pathlib.Path:
     """The folder of a config's run: <out>/<name>/<hash of what decides its results>."""
-    hashed = record.run_hash(config.identity(), source_of("scheme.fn", config.scheme.fn))
+    hashed = record.run_hash(config.identity(), sources_of(config.own_functions()))
     return pathlib.Path(config.out) / config.name / hashed
 
 

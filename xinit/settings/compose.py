@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import xinit
+from xinit.core.custom import name_of
 from xinit.core.errors import InputError
 from xinit.settings.hydra_errors import translated_errors
 
@@ -19,6 +20,9 @@ _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables 
 APPENDED = ("scheme", "experiment")
 
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
+
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+OWN_FUNCTION = re.compile(r"[a-z_]+\.fn=[^=]*:")  # a group's fn is one of the user's, or some are of a list or a sweep
 
 NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
 
@@ -33,24 +37,32 @@ def normalise(arguments: Sequence[str]) -> list[str]:
     """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
 
     Single settings get `++`, so that a misspelt one reaches `parse`, which knows what is allowed. Slices such as
-    `data.train=train[:80%]` get the quotes without which Hydra cannot read them.
+    `data.train=train[:80%]` get the quotes without which Hydra cannot read them. A function of the user's, as in
+    `activation.fn=jax.nn:silu` or `activation=jax.nn:silu`, also chooses the group's custom.yaml.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
+    own = {folder.parent.name for folder in conf_dir().glob("*/custom.yaml")}
 
-    def one(argument: str) -> str:
+    def one(argument: str) -> list[str]:
         match = re.match(r"([A-Za-z_][\w.]*)=(.?)", argument)
         if not match or match[1].startswith("hydra"):
-            return argument
-        if match[1] == "activation" and match[2] == "[":
-            return "++activation.fn=" + argument.partition("=")[2]
-        if match[1] in groups:
-            return f"+{argument}" if match[1] in APPENDED else argument
+            return [argument]
         key, _, value = argument.partition("=")
+        if key == "activation" and match[2] == "[":
+            return [f"++activation.fn={value}"]
+        if key in own and FUNCTION.fullmatch(value):
+            return [*one(f"{key}=custom"), f"++{key}.fn={value}"]
+        if key in groups:
+            return [f"+{argument}" if key in APPENDED else argument]
         if key.startswith("data.") and not set("'\"") & set(value):
             value = SLICE.sub(r"'\g<0>'", value)
-        return f"++{key}={value}"
+        return [f"++{key}={value}"]
 
-    return [one(argument) for argument in arguments if argument not in ("scheme=null", "experiment=null")]
+    chosen = {argument.lstrip("+").partition("=")[0] for argument in arguments}
+    named = dict.fromkeys(argument.partition(".fn=")[0] for argument in arguments if OWN_FUNCTION.match(argument))
+    meant = [f"{group}=custom" for group in named if group in own - chosen]
+    left = [argument for argument in arguments if argument not in ("scheme=null", "experiment=null")]
+    return [override for argument in [*meant, *left] for override in one(argument)]
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
@@ -135,8 +147,10 @@ def _parsed(override: str) -> tuple[str, Any]:
 def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Keyword arguments as overrides that mean these values: `scheme="xavier", optimizer={"learning_rate": .1}`.
 
+    A function stands for its name, as in `activation=my_function`.
+
     Raises:
-      InputError: a value that no setting can have, such as a function.
+      InputError: a value that no setting can have.
     """
     overrides = []
     for key, value in settings.items():
@@ -150,6 +164,8 @@ def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
 def _as_text(value: Any, path: str) -> str:
     if hasattr(value, "tolist"):  # NumPy's and jax's numbers and arrays
         value = value.tolist()
+    if callable(value):
+        return name_of(path, value)
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, int | float):

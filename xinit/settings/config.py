@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 from xinit.core import prng
-from xinit.core.identity import OUTSIDE_IDENTITY, identity_of
+from xinit.core.custom import is_custom
+from xinit.core.identity import OUTSIDE_IDENTITY, identity_of, unless
 from xinit.core.rules import (
     INDEX,
     Count,
     Flag,
     Folder,
+    Functions,
+    NotNegative,
     Positive,
     Rule,
     Seconds,
@@ -56,19 +59,49 @@ class SchemeConfig:
 
 @dataclass(frozen=True)
 class ActivationConfig:
-    """`fn` names a factory in xinit.networks.activations; one for all hidden layers."""
+    """`fn` names a factory in xinit.networks.activations, or is "module:function"; one for all hidden layers."""
 
     fn: Text
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.fn.rpartition(":")[2]
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """`fn` names a factory in xinit.networks.losses, or is "module:function"."""
+
+    fn: Text = "cross_entropy"
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`fn` names a function in xinit.training.optimizers; `numbers` are its traced hyper-parameters."""
+    """`fn` names a function in xinit.training.optimizers, or is "module:function".
+
+    `numbers` are its hyper-parameters, which are traced, so that runs which differ in them share a program; `options`
+    are what decides the program: flags, whole numbers and texts for a function of the user's.
+    """
 
     fn: Text
     learning_rate: Positive
     numbers: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict, metadata=unless({}))
+    weight_decay: NotNegative | None = field(default=None, metadata=unless(None))
+    decay_biases: Flag = field(default=False, metadata=unless(False))
+    clip: Positive | None = field(default=None, metadata=unless(None))
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """The course of the learning rate: `fn` of xinit.training.schedules; the rest as of an optimizer."""
+
+    fn: Text = "constant"
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,6 +113,7 @@ class ProbeConfig:
     points: Annotated[int, at_least(2), POINTS]
     examples: Annotated[int, at_least(2), INDEX]
     jacobian_examples: Annotated[int, at_least(1), JACOBIANS]
+    extra: Functions = field(default=(), metadata=unless(()))  # readings of the user's
 
 
 @dataclass(frozen=True)
@@ -109,6 +143,8 @@ class Config:
     data: DataSettings
     optimizer: OptimizerConfig
     probe: ProbeConfig
+    loss: LossConfig = field(metadata=unless(LossConfig()))
+    schedule: ScheduleConfig = field(metadata=unless(ScheduleConfig()))
     batch_size: Count
     steps: Count
     init_seed: Seed
@@ -132,10 +168,21 @@ class Config:
         identity = identity_of(self)
         if self.prng == prng.DEFAULT:
             del identity["prng"]
-        for choice in (identity["scheme"], *identity["activations"]):  # 0 and 0.0 are one number, hence one run
-            options = choice["options"].items()
-            choice["options"] = {key: float(v) if type(v) is int else v for key, v in options}
+        choices = [identity["scheme"], *identity["activations"], identity["optimizer"]]
+        choices += [identity[name] for name in ("loss", "schedule") if name in identity]
+        for choice in choices:  # 0 and 0.0 are one number, hence one run
+            if "options" in choice:
+                choice["options"] = {k: float(v) if type(v) is int else v for k, v in choice["options"].items()}
         return identity
+
+    def own_functions(self) -> list[tuple[str, str]]:
+        """The functions of the user's that a run is made of, each with the setting that names it."""
+        chosen = [("scheme.fn", self.scheme.fn)]
+        chosen += [("activation.fn", name) for name in dict.fromkeys(choice.fn for choice in self.activations)]
+        chosen += [("data.fn", getattr(self.data, "fn", "")), ("loss.fn", self.loss.fn)]
+        chosen += [("optimizer.fn", self.optimizer.fn), ("schedule.fn", self.schedule.fn)]
+        chosen += [("probe.extra", name) for name in self.probe.extra]
+        return [(path, fn) for path, fn in chosen if is_custom(fn)]
 
 
 def as_yaml(config: Config) -> str:

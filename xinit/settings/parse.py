@@ -7,10 +7,11 @@ Durations come out in steps, and whatever only names things (profile, depth, wid
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from xinit.core import prng
+from xinit.core.custom import is_custom
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_factory
 from xinit.core.rules import (
@@ -32,9 +33,11 @@ from xinit.settings.config import (
     DEPTH,
     ActivationConfig,
     Config,
+    LossConfig,
     OptimizerConfig,
     PopulationConfig,
     ProbeConfig,
+    ScheduleConfig,
     SchemeConfig,
     TrackerConfig,
 )
@@ -76,10 +79,11 @@ def parse(raw: Mapping[str, Any]) -> Config:
         )
     steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
     widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
-    optimizer = _optimizer(_take(raw, "optimizer"))
+    optimizer, schedule = _optimizer(_take(raw, "optimizer")), _schedule(_take(raw, "schedule"))
+    loss = build_with_rest(LossConfig, _take(raw, "loss"), "loss", "options")
     scheme = _told(_scheme(_take(raw, "scheme")), optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
-    functions = list(dict.fromkeys(activation.fn for activation in activations))
+    functions = list(dict.fromkeys(activation.label for activation in activations))
     name = _take(raw, "name")
     if name is None:
         name = re.sub(r"[^\w.+=,-]", "-", f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}")[:100]
@@ -91,6 +95,8 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "data": data,
         "optimizer": optimizer,
         "probe": probe,
+        "loss": loss,
+        "schedule": schedule,
         "prng": prng.generator(),
         "verdict": _verdict(_take(raw, "verdict")),
         "tracker": build_with_rest(TrackerConfig, _take(raw, "tracker"), "tracker", "options"),
@@ -159,7 +165,7 @@ def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]
 def _scheme(raw: Any) -> SchemeConfig:
     """The choice; what the options of a user's own function may be, that function knows."""
     scheme = build_with_rest(SchemeConfig, {"fn": "standard"} if raw is None else raw, "scheme", "options")
-    if ":" not in scheme.fn:
+    if not is_custom(scheme.fn):
         _check_numbers(scheme.options, "scheme")
     return scheme
 
@@ -189,7 +195,7 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
 
 def _told(scheme: SchemeConfig, optimizer: OptimizerConfig) -> SchemeConfig:
     """The scheme; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
-    if ":" in scheme.fn or "optimizer" not in scheme.options:
+    if is_custom(scheme.fn) or "optimizer" not in scheme.options:
         return scheme
     trained_with = "sgd" if optimizer.fn == "momentum" else optimizer.fn  # for a scheme these two are one
     if scheme.options["optimizer"] not in (None, trained_with):
@@ -201,15 +207,39 @@ def _told(scheme: SchemeConfig, optimizer: OptimizerConfig) -> SchemeConfig:
 
 
 def _optimizer(raw: Any) -> OptimizerConfig:
-    optimizer = build_with_rest(OptimizerConfig, raw, "optimizer", "numbers")
-    numbers = {key: typed(value, Number, f"optimizer.{key}") for key, value in optimizer.numbers.items()}
+    raw = mapping(raw, "optimizer")
+    fields = {field.name for field in dataclasses.fields(OptimizerConfig)} - {"numbers", "options"}
+    numbers, options = _numbers_and_options(raw, fields, "optimizer")
     for key in numbers.keys() & {"momentum", "b1", "b2", "eps"}:  # each a share, eps a small one
         if not 0 <= numbers[key] <= MOST_BELOW_1:
             raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
-    return dataclasses.replace(optimizer, numbers=numbers)
+    rest = {"numbers": numbers, "options": options}
+    return build(OptimizerConfig, {key: raw[key] for key in raw if key in fields} | rest, "optimizer", made=rest)
+
+
+def _schedule(raw: Any) -> ScheduleConfig:
+    raw = mapping(raw, "schedule")
+    numbers, options = _numbers_and_options(raw, {"fn"}, "schedule")
+    rest = {"numbers": numbers, "options": options}
+    return build(ScheduleConfig, {key: raw[key] for key in raw if key == "fn"} | rest, "schedule", made=rest)
+
+
+def _numbers_and_options(
+    raw: Mapping[str, Any], fields: Collection[str], path: str
+) -> tuple[dict[str, float], dict[str, Any]]:
+    """What a choice is told beyond its fields: the numbers, which are traced, and what decides its program.
+
+    Of a function of ours all are numbers; of a user's those with a decimal point are, since a whole number may count
+    something, such as steps of an inner loop.
+    """
+    rest = {key: value for key, value in raw.items() if key not in fields}
+    traced = {key for key, value in rest.items() if isinstance(value, float) or not is_custom(raw.get("fn"))}
+    numbers = {key: typed(rest[key], Number, f"{path}.{key}") for key in rest if key in traced}
+    return numbers, {key: rest[key] for key in rest if key not in traced}
 
 
 def _data(raw: Any, batch_size: int) -> DataSettings:
     """The choice, as the data set that its kind names checks and completes it."""
     raw = mapping(raw, "data")
-    return build(settings_class(raw.get("kind")), raw, "data").resolved(batch_size)
+    kind = raw.setdefault("kind", "custom" if "fn" in raw else None)  # YAML of a user's may name its function alone
+    return build(settings_class(kind), raw, "data").resolved(batch_size)

@@ -6,9 +6,9 @@ from typing import Any
 
 from xinit.core import folders
 from xinit.core.errors import InputError
-from xinit.core.factories import allowed_words, call_factory
-from xinit.networks import activations
+from xinit.core.factories import allowed_words
 from xinit.networks.activations import Activation
+from xinit.networks.choices import activation_of
 from xinit.theory.courses import BIASES, Weights
 
 LEAST, MOST = 1e-6, 1e6  # variances far beyond any use, within which all numbers stay finite
@@ -80,7 +80,7 @@ def _activation(raw: Mapping[str, Any]) -> Activation:
     fn = options.pop("fn", None)
     if not isinstance(fn, str):
         raise InputError(f"activation is {fn!r}; theory takes one by its name, as in activation=tanh.")
-    return call_factory(activations, fn, options, "activation")
+    return activation_of(fn, options)
 
 
 def _label(raw: Mapping[str, Any]) -> str:

@@ -16,7 +16,8 @@ from xinit.settings.config import ActivationConfig, Config, SchemeConfig
 from xinit.theory.advice import Candidate, expected_dead, remedy
 from xinit.theory.prediction import predict
 from xinit.training import ensemble
-from xinit.training.problem import Problem, build_scheme, plan
+from xinit.training.choices import scheme_of
+from xinit.training.problem import Problem, plan
 
 PREDICTING = ("standard", "full")  # probe tiers that are worth the second or so of a prediction
 MEASURED_ANEW = 8  # networks of the weights that a remedy would name
@@ -101,7 +102,7 @@ def predicted_readings(
 
 def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
     """The laws of all weights, gain included, as the scheme states them; none where it states none."""
-    stated = law_of(build_scheme(scheme), problem.widths, problem.activations)
+    stated = law_of(scheme_of(scheme), problem.widths, problem.activations)
     return [law.scaled(scheme.gain) for law in stated or ()]
 
 

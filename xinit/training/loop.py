@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from xinit.data.dataset import Arrays, Chunk, Examples
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Batch, Edges, Readings, mean_loss
+from xinit.probes.probe import Batch, Edges, Readings, errors, mean_loss
 from xinit.schemes import Hyper
 from xinit.training.problem import Problem
 
@@ -140,15 +140,16 @@ def _make_start(problem: Problem) -> Start:
 
 def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Array, ""]], TrainState]:
     def step(state: TrainState, hyper: Hyper, batch: Batch, number: Int[Array, ""]) -> TrainState:
-        loss_of = lambda params: mean_loss(problem.apply, params, batch)
-        (loss, (logits, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        hyper = problem.schedule(hyper, number)
+        loss_of = lambda params: mean_loss(problem.apply, params, batch, loss=problem.loss)
+        (loss, (outputs, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
         updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
         first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
         return TrainState(
             params=optax.apply_updates(state.params, _scaled(updates, jnp.asarray(hyper["lr_scale"]))),
             opt_state=opt_state,
             loss_sum=state.loss_sum + loss,
-            error_sum=state.error_sum + jnp.mean(jnp.argmax(logits, axis=1) != batch[1]),
+            error_sum=state.error_sum + jnp.mean(errors(outputs, batch[1])),
             diverged_at=jnp.where(first_failure, number, state.diverged_at),
         )
 
@@ -200,8 +201,9 @@ def _make_measure(problem: Problem) -> Measure:
         if problem.probe is not None:
             batch = dataset.decode(data["probe"].x), data["probe"].y
             valid = data["valid"].head(VALID_EXAMPLES)
-            loss, (logits, _) = mean_loss(problem.apply, state.params, (dataset.decode(valid.x), valid.y))
-            error = jnp.mean(jnp.argmax(logits, axis=1) != valid.y)
+            batch_of_valid = dataset.decode(valid.x), valid.y
+            loss, (outputs, _) = mean_loss(problem.apply, state.params, batch_of_valid, loss=problem.loss)
+            error = jnp.mean(errors(outputs, valid.y))
             readings |= {"valid_loss": loss, "valid_error": error, "update_ratio": update_ratio}
             readings |= problem.probe(state.params, batch, edges)
         return readings
@@ -213,8 +215,9 @@ def _make_evaluate(problem: Problem) -> Evaluate:
     dataset = problem.dataset
 
     def totals(params: Params, examples: Examples) -> Float[Array, "2"]:
-        loss, (logits, _) = mean_loss(problem.apply, params, (dataset.decode(examples.x), examples.y))
-        return jnp.stack([loss * len(examples.y), jnp.sum(jnp.argmax(logits, axis=1) != examples.y)])
+        batch = dataset.decode(examples.x), examples.y
+        loss, (outputs, _) = mean_loss(problem.apply, params, batch, loss=problem.loss)
+        return jnp.stack([loss * len(examples.y), jnp.sum(errors(outputs, examples.y))])
 
     def mean_over(params: Params, examples: Examples) -> Float[Array, "2"]:
         n = len(examples.y)

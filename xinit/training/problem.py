@@ -1,30 +1,24 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax import Array
-from jaxtyping import Float
 
-from xinit import initializers, schemes
-from xinit.core import backend, custom
-from xinit.core.errors import InputError
-from xinit.core.factories import call_factory, call_with_options
+from xinit.core import backend
 from xinit.data.dataset import Arrays, Dataset
-from xinit.networks import activations
 from xinit.networks.activations import Activation
+from xinit.networks.choices import activation_of, loss_of
+from xinit.networks.losses import Loss
 from xinit.networks.mlp import Apply, Params, make_apply
 from xinit.probes.probe import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
-from xinit.settings.config import Config, OptimizerConfig, SchemeConfig
-from xinit.training import optimizers
-
-Optimizer = Callable[[Hyper], optax.GradientTransformation]
+from xinit.settings.config import Config
+from xinit.training.choices import Optimizer, Schedule, check_scheme, numbers_of, optimizer_of, schedule_of, scheme_of
 
 
 class Problem(NamedTuple):
@@ -34,7 +28,9 @@ class Problem(NamedTuple):
     activations: tuple[Activation, ...]
     apply: Apply
     dataset: Dataset
+    loss: Loss
     optimizer: Optimizer
+    schedule: Schedule
     probe: Probe | None
     points: tuple[int, ...]
     steps: int
@@ -71,15 +67,16 @@ def plan(configs: Sequence[Config]) -> Plan:
     """
     problem = build_problem(configs[0])
     backend.check_memory(needed_bytes(problem, configs[0]))
+    batch = abstract_batch(problem)
     jitted = {}
     for config in configs:
         name = repr((config.scheme.fn, config.scheme.options))
         if name not in jitted:
-            scheme = build_scheme(config.scheme)
-            check_scheme(scheme, problem, build_hyper(config), config.scheme.fn)
+            scheme = scheme_of(config.scheme)
+            check_scheme(scheme, problem.widths, problem.activations, numbers_of(config), batch, config.scheme.fn)
             jitted[name] = jax.jit(scheme, static_argnums=(1, 2))
     schemes = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
-    return Plan(tuple(configs), problem, schemes, tuple(map(build_hyper, configs)))
+    return Plan(tuple(configs), problem, schemes, tuple(map(numbers_of, configs)))
 
 
 def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
@@ -105,6 +102,12 @@ def load(planned: Plan) -> Arrays:
     return data
 
 
+def abstract_batch(problem: Problem) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Shapes and types of a batch (x_BI, y_B), for what is checked before there are data."""
+    n = problem.batch_size
+    return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+
+
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
     """The run of a plan's i-th config, its initial weights drawn: each on its own, whatever runs beside it."""
     problem, config, hyper = planned.problem, planned.configs[i], planned.hypers[i]
@@ -124,7 +127,7 @@ def chance_error(dataset: Dataset, data: Arrays) -> float:
     """The error of the best constant answer: known, or that of the commonest valid label on the test set."""
     if dataset.chance_error is not None:
         return dataset.chance_error
-    commonest = np.bincount(np.asarray(data["valid"].y), minlength=dataset.n_classes).argmax()
+    commonest = np.bincount(np.asarray(data["valid"].y), minlength=dataset.n_outputs).argmax()
     return float(np.mean(np.asarray(data["test"].y) != commonest))
 
 
@@ -140,16 +143,19 @@ def data_key(config: Config) -> Array:
 
 def build_problem(config: Config) -> Problem:
     """The static side of a config."""
-    functions = tuple(call_factory(activations, f.fn, f.options, "activation") for f in config.activations)
-    optimizer = _optimizer(config.optimizer)
+    made = {repr(choice): activation_of(choice.fn, choice.options) for choice in config.activations}
+    functions = tuple(made[repr(choice)] for choice in config.activations)
+    loss, optimizer = loss_of(config.loss.fn, config.loss.options), optimizer_of(config.optimizer)
     dataset = config.data.dataset(config.batch_size)
-    widths = (dataset.n_inputs, *config.widths, dataset.n_classes)
+    widths = (dataset.n_inputs, *config.widths, dataset.n_outputs)
     apply = make_apply(widths, functions, config.precision)
     probe = None
     if config.probe.tier != "off":
-        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples)
+        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples, loss)
     points = probe_points(config) if probe else (config.steps,)
-    return Problem(widths, functions, apply, dataset, optimizer, probe, points, config.steps, config.batch_size)
+    schedule = schedule_of(config.schedule, config.steps)
+    numbers = points, config.steps, config.batch_size
+    return Problem(widths, functions, apply, dataset, loss, optimizer, schedule, probe, *numbers)
 
 
 def probe_points(config: Config) -> tuple[int, ...]:
@@ -161,63 +167,3 @@ def probe_points(config: Config) -> tuple[int, ...]:
         first = max(1, last / 2000)  # earlier than that little has moved
         points = np.concatenate([[0], np.geomspace(first, last, n - 1)[:-1], [last]])
     return tuple(int(step) for step in np.unique(np.round(points)))
-
-
-def build_hyper(config: Config) -> dict[str, Float[Array, ""]]:
-    """The traced numbers: gain, learning rate and the optimizer's others."""
-    numbers = {"gain": config.scheme.gain, "learning_rate": config.optimizer.learning_rate, **config.optimizer.numbers}
-    return {name: jnp.float32(value) for name, value in numbers.items()}
-
-
-def _optimizer(config: OptimizerConfig) -> Optimizer:
-    """The optimizer as a function of `hyper`; built once with the config's own numbers, to check their names."""
-    numbers = {"learning_rate": config.learning_rate, **config.numbers}
-    call_factory(optimizers, config.fn, numbers, "optimizer")
-    make = getattr(optimizers, config.fn)
-    return lambda hyper: make(**{name: hyper[name] for name in numbers})
-
-
-def build_scheme(config: SchemeConfig) -> Scheme:
-    """The scheme a config names: a factory of ours by its name, or a user's function as "module:function"."""
-    options = dict(config.options)
-    if ":" not in config.fn:
-        made = call_factory((schemes, initializers), config.fn, options, "scheme", also=("gain",))
-        return schemes.from_function(made)
-    kwargs = options.pop("kwargs", None)
-    if not isinstance(kwargs, Mapping | None):
-        raise InputError(f"scheme.kwargs is {kwargs!r}; it must be a mapping, such as scheme.kwargs={{alpha:0.1}}.")
-    function = custom.import_function("scheme.fn", config.fn)
-    if kwargs is not None or options:
-        arguments = options | dict(kwargs or {})
-        function = custom.calling("scheme", config.fn, call_with_options, function, arguments, "scheme")
-    return schemes.from_function(function)
-
-
-def check_scheme(scheme: Scheme, problem: Problem, hyper: Hyper, fn: str) -> None:
-    """InputError unless the scheme makes this network's weights; evaluated abstractly, nothing is compiled."""
-    widths, n = problem.widths, problem.batch_size
-    batch = jax.ShapeDtypeStruct((n, widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
-    draw = lambda key, hyper, batch: scheme(key, widths, problem.activations, hyper, batch)
-    made = custom.calling("scheme", fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
-    _check_params(made, problem, fn)
-
-
-def _check_params(made: Any, problem: Problem, fn: str) -> None:
-    """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
-    try:
-        params, lr_scale = made
-        layers = [params["layers"][l] for l in range(len(problem.widths) - 1)]
-    except (TypeError, ValueError, KeyError):
-        raise InputError(
-            f"scheme {fn!r} must return (Params, lr_scale), as xinit.networks.mlp.make_params makes."
-        ) from None
-    for l, layer in enumerate(layers):
-        for part, shape in (("kernel", problem.widths[l : l + 2]), ("bias", problem.widths[l + 1 : l + 2])):
-            came = getattr(layer[part], "shape", None), str(getattr(layer[part], "dtype", None))
-            if came != (shape, "float32"):
-                raise InputError(
-                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {l + 1}; "
-                    f"it must return shape {shape} and type float32."
-                )
-    if getattr(lr_scale, "shape", None) != (len(layers),):
-        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")
