@@ -16,6 +16,7 @@ import types
 import numpy as np
 import pytest
 
+import xinit
 from xinit.commands import cli
 from xinit.commands.console import SweepReporter
 from xinit.core.errors import InputError
@@ -402,6 +403,26 @@ def test_a_mistake_is_said_before_any_work(settings, words, tmp_path):
     with pytest.raises(InputError, match=words):
         runner.execute_all([config_of(tmp_path, **settings)], SweepReporter(quiet=True))
     assert not list(tmp_path.iterdir())
+
+
+OWN = """
+import json
+from xinit.runs.trackers import Tracker
+def lines(run, file):
+    def write(kind, step):
+        with open(run.folder.parents[1] / file, "a") as seen:
+            seen.write(json.dumps([kind, step]) + "\\n")
+    return Tracker(lambda point: write("point", point.step), lambda ending: write("end", ending.step))
+"""
+
+
+def test_a_tracker_of_ones_own(tmp_path, monkeypatch):
+    (tmp_path / "own_tracker.py").write_text(OWN)
+    monkeypatch.syspath_prepend(tmp_path)
+    runner.execute_all([config_of(tmp_path, **{"tracker": "own_tracker:lines", "tracker.file": "seen"})], Notes())
+    seen = [json.loads(line) for line in (tmp_path / "seen").read_text().splitlines()]
+    points = xinit.open(next(tmp_path.glob("*/*/readings.nc")).parent).step.values.tolist()
+    assert seen == [["point", step] for step in points] + [["end", 300]]
 
 
 @pytest.mark.parametrize(("tracker", "package"), [("tensorboard", "tensorboardX"), ("wandb", "wandb")])

@@ -57,6 +57,8 @@ def show(arguments: Sequence[str], console: Console) -> None:
         console.print(_groups_table())
     elif not settings:
         console.print(_choices_table(group))
+        if how := how_to_bring_ones_own(group):
+            console.print(how)
     else:
         n_in, n_out = parse_fans(settings["fans"])
         rows = laws_at(n_in, n_out, settings.get("activation", "tanh"))
@@ -102,6 +104,20 @@ def _choice(name: str, path: pathlib.Path) -> Choice:
     text_of_comment = " ".join(line for line in comment if not line.startswith("@"))
     formula, *source = re.split(r" {5,}", text_of_comment, maxsplit=1)
     return Choice(name, formula, "".join(source), yaml.safe_load(text) or {})
+
+
+def how_to_bring_ones_own(group: str) -> str:
+    """How a function of the user's is named for a group; "" where it takes none."""
+    if group == "probe":
+        return "A reading of your own: probe.extra=[package.module:function], a function (params, batch, outputs)."
+    if not (conf_dir() / group / "custom.yaml").is_file():
+        return ""
+    return (
+        f"Your own: {group}.fn=package.module:function, from a module that Python finds in the current folder; from "
+        f"Python xinit.run({group}=function). A YAML file of yours, DIR/{group}/NAME.yaml with fn: "
+        f"package.module:function and the function's settings, is chosen with --config-dir DIR {group}=NAME. The "
+        "function's source is part of what a run is: an edited one is another run."
+    )
 
 
 def parse_fans(text: str) -> tuple[int, int]:

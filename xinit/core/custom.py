@@ -37,19 +37,15 @@ def name_of(path: str, function: Callable[..., Any]) -> str:
     """
     home = getattr(function, "__module__", None) or "__main__"
     root = home.partition(".")[0]
-    modules = [name for name in [*sys.modules, home] if name.partition(".")[0] == root and "._" not in name]
-    found = [
-        f"{module}:{name}"
-        for module in dict.fromkeys([*modules, home])
-        for name, value in list(vars(sys.modules.get(module, types)).items())
-        if value is function and module in sys.modules
-    ]
-    if not found:
-        raise InputError(
-            f"{path} is {function!r}; a function must have a name at the top of a module, a script or a notebook, "
-            "since its source is part of what a run is."
-        )
-    return min(found, key=len)
+    public = [name for name in sys.modules if name.partition(".")[0] == root and "._" not in name]
+    for module in (*sorted(public, key=len), home):
+        for name, value in list(vars(sys.modules.get(module, types.ModuleType(module))).items()):
+            if value is function:
+                return f"{module}:{name}"
+    raise InputError(
+        f"{path} is {function!r}; a function must have a name at the top of a module, a script or a notebook: its "
+        "source is part of what a run is."
+    )
 
 
 def sources_of(functions: Iterable[tuple[str, str]]) -> str:

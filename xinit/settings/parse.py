@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from xinit.core import prng
-from xinit.core.custom import is_custom
+from xinit.core.custom import calling, import_function, is_custom
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_factory
 from xinit.core.rules import (
@@ -152,14 +152,26 @@ def _widths(depth: Any, width: Any, profile: Any) -> tuple[tuple[int, ...], str]
     if isinstance(width, list | tuple):
         fn, profile, width = "explicit", {"widths": list(width)}, 1
     depth, width = typed(depth, Annotated[int, at_least(1), DEPTH], "depth"), typed(width, Count, "width")
-    widths = call_factory(profiles, fn, profile, "profile")(depth, width)
+    if is_custom(fn):
+        widths = _widths_of_own(fn, profile, depth, width)
+    else:
+        widths = call_factory(profiles, fn, profile, "profile")(depth, width)
     typed(len(widths), Annotated[int, DEPTH], "The number of widths")
     for layer_width in widths:
         typed(layer_width, Count, "width")
     shape = f"{depth}x{width}"
     if fn == "explicit":
         shape = "x".join(map(str, widths)) if len(widths) <= 8 else f"{len(widths)}layers"
-    return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn}"
+    return widths, shape if fn in ("constant", "explicit") else f"{shape}-{fn.rpartition(':')[2]}"
+
+
+def _widths_of_own(fn: str, options: Mapping[str, Any], depth: int, width: int) -> tuple[int, ...]:
+    """What a profile of the user's says, `(depth, width, **options)`: a list of widths."""
+    function = import_function("profile.fn", fn)
+    widths = calling("profile.fn", fn, function, depth, width, **options)
+    if not isinstance(widths, list | tuple) or not widths:
+        raise InputError(f"profile.fn {fn!r} returned {widths!r}; it must return a list of widths, at least one.")
+    return tuple(widths)
 
 
 def _scheme(raw: Any) -> SchemeConfig:

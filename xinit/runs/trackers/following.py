@@ -1,11 +1,13 @@
 """Trackers at work, each run's on a thread of its own: the run waits for them at its end alone, and never for long."""
 
+import functools
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from xinit.core.custom import import_function, is_custom
 from xinit.core.factories import call_factory
 from xinit.runs import trackers
 from xinit.runs.trackers.contract import Ending, Start, TrackedRun, Tracker
@@ -19,7 +21,15 @@ def check_choice(choice: TrackerConfig) -> None:
     Raises:
       InputError: there is none of that name, an option is wrong, or its package is not installed.
     """
-    call_factory(trackers, choice.fn, choice.options, "tracker", also=["patience"])
+    _start_of(choice)
+
+
+def _start_of(choice: TrackerConfig) -> Start | None:
+    """What begins to track a run; None where nothing does."""
+    if is_custom(choice.fn):
+        return functools.partial(import_function("tracker.fn", choice.fn), **choice.options)
+    start: Start | None = call_factory(trackers, choice.fn, choice.options, "tracker", also=["patience"])
+    return start
 
 
 class Followers:
@@ -48,7 +58,7 @@ class Followers:
 
     def begin(self, choice: TrackerConfig, run: TrackedRun) -> None:
         """Follow a run with the tracker that was chosen, if one was; a run that begins again is followed anew."""
-        start = call_factory(trackers, choice.fn, choice.options, "tracker")
+        start = _start_of(choice)
         if start is not None:
             earlier = self._followers.get(run.id)
             self._followers[run.id] = _Follower(choice.fn, choice.patience, start, run, earlier)
