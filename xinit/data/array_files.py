@@ -39,7 +39,7 @@ def from_python(value: Any) -> dict[str, Any] | None:
         value = {key: item for key, item in value.items() if key in NAMES}
     elif isinstance(value, str | os.PathLike) or not hasattr(value, "__len__"):
         return None
-    given = check({name: _own(array) for name, array in named(value, "data").items()}, "data")
+    given = check({name: _own(array) for name, array in named(value, "data is").items()}, "data")
     _held[HELD + given.content] = given
     return {"file": HELD + given.content, **settings}
 
@@ -88,7 +88,7 @@ def _read(file: str, path: str, files: Files) -> Given:
         return check({name: _load(f"{name} of {file}", where) for name, (where, _) in paths.items()}, file)
     if not zipfile.is_zipfile(path):
         raise InputError(
-            f"data.file is {file}, which is neither an .npz nor a folder of .npy; it must be one of these."
+            f"data.file is {file}, which is no .npz, or a damaged one; it must be an .npz or a folder of .npy."
         )
     with _naming(file), np.load(path, allow_pickle=False) as archive:
         check_names(archive.files, file)

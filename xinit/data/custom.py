@@ -58,9 +58,10 @@ class Settings(DataSettings):
         key = self.fn, json.dumps(dict(self.options), sort_keys=True, default=repr), source_of("data.fn", self.fn)
         if key not in _returned:
             function = import_function("data.fn", self.fn)
-            returned = calling("data.fn", self.fn, call_with_options, function, self.options, "data")
-            source = f"data.fn {self.fn!r}"
-            _returned[key] = user_arrays.check(user_arrays.named(returned, source), source)
+            returned = calling("data.fn", self.fn, call_with_options, function, self.options, "data", ["pixel_range"])
+            function_words = f"data.fn {self.fn!r}"
+            arrays = user_arrays.named(returned, f"{function_words} returns")
+            _returned[key] = user_arrays.check(arrays, function_words)
         given = _returned[key]
         if self.content not in (None, given.content):
             raise InputError(

@@ -45,8 +45,8 @@ class Given(NamedTuple):
     targets: str
 
 
-def named(value: Any, source: str) -> dict[str, Any]:
-    """Arrays by their names, from a mapping of them, (x, y), or a pair (x, y) for each part.
+def named(value: Any, given: str) -> dict[str, Any]:
+    """Arrays by their names, from a mapping of them, (x, y), or a pair (x, y) for each part; `given` begins a sentence.
 
     Raises:
       InputError: it is none of these.
@@ -61,7 +61,7 @@ def named(value: Any, source: str) -> dict[str, Any]:
         }
     if len(items) != 2 or any(isinstance(item, str) for item in items):
         raise InputError(
-            f"{source} gives {_described(value)}; it must be (x, y), ((x, y), (x, y), (x, y)) for training, validation "
+            f"{given} {_described(value)}; it must be (x, y), ((x, y), (x, y), (x, y)) for training, validation "
             f"and test, or a mapping of arrays with the names {FORMS}."
         )
     return dict(zip("xy", items, strict=True))
