@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 
 from xinit.core.errors import InputError
-from xinit.data import user_arrays
+from xinit.data import user_parts
 from xinit.data.contract import Sizes
-from xinit.data.user_arrays import check, count_classes, cut, named, split
+from xinit.data.user_arrays import check, count_classes, named
+from xinit.data.user_parts import cut, split
 
 N = 100
 X, Y = np.random.default_rng(0).normal(size=(N, 2, 3)), np.arange(N) % 4
@@ -205,7 +206,7 @@ def test_parts_that_cannot_be_cut_are_named(given, asked, words):
 def loaded(arrays, **settings):
     given = check(arrays, "set")
     settings = {"seed": 0, "classes": count_classes(given, None), "pixel_range": (-1.0, 1.0)} | settings
-    dataset = user_arrays.dataset(given, cut(given, OPEN), 10, **settings)
+    dataset = user_parts.dataset(given, cut(given, OPEN), 10, **settings)
     return dataset, dataset.load()
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Self
 from xinit.core.errors import InputError
 from xinit.core.identity import OUTSIDE_IDENTITY
 from xinit.core.rules import INDEX, Flag, Range, Rule, Seed, Text, at_least
-from xinit.data import array_files, user_arrays
+from xinit.data import array_files, user_arrays, user_parts
 from xinit.data.contract import DataSettings, Sizes
 
 if TYPE_CHECKING:
     from xinit.data.dataset import Dataset
 
 PART = "a whole number of examples, at least 1, or a share of them above 0 and below 1"
-Part = Annotated[int | float, Rule(lambda v: 0 < v < 1 or (v >= 1 and v == int(v)), PART)]
+Part = Annotated[int | float, Rule(lambda v: 0 < v < 1 or (v >= 1 and float(v).is_integer()), PART)]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Settings(DataSettings):
     @property
     def sizes(self) -> Sizes:
         """The sizes of the parts."""
-        return user_arrays.cut(self._given, {"train": self.train, "valid": self.valid, "test": self.test})
+        return user_parts.cut(self._given, {"train": self.train, "valid": self.valid, "test": self.test})
 
     @property
     def targets(self) -> str:
@@ -64,13 +64,13 @@ class Settings(DataSettings):
     def resolved(self, batch_size: int) -> Self:
         """The settings with the sizes of the parts, the number of classes and the checksum."""
         given, sizes = self._given, self.sizes
-        user_arrays.check_batch(batch_size, sizes, given)
+        user_parts.check_batch(batch_size, sizes, given)
         classes = user_arrays.count_classes(given, self.classes)
         return dataclasses.replace(self, **sizes._asdict(), classes=classes, content=given.content)
 
     def dataset(self, batch_size: int) -> "Dataset":
         """The set as it is stored, in the memory of the host."""
-        return user_arrays.dataset(
+        return user_parts.dataset(
             self._given,
             self.sizes,
             batch_size,

@@ -11,7 +11,7 @@ from xinit.core.custom import calling, import_function, is_custom, source_of
 from xinit.core.errors import InputError
 from xinit.core.factories import call_with_options
 from xinit.core.rules import Range, Rule, Text
-from xinit.data import user_arrays
+from xinit.data import user_arrays, user_parts
 from xinit.data.contract import DataSettings, Sizes
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Settings(DataSettings):
     @property
     def sizes(self) -> Sizes:
         """The sizes of the parts."""
-        return user_arrays.cut(self._given, OPEN)
+        return user_parts.cut(self._given, OPEN)
 
     @property
     def targets(self) -> str:
@@ -72,13 +72,13 @@ class Settings(DataSettings):
 
     def resolved(self, batch_size: int) -> Self:
         """The settings with the checksum of the arrays."""
-        user_arrays.check_batch(batch_size, self.sizes, self._given)
+        user_parts.check_batch(batch_size, self.sizes, self._given)
         user_arrays.count_classes(self._given, None)
         return dataclasses.replace(self, content=self._given.content)
 
     def dataset(self, batch_size: int) -> "Dataset":
         """The set as it was returned, in the memory of the host."""
         classes = user_arrays.count_classes(self._given, None)
-        return user_arrays.dataset(
+        return user_parts.dataset(
             self._given, self.sizes, batch_size, seed=SPLIT_SEED, classes=classes, pixel_range=self.pixel_range
         )
