@@ -39,14 +39,9 @@ def from_python(value: Any) -> dict[str, Any] | None:
         value = {key: item for key, item in value.items() if key in NAMES}
     elif isinstance(value, str | os.PathLike) or not hasattr(value, "__len__"):
         return None
-    given = check({name: _own(array) for name, array in named(value, "data is").items()}, "data")
+    given = check(named(value, "data is"), "data", copy=True)
     _held[HELD + given.content] = given
     return {"file": HELD + given.content, **settings}
-
-
-def _own(array: Any) -> Any:
-    """A copy, which stays as it is when the user goes on with the array."""
-    return array.copy() if isinstance(array, np.ndarray) else array
 
 
 def stored(file: str) -> Given:

@@ -27,13 +27,13 @@ class Settings(DataSettings):
 
     kind: Text
     file: Text = field(metadata=OUTSIDE_IDENTITY)
-    train: Part | None
-    valid: Part | None
-    test: Part | None
-    split_seed: Seed | None
-    pixel_range: Range | None
-    standardise: Flag
-    classes: Annotated[int, at_least(2), INDEX] | None
+    train: Part | None = None
+    valid: Part | None = None
+    test: Part | None = None
+    split_seed: Seed | None = 0
+    pixel_range: Range | None = (-1.0, 1.0)
+    standardise: Flag = False
+    classes: Annotated[int, at_least(2), INDEX] | None = None
     content: Text | None = None
 
     @property

@@ -33,7 +33,7 @@ class Settings(DataSettings):
 
     kind: Text
     fn: Annotated[str, Rule(is_custom, "a function of yours, as module:function")]
-    pixel_range: Range | None
+    pixel_range: Range | None = (-1.0, 1.0)
     options: Mapping[str, Any] = field(default_factory=dict)
     content: Text | None = None
 

@@ -67,8 +67,8 @@ def _described(value: Any) -> str:
     return f"an array of shape {value.shape}" if hasattr(value, "shape") else f"{value!r:.80}"
 
 
-def check(arrays: Mapping[str, Any], source: str) -> Given:
-    """Arrays by their names, checked; others beside them are left out.
+def check(arrays: Mapping[str, Any], source: str, *, copy: bool = False) -> Given:
+    """Arrays by their names, checked; others beside them are left out. A copy stays when its owner changes the array.
 
     Raises:
       InputError: one is missing, of another length or width than its partner, no numbers, not finite; bad labels.
@@ -77,7 +77,7 @@ def check(arrays: Mapping[str, Any], source: str) -> Given:
     parts = {}
     for suffix, part in SUFFIXES.items():
         if f"x{suffix}" in arrays:
-            x, y = (_as_array(arrays[f"{array}{suffix}"], f"{array}{suffix}", source) for array in "xy")
+            x, y = (_as_array(arrays[name], name, source, copy) for name in (f"x{suffix}", f"y{suffix}"))
             pair = Pair(_inputs(x, f"x{suffix}", source), _targets(y, f"y{suffix}", source))
             if len(pair.x) != len(pair.y):
                 raise InputError(
@@ -106,11 +106,11 @@ def check_names(names: Collection[str], source: str) -> None:
         raise InputError(f"{source} has {listed:.200}: {mistakes[0]}; it must have {FORMS}.")
 
 
-def _as_array(value: Any, name: str, source: str) -> np.ndarray:
+def _as_array(value: Any, name: str, source: str, copy: bool) -> np.ndarray:
     if np.ma.is_masked(value):
         raise InputError(f"{name} of {source} has masked entries; every number must be there.")
     try:
-        array = np.asarray(value)
+        array = np.array(value) if copy else np.asarray(value)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except Exception as error:  # whatever an object that says it is an array does
         raise InputError(f"{name} of {source} is no array of numbers: {reason(error)}.") from error
