@@ -45,10 +45,10 @@ MISTAKES = [  # arrays, words of the sentence
     ({"x": X, "y": changed(Y, 5, 2**40)}, "y of set is 1099511627776 at [5]; labels must be whole numbers from 0."),
     ({"x": X, "y": np.eye(4, dtype=int)[Y]}, "y of set is int64 of shape (100, 4); labels must be (examples,)"),
     ({"x": X, "y": X}, "y of set is float64 of shape (100, 2, 3); values must be (examples,) or (examples, outputs)"),
-    ({"x": X, "y": Y.astype(str)}, "y of set is of type <U21; it must be whole numbers from 0, which name classes,"),
+    ({"x": X, "y": Y.astype(str)}, "y of set is of type <U21; it must be of an integer type, labels from 0,"),
     ({"x": X, "y": changed(Y, 9, np.nan, float)}, "y of set is nan at [9]; it must be finite in float64."),
     ({"x": X, "y": Y, "x_test": X[:, :1], "y_test": Y}, "another number of inputs: 6 to train on, 3 in the test part"),
-    ({"x": X, "y": Y, "x_valid": X, "y_valid": Y * 1.0}, "another kind of y: labels, whole numbers to train on"),
+    ({"x": X, "y": Y, "x_valid": X, "y_valid": Y * 1.0}, "another kind of y: labels, of an integer type to train on"),
     (
         {"x": X.astype("u1"), "y": Y, "x_test": X, "y_test": Y},
         "another type of inputs: uint8, which are pixels",
@@ -89,10 +89,14 @@ def test_whole_numbers_are_labels(y):
 @pytest.mark.parametrize(
     ("y", "asked", "words"),
     [
-        (Y, 3, "data.classes is 3; set has the label 3 in y at [3] of the train part, so labels run from 0 to 3."),
+        (
+            Y,
+            3,
+            "data.classes is 3; set has the label 3 in y at [3] of the train part, so it must be at least 4, or null.",
+        ),
         (Y * 0, None, "y of set has labels up to 0 for 100 examples; labels must run from 0 over at least two classes"),
         (Y * 1000, None, "y of set has labels up to 3000 for 100 examples;"),
-        (Y / 2, 3, "data.classes is 3; y of set has a decimal point, so it is values, which have no classes;"),
+        (Y / 2, 3, "data.classes is 3; y of set is of a float type, so it is values, which have no classes;"),
     ],
 )
 def test_labels_and_classes_must_agree(y, asked, words):

@@ -134,11 +134,11 @@ def _inputs(x: np.ndarray, name: str, source: str) -> np.ndarray:
 
 
 def _targets(y: np.ndarray, name: str, source: str) -> np.ndarray:
-    """Labels (N,) int32 of whole numbers, values (N, K) float64 of others."""
+    """Labels (N,) int32 where y is of an integer type, else values (N, K) float64."""
     if y.dtype.kind not in "buif":
         raise InputError(
-            f"{name} of {source} is of type {y.dtype}; it must be whole numbers from 0, which name classes, or numbers "
-            "with a decimal point, which are values for loss=regression."
+            f"{name} of {source} is of type {y.dtype}; it must be of an integer type, labels from 0, or of a float "
+            "type, values for loss=regression."
         )
     column = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     labels = y.dtype.kind != "f"
@@ -168,7 +168,7 @@ def _check_alike(train: Pair, other: Pair, part: str, source: str) -> None:
     words = lambda pair: {
         "number of inputs": pair.x.shape[1],
         "type of inputs": "uint8, which are pixels" if pair.x.dtype == np.uint8 else "numbers other than uint8",
-        "kind of y": "labels, whole numbers" if pair.y.dtype == np.int32 else "values, with a decimal point",
+        "kind of y": "labels, of an integer type" if pair.y.dtype == np.int32 else "values, of a float type",
         "number of outputs": pair.y.shape[1:],
     }
     for what, value in words(train).items():
@@ -197,8 +197,8 @@ def count_classes(given: Given, asked: int | None) -> int | None:
     if given.targets == "values":
         if asked is not None:
             raise InputError(
-                f"data.classes is {asked}; y of {given.source} has a decimal point, so it is values, which have no "
-                "classes; labels must be whole numbers, as y.astype(int) makes them."
+                f"data.classes is {asked}; y of {given.source} is of a float type, so it is values, which have no "
+                "classes; labels must be of an integer type, as y.astype(int) makes them."
             )
         return None
     largest = {part: int(pair.y.max()) for part, pair in given.parts.items()}
@@ -207,12 +207,12 @@ def count_classes(given: Given, asked: int | None) -> int | None:
     if asked is not None and n > asked:
         raise InputError(
             f"data.classes is {asked}; {given.source} has the label {n - 1} in y at "
-            f"[{int(given.parts[part].y.argmax())}] of the {part} part, so labels run from 0 to {n - 1}."
+            f"[{int(given.parts[part].y.argmax())}] of the {part} part, so it must be at least {n}, or null."
         )
     if asked is None and not 1 < n <= max(examples, 2):
         raise InputError(
             f"y of {given.source} has labels up to {n - 1} for {examples:,} examples; labels must run from 0 over at "
-            "least two classes, data.classes=N says how many there are, and y for loss=regression must have a decimal "
-            "point."
+            "least two classes, data.classes=N says how many there are, and y for loss=regression must be of a float "
+            "type."
         )
     return asked or n
