@@ -61,6 +61,7 @@ def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":
     Args:
       progress: show progress on stdout.
       settings: what the command line takes: `scheme="xavier"`, `width=[512, 256]`, `optimizer={"learning_rate": 0.1}`.
+        Data may be arrays: `data=(x, y)`, or `data={"x_train": ..., "y_train": ..., "x_test": ..., "y_test": ...}`.
 
     Raises:
       InputError: a setting is unknown or wrong, the data are missing, the folder cannot be written.
@@ -103,9 +104,10 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     from xinit.runs import runner
     from xinit.settings.compose import compose_many, overrides_from
 
-    choices = {name: _listed(name, values) for name, values in over.items()}
-    grid = [dict(zip(choices, values, strict=True)) for values in itertools.product(*choices.values())]
-    raws = compose_many("train", [overrides_from(settings | combination) for combination in grid])
+    # Once for each value, since of arrays it takes a while.
+    swept = [[overrides_from({name: value}) for value in _listed(name, values)] for name, values in over.items()]
+    shared = overrides_from({name: value for name, value in settings.items() if name not in over})
+    raws = compose_many("train", [[*shared, *itertools.chain(*values)] for values in itertools.product(*swept)])
     outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 

@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+import numpy as np
 import pytest
 
 from xinit.commands import cli
@@ -98,6 +99,45 @@ TRAIN = {  # arguments -> words of the sentence
     "depth=x -m seed=0,1": "depth is 'x'; it must be a whole number, at least 1. (2 of 2 jobs)",
     "seed=0,1 -m hydra/launcher=basic depth=x": "depth is 'x'; it must be a whole number, at least 1. (2 of 2 jobs)",
 }
+SETS = {  # arrays in files: name -> arrays; and what is said of them, as above, where SETS is their folder
+    "good.npz": {"x": np.eye(50), "y": np.arange(50) % 5},
+    "lengths.npz": {"x": np.eye(50), "y": np.arange(49) % 5},
+    "nan.npz": {"x": np.eye(50) * np.nan, "y": np.arange(50) % 5},
+    "negative.npz": {"x": np.eye(50), "y": np.arange(50) % 5 - 1},
+    "words.npz": {"x": np.eye(50), "y": np.full(50, "cat")},
+    "empty.npz": {"x": np.eye(50)[:0], "y": np.arange(0)},
+    "objects.npz": {"x": np.eye(50).astype(object), "y": np.arange(50)},
+    "names.npz": {"images": np.eye(50), "labels": np.arange(50)},
+    "text.npz": "x,y",
+}
+ARRAYS = {
+    "data=arrays": "The setting data.file is missing; give it as data.file=VALUE.",
+    "data=arrays data.file=nowhere.npz": "data.file is nowhere.npz, which cannot be read: No such file or directory.",
+    "data=arrays data.file=memory:12": "data.file is memory:12, arrays that another process was given;",
+    "data=arrays data.file=SETS": "has no arrays: there are none to train on; it must have x and y, or",
+    "data=arrays data.file=SETS/lengths.npz": "has 50 examples in x and 49 in y; each example needs one of both.",
+    "data=arrays data.file=SETS/nan.npz": "is nan at [0, 0]; it must be finite in float32.",
+    "data=arrays data.file=SETS/negative.npz": "is -1 at [0]; labels must be whole numbers from 0.",
+    "data=arrays data.file=SETS/words.npz": "is of type <U3; it must be of an integer type, labels from 0,",
+    "data=arrays data.file=SETS/empty.npz": "has the shape (0, 50); it must be (examples, ...), with none of them 0.",
+    "data=arrays data.file=SETS/objects.npz": "holds Python objects, which are not read since that may",
+    "data=arrays data.file=SETS/names.npz": "has images, labels: there are none to train on; it must have x and y, or",
+    "data=arrays data.file=SETS/text.npz": "which is no .npz, or a damaged one; it must be an .npz or a folder",
+    "data=arrays data.file=SETS/good.npz": "probe.examples is 300; the test set has 10 examples, so at most that.",
+    "data=arrays data.file=SETS/good.npz batch_size=36": "has 35 training examples, so at most that.",
+    "data=arrays data.file=SETS/good.npz data.classes=4": "so it must be at least 5, or null.",
+    "data=arrays data.file=SETS/good.npz data.classes=many": "data.classes is 'many'; it must be a whole number",
+    "data=arrays data.file=SETS/good.npz data.test=0": "data.test is 0; it must be a whole number of examples",
+    "data=arrays data.file=SETS/good.npz data.test=0.9": "no examples would be left in train; data.train,",
+    "data=arrays data.file=SETS/good.npz data.valid=nan": "data.valid is nan; it must be a whole number of examples",
+    "data=arrays data.file=SETS/good.npz data.split_seed=-1": "it must be a whole number from 0 to 4294967295.",
+    "data=arrays data.file=SETS/good.npz data.sizes=3": "Unknown setting data.sizes;",
+    "data=arrays data.file=SETS/good.npz data.content=1a": "data.content is 1a; ",
+    "data=custom": "The setting data.fn is missing; give it as data.fn=VALUE.",
+    "data.fn=nowhere:f": "data.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
+    "data=os:getcwd": "data.fn 'os:getcwd' returns '",
+    "data=os:getcwd data.n=3": "Unknown setting data.n;",
+}
 INSPECT = {
     f"seeds={HUGE}": "seeds is 1000000000; it must be at most 10000: each is drawn and measured",
     "seeds=few": "seeds is 'few'; it must be a whole number, at least 2.",
@@ -172,6 +212,26 @@ ROWS = [(entry, given, words) for entry, table in TABLES.items() for given, word
 
 @pytest.mark.parametrize(("entry", "given", "words"), ROWS, ids=[f"{row[0]} {row[1]:.60}" for row in ROWS])
 def test_bad_input_is_one_sentence_and_exit_code_2(monkeypatch, tmp_path, capsys, entry, given, words):
+    check_refused(monkeypatch, tmp_path, capsys, entry, given, words)
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sets")
+    for name, content in SETS.items():
+        if isinstance(content, str):
+            (folder / name).write_text(content)
+        else:
+            np.savez(folder / name, **content)
+    return str(folder)
+
+
+@pytest.mark.parametrize(("given", "words"), ARRAYS.items(), ids=list(ARRAYS))
+def test_so_are_bad_arrays(monkeypatch, tmp_path, capsys, sets, given, words):
+    check_refused(monkeypatch, tmp_path, capsys, "xinit.train", given.replace("SETS", sets), words)
+
+
+def check_refused(monkeypatch, tmp_path, capsys, entry, given, words):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", [entry, *given.split(" ")] if given else [entry])
     assert importlib.import_module(entry).main() == cli.BAD_INPUT

@@ -1,7 +1,9 @@
 """A data set is one module and one YAML file: its kind is found by its name, and it trains."""
 
+import dataclasses
 import pathlib
 
+import numpy as np
 import pytest
 import yaml
 
@@ -70,6 +72,15 @@ def test_another_kind_is_refused_with_those_there_are(kind):
 def test_every_choice_names_a_kind_that_there_is():
     for file in pathlib.Path(conf_dir(), "data").glob("*.yaml"):
         assert yaml.safe_load(file.read_text())["kind"] in kinds(), file
+
+
+def test_a_yaml_of_the_users_need_not_repeat_defaults():
+    for kind, required in (("arrays", {"file"}), ("custom", {"fn"})):
+        stored = yaml.safe_load((conf_dir() / "data" / f"{kind}.yaml").read_text())
+        fields = {field.name: field.default for field in dataclasses.fields(settings_class(kind))}
+        for name in stored.keys() - required - {"kind"}:
+            assert np.array_equal(fields[name], stored[name]), name
+        assert required == {name for name, value in stored.items() if value == "???"}
 
 
 def test_memory_of_what_is_generated():

@@ -51,7 +51,8 @@ def examples(split, shape=(5, 4, 1), shards=SHARDS):
 
 
 def record(pixels, label):
-    return record_of(PIL.Image.fromarray(pixels.squeeze()), label)
+    grey = pixels.shape[-1] == 1
+    return record_of(PIL.Image.fromarray(pixels[..., 0] if grey else pixels), label)
 
 
 def record_of(image, label, kind="PNG", **options):
@@ -172,7 +173,7 @@ def test_a_real_record_file_cut_short_is_named(tfds_dir, tmp_path):
 # What is loaded
 
 
-@pytest.mark.parametrize("shape", [(5, 4, 1), (5, 4, 3), (5, 4, 4)])
+@pytest.mark.parametrize("shape", [(5, 4, 1), (7, 13, 1), (1, 1, 1), (1, 9, 2), (13, 7, 3), (5, 4, 4)])
 def test_pixels_and_labels_come_back_in_order_over_all_files(tmp_path, shape):
     write_set(tmp_path / "mnist" / "3.0.1", shape)
     splits = load(tmp_path)
@@ -248,6 +249,19 @@ def test_a_run_is_cut_as_its_settings_say(tmp_path):
     assert half.identity() != config.identity()
     with pytest.raises(InputError, match="batch_size is 50; mnist has 49 training examples"):
         parse(compose("train", overrides_from(settings | {"batch_size": 50})))
+
+
+def test_a_set_with_its_own_splits_is_trained_on_as_it_is(tmp_path):
+    write_set(tmp_path / "mnist" / "3.0.1", (7, 13, 1), {"train": [30, 11], "validation": [9], "test": [12]})
+    settings = {"data": "tfds", "data.name": "mnist", "data.dir": tmp_path, "data.valid": "validation"}
+    config = parse(compose("train", overrides_from(settings | {"probe.examples": 6})))
+    assert config.data.sizes == (41, 9, 12)
+    run = problem.build(config)
+    assert run.problem.widths[0] == 7 * 13
+    assert problem.needed_bytes(run.problem, config)["the stored examples (data)"] == (41 + 9 + 12) * (7 * 13 + 4)
+    x, y = examples("validation", (7, 13, 1), {"validation": [9]})
+    np.testing.assert_array_equal(run.data["valid"].x, x.reshape(9, -1))
+    np.testing.assert_array_equal(run.data["valid"].y, y)
 
 
 GREY, COLOUR = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4, examples("train", (8, 8, 4))[0][0]
@@ -405,6 +419,12 @@ def tensor_label(features):
     [
         ("dataset_info.json", drop_test_split, "from mnist, which has 60 examples in train: test names no examples"),
         ("features.json", lambda f: set_image(f, dtype="uint16"), "the images of mnist are uint16, 5 x 4 x 1"),
+        ("features.json", lambda f: set_image(f, dtype="float32"), "the images of mnist are float32, 5 x 4 x 1"),
+        (
+            "features.json",
+            lambda f: set_image(f, shape={"dimensions": ["5", "4", "13"]}),
+            "the images of mnist are uint8, 5 x 4 x 13: uint8 of one fixed shape is needed",
+        ),
         (
             "features.json",
             lambda f: set_image(f, shape={"dimensions": ["-1", "-1", "3"]}),

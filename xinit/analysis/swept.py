@@ -6,9 +6,9 @@ from typing import Any
 from xinit.settings.config import Config
 
 SEEDS = ("seed", "init_seed", "data_seed")
-# Settings of a choice count as swept only where they differ between runs that chose the same.
-CHOICES = {"scheme": "scheme.fn", "optimizer": "optimizer.fn", "data": "data.kind", "probe": "probe.tier",
-           "loss": "loss.fn", "schedule": "schedule.fn"}  # fmt: skip
+# Settings of a choice count as swept only where they differ between runs that chose the same; one after the other.
+CHOICES = {"scheme": ["scheme.fn"], "optimizer": ["optimizer.fn"], "data": ["data.kind", "data.file", "data.fn"],
+           "probe": ["probe.tier"], "loss": ["loss.fn"], "schedule": ["schedule.fn"]}  # fmt: skip
 
 
 def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
@@ -48,11 +48,11 @@ def as_text(value: Any) -> str:
 
 
 def _varies(key: str, settings: Sequence[Mapping[str, Any]]) -> bool:
-    parent = CHOICES.get(key.partition(".")[0])
-    parent = None if parent == key else parent
+    parents = CHOICES.get(key.partition(".")[0], [])
+    parents = parents[: parents.index(key)] if key in parents else parents
     values: dict[Any, set[str]] = {}
     for run_settings in settings:
-        choice = run_settings.get(parent) if parent else None
+        choice = tuple(run_settings.get(parent) for parent in parents)
         values.setdefault(choice, set()).add(repr(run_settings.get(key)))
     return any(len(distinct) > 1 for distinct in values.values())
 
@@ -80,6 +80,8 @@ def _settings(config: Config) -> dict[str, Any]:
     identity = config.identity()
     options = [activation["options"] for activation in identity.pop("activations")]
     del identity["widths"]
+    if identity["data"].pop("content", None) and hasattr(config.data, "file"):
+        short["data.file"] = config.data.file  # which the checksum of its content stands for
     if any(options) and all(layer_options == options[0] for layer_options in options):
         identity["activation_options"] = options[0]
     return _flat(identity) | short

@@ -50,6 +50,11 @@ class DataSettings(Protocol):
         ...
 
     @property
+    def targets(self) -> str:
+        """What y is, as in `Dataset`: "labels" or "values"."""
+        return "labels"
+
+    @property
     def generated_bytes(self) -> int:
         """The memory of the fixed examples that `Dataset.load` generates; 0 where `dataset` has loaded them."""
         return 0

@@ -35,6 +35,7 @@ class Dataset:
     it, (x_BI float32, y_B). `decode` turns stored inputs into float32. `chance_error` is that of the best constant
     answer where the class prior is known. `targets` says what y is: "labels", int32 from 0 to n_outputs - 1, or
     "values", (N, n_outputs) float32 with mean 0 and variance 1 over the training examples, for regression.
+    `stored_bytes` is the memory of what `load` puts on the device without generating it.
     """
 
     n_inputs: int
@@ -46,6 +47,12 @@ class Dataset:
     decode: Callable[[Array], Array]
     chance_error: float | None = None
     targets: str = "labels"
+    stored_bytes: int = 0
+
+
+def numbers(x: Array) -> Array:
+    """Stored inputs as float32, unscaled."""
+    return x.astype(jnp.float32)
 
 
 def pixels_to(pixel_range: tuple[float, float]) -> Callable[[Array], Array]:
@@ -96,6 +103,7 @@ def stored(
     *,
     n_outputs: int,
     decode: Callable[[Array], Array],
+    targets: str = "labels",
 ) -> Dataset:
     """A stored set of `train`, `valid` and `test`: each epoch its own permutation, the last partial batch left out."""
     n, n_inputs = sets["train"][0].shape
@@ -110,4 +118,5 @@ def stored(
         return decode(x[chunk[i]]), y[chunk[i]]
 
     load = lambda: {name: Examples(jnp.asarray(x), jnp.asarray(y)) for name, (x, y) in sets.items()}
-    return Dataset(n_inputs, n_outputs, chunk_steps, load, draw, batch, decode)
+    n_bytes = sum(array.nbytes for pair in sets.values() for array in pair)
+    return Dataset(n_inputs, n_outputs, chunk_steps, load, draw, batch, decode, targets=targets, stored_bytes=n_bytes)

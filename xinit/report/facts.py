@@ -1,5 +1,6 @@
 """What a run was, in words: for the card at the top of its page."""
 
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,7 +24,7 @@ def facts(run: Run) -> dict[str, str]:
         "scheme": _choice(config["scheme"], "fn"),
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
-        "data": _choice(config["data"], "kind", ("dir",)),
+        "data": _choice(_without_folder(config["data"]), "kind", ("dir",)),
         "optimizer": _choice(config["optimizer"], "fn"),
         "training": _training(config, summary),
         "seeds": f"{config['init_seed']} of the weights, {config['data_seed']} of the data",
@@ -40,6 +41,11 @@ def facts(run: Run) -> dict[str, str]:
 
 def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
+
+
+def _without_folder(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of data; of a file its name alone, since pages are shown to others."""
+    return {**raw, "file": pathlib.PurePath(str(raw["file"])).name} if "file" in raw else dict(raw)
 
 
 def _choice(raw: Mapping[str, Any], key: str, hidden: Sequence[str] = ()) -> str:

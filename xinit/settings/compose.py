@@ -12,6 +12,7 @@ from typing import Any
 import xinit
 from xinit.core.custom import name_of
 from xinit.core.errors import InputError
+from xinit.data.array_files import from_python
 from xinit.settings.hydra_errors import translated_errors
 
 _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables that all threads share
@@ -23,6 +24,8 @@ SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 OWN_FUNCTION = re.compile(r"[a-z_]+\.fn=[^=]*:")  # a group's fn is one of the user's, or some are of a list or a sweep
+
+MOST_NUMBERS = 10_000  # in an array that is a setting: no list of widths, seeds or values is longer
 
 NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
 
@@ -147,14 +150,16 @@ def _parsed(override: str) -> tuple[str, Any]:
 def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Keyword arguments as overrides that mean these values: `scheme="xavier", optimizer={"learning_rate": .1}`.
 
-    A function stands for its name, as in `activation=my_function`.
+    A function stands for its name, as in `activation=my_function`, and arrays, as in `data=(x, y)`, for their checksum.
 
     Raises:
       InputError: a value that no setting can have.
     """
     overrides = []
     for key, value in settings.items():
-        if isinstance(value, Mapping):
+        if prefix + key == "data" and (of_arrays := from_python(value)):
+            overrides += ["data=arrays", *overrides_from(of_arrays, "data.")]
+        elif isinstance(value, Mapping):
             overrides += overrides_from(value, f"{prefix}{key}.")
         else:
             overrides.append(f"{prefix}{key}={_as_text(value, prefix + key)}")
@@ -162,6 +167,8 @@ def overrides_from(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 
 def _as_text(value: Any, path: str) -> str:
+    if getattr(value, "size", 0) > MOST_NUMBERS:
+        raise InputError(f"{path} is an array of shape {value.shape}; only data takes examples, as in data=(x, y).")
     if hasattr(value, "tolist"):  # NumPy's and jax's numbers and arrays
         value = value.tolist()
     if callable(value):

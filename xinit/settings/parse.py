@@ -254,4 +254,7 @@ def _data(raw: Any, batch_size: int) -> DataSettings:
     """The choice, as the data set that its kind names checks and completes it."""
     raw = mapping(raw, "data")
     kind = raw.setdefault("kind", "custom" if "fn" in raw else None)  # YAML of a user's may name its function alone
-    return build(settings_class(kind), raw, "data").resolved(batch_size)
+    settings = settings_class(kind)
+    open_ended = "options" in {field.name for field in dataclasses.fields(settings)}
+    checked = build_with_rest(settings, raw, "data", "options") if open_ended else build(settings, raw, "data")
+    return checked.resolved(batch_size)

@@ -88,6 +88,7 @@ def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
     return {
         "the weights and their update (width, depth)": 2 * float32 * weights,
         "the fixed examples (data.valid, data.test)": config.data.generated_bytes,
+        "the stored examples (data)": problem.dataset.stored_bytes,
         "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
         "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
         "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
