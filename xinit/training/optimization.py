@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import Array
 from jaxtyping import Int
@@ -30,6 +31,7 @@ Number = float | tuple[float, ...]
 
 SETTINGS = ("weight_decay", "clip")  # numbers that every optimizer has, where they are given
 MASKS = ("mask", "weight_decay_mask")  # arguments by which optax's functions are told what to decay
+STEP = "step"  # among the numbers with which a schedule is tried
 NEEDS_PLAIN = (  # what jax raises where Python wants the value of a traced number
     jax.errors.ConcretizationTypeError,
     jax.errors.TracerArrayConversionError,
@@ -85,7 +87,7 @@ def _check_made(
     config: OptimizerConfig, make: Callable[..., Any], arguments: Mapping[str, Any], given: Mapping[str, Any]
 ) -> None:
     """InputError unless the function takes what it is given and returns an optimizer."""
-    also = ("learning_rate", "weight_decay", "decay_biases", "clip")
+    also = ("weight_decay", "decay_biases", "clip")
     if not custom.is_custom(config.fn):
         call_with_options(make, given, "optimizer", also)
         return
@@ -123,17 +125,23 @@ def check_optimizer(config: OptimizerConfig, optimizer: Optimizer, params: Param
         return state, after, updates
 
     before, after, updates = _traced("optimizer", config.fn, update, _numbers(config), params)
-    for made, needed, words in ((updates, params, "an update"), (after, before, "a state")):
-        if (here := _forms(made)) != (there := _forms(needed)):
-            raise InputError(
-                f"optimizer {config.fn!r} returns {words} of the form {here}; it must be {there}, as the "
-                f"{'parameters are' if needed is params else 'state before is'}."
-            )
+    if words := _difference(updates, params):
+        raise InputError(f"optimizer {config.fn!r} returns an update whose {words}, as that of the parameters.")
+    if words := _difference(after, before):
+        raise InputError(f"optimizer {config.fn!r} returns a state whose {words}, as it was before the update.")
 
 
-def _forms(tree: Any) -> str:
-    """Structure, shapes and types of a tree, as a text."""
-    return str(jax.tree.map(lambda leaf: f"{leaf.dtype}{list(leaf.shape)}", tree))
+def _difference(made: Any, needed: Any) -> str:
+    """The first part that one tree has not as the other has it, in words; "" where there is none."""
+    forms = [
+        {jax.tree_util.keystr(path): f"{leaf.dtype}{list(leaf.shape)}" for path, leaf in leaves}
+        for leaves in (jax.tree_util.tree_leaves_with_path(tree) for tree in (made, needed))
+    ]
+    here, there = forms
+    for path in [*there, *here]:
+        if here.get(path) != there.get(path):
+            return f"part {path} is {here.get(path, 'missing')}; it must be {there.get(path, 'absent')}"
+    return ""
 
 
 def schedule_of(config: ScheduleConfig, steps: int) -> Schedule:
@@ -147,13 +155,15 @@ def schedule_of(config: ScheduleConfig, steps: int) -> Schedule:
         check_options(functools.partial(function, 0, steps), config.numbers, "schedule")
         return lambda hyper, number: hyper
 
-    def factor(hyper: Hyper, step: Int[Array, ""]) -> Any:
+    def factor(hyper: Hyper, step: Int[Array, ""]) -> Array:
         numbers = {name: hyper[f"schedule.{name}"] for name in config.numbers}
-        return function(step, steps, **numbers, **config.options)
+        made = function(step, steps, **numbers, **config.options)
+        if not isinstance(made, int | float | np.number | np.ndarray | Array):
+            raise InputError(f"schedule {config.fn!r} returns {type(made).__name__}; it must be one number.")
+        return jnp.asarray(made, jnp.float32)
 
     def schedule(hyper: Hyper, number: Int[Array, ""]) -> Hyper:
-        factor_now = jnp.asarray(factor(hyper, number - 1), jnp.float32)
-        return {**hyper, "learning_rate": hyper["learning_rate"] * factor_now}
+        return {**hyper, "learning_rate": hyper["learning_rate"] * factor(hyper, number - 1)}
 
     _check_schedule(config, function, factor)
     return schedule
@@ -173,9 +183,10 @@ def _check_schedule(config: ScheduleConfig, function: Callable[..., Any], factor
     vars(rest)["__name__"] = getattr(function, "__name__", config.fn)  # for messages
     check_options(rest, {**config.numbers, **config.options}, "schedule")
     if custom.is_custom(config.fn):
-        made = _traced("schedule", config.fn, factor, _numbers(config), jnp.int32(0))
-        if getattr(made, "shape", None) != () or not jnp.issubdtype(made.dtype, jnp.number):
-            raise InputError(f"schedule {config.fn!r} returns {made}; it must be one number.")
+        of_a_step = lambda numbers, _: factor(numbers, numbers[STEP])
+        made = _traced("schedule", config.fn, of_a_step, {STEP: 0, **_numbers(config)}, None)
+        if made.shape:
+            raise InputError(f"schedule {config.fn!r} returns an array of shape {made.shape}; it must be one number.")
 
 
 def _function(path: str, fn: str, ours: types.ModuleType) -> Callable[..., Any]:
@@ -189,15 +200,16 @@ def _arguments(path: str, fn: str, function: Callable[..., Any]) -> Mapping[str,
         raise InputError(f"{path}.fn is {fn!r}, which is no function whose arguments can be read.") from None
 
 
-def _traced(path: str, fn: str, function: Callable[..., Any], numbers: Mapping[str, Number], argument: Any) -> Any:
-    """What a user's function of the numbers and an argument returns, abstractly: both are traced."""
+def _traced(path: str, fn: str, function: Callable[..., Any], numbers: Mapping[str, Number], params: Any) -> Any:
+    """What a user's function of numbers and parameters returns, abstractly: both are traced."""
+    arrays = _arrays(numbers)
     try:
-        return custom.calling(path, fn, jax.eval_shape, function, _arrays(numbers), argument)
+        return custom.calling(path, fn, jax.eval_shape, function, arrays, params)
     except InputError as error:
         if not isinstance(error.__cause__, NEEDS_PLAIN):
             raise
-        needed = [name for name in numbers if _needs_plain(function, numbers, name, argument)]
-        named = [name if "." in name else f"{path}.{name}" for name in needed] or ["its arguments"]
+        needed = [key for key in numbers if _needs_plain(function, numbers, {key: arrays[key]}, params)]
+        named = [key if key == STEP or "." in key else f"{path}.{key}" for key in needed] or ["an argument"]
         raise InputError(
             f"{path} {fn!r} needs the value of {' and '.join(named)} when it is compiled, where it has none: jnp.where "
             "takes the place of if, and jnp that of math and numpy; of its own settings whole numbers and texts are "
@@ -205,16 +217,16 @@ def _traced(path: str, fn: str, function: Callable[..., Any], numbers: Mapping[s
         ) from error.__cause__
 
 
-def _needs_plain(function: Callable[..., Any], numbers: Mapping[str, Number], name: str, argument: Any) -> bool:
-    """Whether a function fails where this number is traced, and no other."""
+def _needs_plain(
+    function: Callable[..., Any], numbers: Mapping[str, Number], traced: Mapping[str, Array], params: Any
+) -> bool:
+    """Whether a function fails where these of its numbers are traced, and no others."""
     try:
-        jax.eval_shape(
-            lambda own, argument: function({**numbers, **own}, argument), _arrays({name: numbers[name]}), argument
-        )
+        jax.eval_shape(lambda traced, params: function({**numbers, **traced}, params), traced, params)
     except NEEDS_PLAIN:
         return True
     return False
 
 
 def _arrays(numbers: Mapping[str, Number]) -> dict[str, Array]:
-    return {name: jnp.asarray(value, jnp.float32) for name, value in numbers.items()}
+    return {name: jnp.asarray(value, jnp.int32 if name == STEP else jnp.float32) for name, value in numbers.items()}
