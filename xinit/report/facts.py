@@ -25,9 +25,7 @@ def facts(run: Run) -> dict[str, str]:
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
         "data": _choice(config["data"], "kind", ("dir",)),
-        "optimizer": _choice(
-            config["optimizer"], "fn", () if config["optimizer"].get("decay_biases") else ("decay_biases",)
-        ),
+        "optimizer": _choice(optimizer, "fn"),
         "schedule": _choice(_mapping(config.get("schedule")) or {"fn": "constant"}, "fn"),
         "training": _training(config, summary),
         "seeds": f"{config['init_seed']} of the weights, {config['data_seed']} of the data",
