@@ -1,6 +1,5 @@
-"""Optimizers against their equations in NumPy, what is set of all of them, and any function of optax's or the user's."""
+"""Optimizers against their equations in NumPy, the settings of all of them, any function of optax's or the user's."""
 
-import dataclasses
 import inspect
 
 import jax
@@ -25,11 +24,19 @@ GRADS = [
     {"layers": {0: {"kernel": jnp.asarray(k), "bias": jnp.asarray(b), "slope": jnp.float32(0.5)}}}
     for k, b in zip(KERNEL[1:], BIAS[1:], strict=True)
 ]
+ABSTRACT = jax.eval_shape(lambda: {"layers": {0: {part: PARAMS["layers"][0][part] for part in ("kernel", "bias")}}})
 NO_GRADS = jax.tree.map(jnp.zeros_like, PARAMS)
 
 
 def configured(*overrides):
     return parse(compose("train", ["data=synthetic", *overrides]))
+
+
+def checked(*overrides):
+    """The config, its optimizer tried on the parameters of a network as before a run."""
+    config = configured(*overrides)
+    check_optimizer(config.optimizer, optimizer_of(config.optimizer), ABSTRACT)
+    return config
 
 
 def updates(config, grads=GRADS, params=PARAMS):
@@ -112,7 +119,8 @@ def test_muon_makes_kernels_orthogonal_of_the_size_asked_for_and_leaves_biases_t
     assert (values < 1.3).all()
     u, _, v = np.linalg.svd(KERNEL[1], full_matrices=False)
     assert np.vdot(-np.asarray(made["kernel"]), u @ v) / np.linalg.norm(made["kernel"]) / 2 > 0.95  # ||U V^T|| is 2
-    np.testing.assert_allclose(made["bias"], adam([BIAS[1], BIAS[2]], 0.01)[0], rtol=1e-4)
+    nesterovs = 1 + 0.9 / 1.9  # over Adam's first update: b1 m / (1 - b1^2) + g, m = (1 - b1) g, instead of g
+    np.testing.assert_allclose(made["bias"], nesterovs * adam([BIAS[1], BIAS[2]], 0.01)[0], rtol=1e-4)
 
 
 # Functions of optax's that decay by an argument of theirs, and where the mask is handed over by another name.
@@ -152,8 +160,8 @@ def test_nothing_is_added_where_nothing_is_set():
     assert {*numbers_of(configured())} == {"gain", "learning_rate"}
 
 
-@pytest.mark.parametrize("name", [*OURS, "optax:lbfgs", "optax:lamb", "optax.contrib:prodigy"])
-def test_a_checkpoint_brings_every_optimizers_state_back(name, tmp_path):
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "muon", "optax:lbfgs"])
+def test_a_checkpoint_brings_an_optimizers_state_back(name, tmp_path):
     config = configured(f"optimizer={name}", "optimizer.clip=1", "optimizer.weight_decay=0.1")
     optimizer = optimizer_of(config.optimizer)(numbers_of(config))
     state = jax.tree.map(lambda leaf: np.asarray(leaf)[None] + 3, {"params": PARAMS, "opt": optimizer.init(PARAMS)})
@@ -203,13 +211,7 @@ import jax, jax.numpy as jnp, optax
 
 def scaled(learning_rate, betas=(1.0, 1.0), clip=None, decay_biases=None):
     """Its own clip is a factor: who has an argument of that name is given the number."""
-    return optax.scale(-learning_rate * betas[0] * betas[1] * (clip or 1))
-
-def by_loss(learning_rate):
-    """The learning rate times the loss, as an optimizer has it that looks for a step by the loss."""
-    def update(grads, state, params, *, value, **others):
-        return jax.tree.map(lambda g: -learning_rate * value * g, grads), state
-    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+    return optax.scale(-learning_rate * betas[0] * betas[1] * (1 if clip is None else clip))
 
 def asks(learning_rate, nu=0.5): return optax.sgd(learning_rate) if nu > 0.1 else optax.adam(learning_rate)
 
@@ -240,7 +242,7 @@ BAD = {  # overrides -> words of the message
     "users:without": "optimizer.fn is 'users:without', which has no argument learning_rate; an optimizer is a function",
     "users:needing": "optimizer needing needs optimizer.key.",
     "users:half": "returns an update whose part ['layers'][0]['bias'] is float32[1]; it must be float32[4], as that",
-    "users:growing": "returns a state whose part  is float32[2]; it must be float32[1], as it was before the update.",
+    "users:growing": "returns a state whose single part is float32[2]; it must be float32[1], as it was",
     "users:curved": "failed with TypeError: ",
     "users:scaled optimizer.bets=0.5": "Unknown setting optimizer.bets; did you mean betas? Allowed: betas, clip,",
     "optax:softmax_cross_entropy": "'optax:softmax_cross_entropy', which has no argument learning_rate;",
@@ -259,21 +261,17 @@ def users_module(tmp_path, monkeypatch):
 
 @pytest.mark.usefixtures("users_module")
 def test_a_users_optimizer_is_given_the_settings_that_it_takes():
-    config = configured("optimizer=users:scaled", "optimizer.betas=[0.5,0.25]", "optimizer.clip=2")
-    check_optimizer(config.optimizer, optimizer_of(config.optimizer), PARAMS)
+    config = checked("optimizer=users:scaled", "optimizer.betas=[0.5,0.25]", "optimizer.clip=2")
     np.testing.assert_allclose(updates(config)[0]["kernel"], -0.001 * 0.5 * 0.25 * 2 * KERNEL[1], rtol=1e-6)
-    plain = configured("optimizer=users:rounds", "optimizer.n=2")  # a whole number is handed over as it is
-    check_optimizer(plain.optimizer, optimizer_of(plain.optimizer), PARAMS)
+    plain = checked("optimizer=users:rounds", "optimizer.n=2")  # a whole number is handed over as it is
     np.testing.assert_allclose(updates(plain)[0]["kernel"], -0.002 * KERNEL[1], rtol=1e-6)
 
 
 @pytest.mark.usefixtures("users_module")
 @pytest.mark.parametrize("given", BAD)
 def test_what_is_no_optimizer_is_one_sentence(given):
-    params = {"layers": {0: {part: PARAMS["layers"][0][part] for part in ("kernel", "bias")}}}
     with pytest.raises(InputError) as raised:
-        config = configured(*f"optimizer={given}".split()).optimizer
-        check_optimizer(config, optimizer_of(config), params)
+        checked(*f"optimizer={given}".split())
     assert BAD[given] in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -286,17 +284,17 @@ def own_optimizers(module):
 NOT_ALONE = {"schedule_free", "dpsgd", "sophia"}  # they need another optimizer, gradients of examples, a Hessian
 
 
+@pytest.mark.heavy
+@pytest.mark.filterwarnings("ignore:Specifying a key:UserWarning", "ignore:.*deprecated:DeprecationWarning")
 @pytest.mark.parametrize("name", [f"optax:{n}" for n in own_optimizers(optax)])
 def test_optimizers_of_optax_update_a_network(name):
-    config = configured(f"optimizer={name}", "optimizer.clip=1", "optimizer.weight_decay=0.1").optimizer
-    check_optimizer(config, optimizer_of(config), jax.eval_shape(lambda: PARAMS))
+    checked(f"optimizer={name}", "optimizer.clip=1", "optimizer.weight_decay=0.1")
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", [n for n in own_optimizers(optax.contrib) if n not in NOT_ALONE])
 def test_optimizers_that_were_contributed_to_optax_update_a_network(name):
-    config = configured(f"optimizer=optax.contrib:{name}").optimizer
-    check_optimizer(config, optimizer_of(config), jax.eval_shape(lambda: PARAMS))
+    checked(f"optimizer=optax.contrib:{name}")
 
 
 KINDS = {"sgd": "sgd", "momentum": "sgd", "nesterov": "sgd", "adam": "adam", "adamw": "adam", "rmsprop": "adam",
@@ -305,10 +303,9 @@ KINDS = {"sgd": "sgd", "momentum": "sgd", "nesterov": "sgd", "adam": "adam", "ad
 
 @pytest.mark.parametrize("name", KINDS)
 def test_mup_knows_what_an_optimizer_is_like_or_asks(name):
+    chosen = ["scheme=mup", f"optimizer={name}"]
     if KINDS[name] is None:
         with pytest.raises(InputError, match=f"not known which of them {name} is like; say so by scheme.optimizer=sgd"):
-            configured("scheme=mup", f"optimizer={name}")
-        assert configured("scheme=mup", f"optimizer={name}", "scheme.optimizer=adam").scheme.options["optimizer"] == "adam"
-    else:
-        assert configured("scheme=mup", f"optimizer={name}").scheme.options["optimizer"] == KINDS[name]
-    assert dataclasses.asdict(configured(f"optimizer={name}").scheme) == dataclasses.asdict(configured().scheme)
+            configured(*chosen)
+        chosen.append("scheme.optimizer=adam")
+    assert configured(*chosen).scheme.options["optimizer"] == (KINDS[name] or "adam")

@@ -64,7 +64,9 @@ def test_schedules_are_optaxs(name):
     np.testing.assert_allclose(factors(fn, **numbers), expected(), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("fn", [name for name, _ in inspect.getmembers(schedules, inspect.isfunction) if name[0] != "_"])
+@pytest.mark.parametrize(
+    "fn", [name for name, _ in inspect.getmembers(schedules, inspect.isfunction) if name[0] != "_"]
+)
 def test_every_schedule_has_a_yaml_file_and_begins_above_0_and_never_exceeds_1(fn):
     config = parse(compose("train", [f"schedule={fn}"])).schedule
     made = factors(config.fn, **config.numbers)
@@ -94,7 +96,7 @@ def test_constant_adds_nothing_to_the_program():
     assert schedule_of(ScheduleConfig(), 4)(hyper, jnp.int32(3)) is hyper
 
 
-USERS = '''
+USERS = """
 import jax.numpy as jnp
 
 def halved(step, steps, after=0.5):
@@ -109,7 +111,7 @@ def asks_for_a_setting(step, steps, after=0.5): return jnp.where(step < 5, 1.0, 
 def many(step, steps): return jnp.ones(3)
 
 def breaks(step, steps): raise RuntimeError("broken")
-'''
+"""
 BAD = {  # the choice -> words of the message
     ("asks", ()): "schedule 'users_schedules:asks' needs the value of step when it is compiled, where it has none:",
     ("asks_for_a_setting", (("after", 0.3),)): "needs the value of schedule.after when it is compiled",

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import Array
-from jaxtyping import Int
+from jaxtyping import Int, PyTree
 
 from xinit.core import custom
 from xinit.core.errors import InputError
@@ -71,7 +71,7 @@ def optimizer_of(config: OptimizerConfig) -> Optimizer:
     decayed = lambda params: jax.tree_util.tree_map_with_path(lambda path, _: path[-1].key in parts, params)
     fixed = dict(config.options) | _masks(arguments, decayed)
 
-    def optimizer(hyper: Hyper) -> optax.GradientTransformationExtraArgs:
+    def optimizer(hyper: Mapping[str, Any]) -> optax.GradientTransformationExtraArgs:
         made = make(**{name: hyper[key] for name, key in inside.items()}, **fixed)
         before = [optax.clip_by_global_norm(hyper[keys["clip"]])] if "clip" in around else []
         after = []
@@ -106,7 +106,7 @@ def _masks(arguments: Mapping[str, Any], decayed: Callable[[Params], Any]) -> di
     return {name: decayed for name in known if name in arguments}
 
 
-def check_optimizer(config: OptimizerConfig, optimizer: Optimizer, params: Params) -> None:
+def check_optimizer(config: OptimizerConfig, optimizer: Optimizer, params: PyTree[jax.ShapeDtypeStruct]) -> None:
     """Check that a user's optimizer updates these parameters, which may be abstract; nothing is compiled.
 
     Raises:
@@ -115,7 +115,7 @@ def check_optimizer(config: OptimizerConfig, optimizer: Optimizer, params: Param
     if not custom.is_custom(config.fn):
         return
 
-    def update(hyper: Hyper, params: Params) -> tuple[optax.OptState, optax.OptState, Params]:
+    def update(hyper: Mapping[str, Any], params: Params) -> tuple[optax.OptState, optax.OptState, Params]:
         made = optimizer(hyper)
         state = made.init(params)
         loss: Callable[[Params], Array] = lambda params: optax.tree.norm(params, squared=True)  # any will do
@@ -140,7 +140,8 @@ def _difference(made: Any, needed: Any) -> str:
     here, there = forms
     for path in [*there, *here]:
         if here.get(path) != there.get(path):
-            return f"part {path} is {here.get(path, 'missing')}; it must be {there.get(path, 'absent')}"
+            part = f"part {path}" if path else "single part"
+            return f"{part} is {here.get(path, 'missing')}; it must be {there.get(path, 'absent')}"
     return ""
 
 
@@ -155,7 +156,7 @@ def schedule_of(config: ScheduleConfig, steps: int) -> Schedule:
         check_options(functools.partial(function, 0, steps), config.numbers, "schedule")
         return lambda hyper, number: hyper
 
-    def factor(hyper: Hyper, step: Int[Array, ""]) -> Array:
+    def factor(hyper: Mapping[str, Any], step: Int[Array, ""] | int) -> Array:
         numbers = {name: hyper[f"schedule.{name}"] for name in config.numbers}
         made = function(step, steps, **numbers, **config.options)
         if not isinstance(made, int | float | np.number | np.ndarray | Array):

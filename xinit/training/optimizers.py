@@ -66,10 +66,11 @@ def lion(learning_rate: Number, b1: Number, b2: Number) -> optax.GradientTransfo
 
 
 def muon(learning_rate: Number, momentum: Number, rms: Number) -> optax.GradientTransformation:
-    """Kernels: W <- W - learning_rate rms sqrt(max(n_in, n_out)) O; biases: Adam.
+    """Kernels: W <- W - learning_rate rms sqrt(max(n_in, n_out)) O; biases: Adam. Both with Nesterov's momentum.
 
     O is U V^T of the momentum's singular value decomposition U S V^T, by five iterations of Newton and Schulz, so that
     the root mean square of an update is about rms: at 0.2 that of Adam's, and biases do with the same learning rate.
+    Kernels are those of all layers, the first and the last too, which Jordan et al. leave to Adam.
 
     References: Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024; the factor: Liu et al.,
     "Muon is scalable for LLM training", 2025, eq. 4.

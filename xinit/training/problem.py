@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from xinit.core import backend
 from xinit.data.dataset import Arrays, Dataset
@@ -110,12 +111,11 @@ def abstract_batch(problem: Problem) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDty
     return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
 
 
-def abstract_params(problem: Problem) -> Params:
+def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
     """Shapes and types of the parameters, for what is checked before there are any."""
     shapes = list(itertools.pairwise(problem.widths))
     zeros = lambda: make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
-    params: Params = jax.eval_shape(zeros)
-    return params
+    return jax.eval_shape(zeros)
 
 
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
