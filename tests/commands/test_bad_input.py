@@ -61,7 +61,7 @@ TRAIN = {  # arguments -> words of the sentence
     "optimizer=optax:adam optimizer.b3=0.1": "Unknown setting optimizer.b3; Allowed: b1, b2, clip, decay_biases, eps,",
     "optimizer=optax:adam optimizer.b1=[0.9,0.99]": "optimizer 'optax:adam' failed with TypeError: ",
     "optimizer=optax:adam optimizer.mu_dtype=0.5": "optimizer 'optax:adam' failed with TypeError: ",
-    "optimizer=optax:adamw optimizer.nesterov=0.5": "needs the value of optimizer.nesterov when it is",
+    "optimizer=optax:adamw optimizer.nesterov=0.5": "optimizer.nesterov is 0.5; it must be of type bool.",
     "optimizer=optax.contrib:sophia": "failed with ValueError: obj_fn must be provided",
     "optimizer=muon scheme=mup": "it is not known which of them muon is like; say so by scheme.optimizer=sgd or adam.",
     "optimizer=momentum optimizer.momentum=[0.9,0.5]": "optimizer.momentum is [0.9, 0.5]; it must be a finite number.",
