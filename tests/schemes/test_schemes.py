@@ -219,8 +219,8 @@ def test_mup_has_the_factors_of_table_3(optimizer, base, factors):
 
 
 def test_mup_says_for_which_optimizers_its_learning_rates_are_made():
-    assert schemes.optimizers_of(schemes.mup(optimizer="sgd")) == ("sgd", "momentum")
-    assert schemes.optimizers_of(schemes.mup(optimizer="adam")) == ("adam",)
+    assert schemes.optimizers_of(schemes.mup(optimizer="sgd")) == ("sgd", "momentum", "nesterov")
+    assert schemes.optimizers_of(schemes.mup(optimizer="adam"))[:2] == ("adam", "adamw")
     assert schemes.optimizers_of(schemes.lsuv()) is schemes.optimizers_of(scheme_of(SchemeConfig("he"))) is None
 
 

@@ -45,9 +45,12 @@ def assert_same(one, other):
     jax.tree.map(np.testing.assert_array_equal, one, other)
 
 
-@pytest.mark.parametrize("data", ["synthetic", "shapeset"])
-def test_cut_anywhere_the_result_is_bitwise_the_same(data):
-    run = built(data=data)
+MUON = {"optimizer": "muon", "optimizer.clip": 1, "optimizer.weight_decay": 0.1, "schedule": "steps"}
+
+
+@pytest.mark.parametrize("settings", [{}, {"data": "shapeset"}, MUON], ids=["synthetic", "shapeset", "muon by steps"])
+def test_cut_anywhere_the_result_is_bitwise_the_same(settings):
+    run = built(**settings)
     before = np.asarray(run.params["layers"][0]["kernel"])
     whole, *cut = states(run, [120], [1, 49, 50, 51, 100, 120], [119, 120], [3, 50, 50, 119, 120])
     assert (np.asarray(whole.params["layers"][0]["kernel"]) != before).all()
@@ -117,6 +120,26 @@ def test_traced_optimizers_are_optaxs(name):
         params = optax.apply_updates(params, updates)
     ours = trained(run, [20]).params
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), ours, params)
+
+
+BY_LOSS = """
+import jax, optax
+
+def by_loss(learning_rate):
+    def update(grads, state, params, *, value, **others):
+        return jax.tree.map(lambda g: -learning_rate * value * g, grads), state
+    return optax.GradientTransformationExtraArgs(lambda params: (), update)
+"""
+
+
+def test_an_optimizer_may_ask_for_the_loss(tmp_path, monkeypatch):
+    (tmp_path / "rate_by_loss.py").write_text(BY_LOSS)
+    monkeypatch.syspath_prepend(tmp_path)
+    run, plain = built(optimizer="rate_by_loss:by_loss", **{"optimizer.learning_rate": 0.1}), built()
+    after, loss = trained(run, [1]), float(trained(run, [1]).loss_sum)
+    by_sgd = trained(plain._replace(hyper=plain.hyper | {"learning_rate": jnp.float32(0.1 * loss)}), [1])
+    assert abs(loss - 1) > 0.1
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), after.params, by_sgd.params)
 
 
 def test_layers_have_their_own_learning_rate_factor():

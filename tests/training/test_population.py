@@ -7,7 +7,7 @@ import pytest
 
 from xinit.commands import sweeping
 from xinit.commands.console import Reporter, SweepReporter
-from xinit.runs import checkpoints, chunks, record, runner
+from xinit.runs import checkpoints, chunks, grouping, record, runner
 from xinit.settings.compose import compose, compose_many, overrides_from
 from xinit.settings.parse import parse
 from xinit.training import population
@@ -226,6 +226,28 @@ def test_a_stopped_sweep_goes_on_in_other_chunks_or_alone(solo, tmp_path):
         assert not (one.path / "checkpoints").exists()
 
 
+# Numbers of an optimizer with all its settings and of a schedule: one program, cut in the warm-up of one of them.
+SCHEDULED = [
+    {"optimizer.learning_rate": 0.01},
+    {"optimizer.weight_decay": 1.0, "optimizer.b1": 0.5},
+    {"schedule.warmup": 0.5, "schedule.end": 0.1, "optimizer.clip": 0.1},
+]
+BY_ADAMW = {"optimizer": "adamw", "optimizer.clip": 1.0, "schedule": "cosine"}
+
+
+def test_numbers_of_optimizer_and_schedule_are_traced_and_a_cut_schedule_goes_on(tmp_path):
+    asked = configs(tmp_path / "together", SCHEDULED, **BY_ADAMW)
+    assert grouping.by_program(asked) == [[0, 1, 2]]
+    stopped = execute_all(tmp_path / "together", SCHEDULED, stop_after=77, **BY_ADAMW)
+    assert {outcome.state for outcome in stopped} == {"stopped"}
+    together = runner.execute_all(asked, SweepReporter(quiet=True))
+    [alone] = configs(tmp_path / "alone", SCHEDULED[2:], **BY_ADAMW)
+    assert {outcome.summary["resumed_from"] for outcome in together} == {77}
+    assert_same(together[2], runner.execute(alone, Reporter(quiet=True)))
+    losses = [outcome.readings["train_loss"][-1] for outcome in together]
+    assert len(set(map(float, losses))) == 3
+
+
 def test_what_is_done_is_left_and_duplicates_are_one_run(tmp_path):
     first = execute_all(tmp_path, MIXED[:2])
     before = [(outcome.path / "readings.nc").stat().st_mtime_ns for outcome in first]
@@ -265,7 +287,7 @@ def test_a_chunk_fits_the_memory_of_its_devices():
     weights = population.weight_bytes(wide)
     cpu = Strategy("map", tuple(jax.local_devices()), "")
     gpus = Strategy("vmap", (FakeGpu(),) * 4, "")
-    hyper = {"learning_rate": jnp.float32(0.1), "momentum": jnp.float32(0.9)}
+    hyper = {"learning_rate": jnp.float32(0.1), "optimizer.momentum": jnp.float32(0.9)}
     for strategy, copies in ((cpu, 3), (gpus, 4)):  # weights, momentum, one kept for update_ratio, gradients
         assert replica_bytes(wide, hyper, strategy) == pytest.approx(copies * weights, rel=1e-3)
     footprint = 3 * weights

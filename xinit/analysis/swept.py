@@ -71,6 +71,7 @@ def _settings(config: Config) -> dict[str, Any]:
         "loss.fn": config.loss.fn,
         "schedule.fn": config.schedule.fn,
         "optimizer.weight_decay": config.optimizer.weight_decay,
+        "optimizer.decay_biases": config.optimizer.decay_biases,
         "optimizer.clip": config.optimizer.clip,
         "activation": ", ".join(names if len(set(names)) > 1 else names[:1]),
         "width": " ".join(map(str, config.widths)),

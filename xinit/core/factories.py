@@ -15,7 +15,7 @@ from xinit.core.errors import InputError
 
 def allowed_words(word: str, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown word: the close one, if there is one, and the list of what is allowed."""
-    allowed = sorted(allowed)
+    allowed = sorted(set(allowed))
     close = difflib.get_close_matches(word, allowed, n=1)
     return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(allowed)}."
 
@@ -34,20 +34,40 @@ def call_factory(
     Raises:
       InputError: no such function, or options it does not take or of the wrong type.
     """
+    return call_with_options(find_factory(modules, fn, path), options, path, also)
+
+
+def find_factory(modules: types.ModuleType | Sequence[types.ModuleType], fn: Any, path: str) -> Callable[..., Any]:
+    """The public function of that name, of the first module that has it.
+
+    Raises:
+      InputError: there is none.
+    """
     modules = [modules] if isinstance(modules, types.ModuleType) else modules
     public = {name: f for module in reversed(modules) for name, f in _public_functions(module).items()}
     if fn not in public:
         complete = [name for name, f in public.items() if not _required(f)]  # what a name alone can choose
         raise InputError(f"Unknown {path} {fn!r}; {allowed_words(str(fn), complete or public)}")
-    return call_with_options(public[fn], options, path, also)
+    return public[fn]
 
 
 def call_with_options(
     function: Callable[..., Any], options: Mapping[str, Any], path: str, also: Sequence[str] = ()
 ) -> Any:
-    """`function(**options)`, with the options checked against its signature first.
+    """`function(**options)`, with the options checked against its signature first, with the errors of that."""
+    check_options(function, options, path, also)
+    return function(**options)
+
+
+def check_options(
+    function: Callable[..., Any], options: Mapping[str, Any], path: str, also: Sequence[str] = ()
+) -> None:
+    """Check options against the signature of a function, which is not called.
 
     `**keywords: Unpack[...]` are for Python alone: what an array's axes are is no setting of a choice.
+
+    Raises:
+      InputError: there is an option that it does not take or of the wrong type, or one that it needs is missing.
     """
     parameters = dict(inspect.signature(function).parameters)
     keywords = next((p for p in parameters.values() if p.kind is p.VAR_KEYWORD), None)
@@ -63,7 +83,6 @@ def call_with_options(
     missing = _required(function) - set(options)
     if missing:
         raise InputError(f"{path} {function.__name__} needs {', '.join(f'{path}.{key}' for key in sorted(missing))}.")
-    return function(**options)
 
 
 def _public_functions(module: types.ModuleType) -> dict[str, Callable[..., Any]]:

@@ -20,12 +20,14 @@ NAMED = 6  # widths that are all named
 def facts(run: Run) -> dict[str, str]:
     """Names and values, those that are known."""
     config, summary = run.config, run.summary
+    optimizer = {name: value for name, value in config["optimizer"].items() if value is not False}  # flags that are off
     found = {
         "scheme": _choice(config["scheme"], "fn"),
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
         "data": _choice(_without_folder(config["data"]), "kind", ("dir",)),
-        "optimizer": _choice(config["optimizer"], "fn"),
+        "optimizer": _choice(optimizer, "fn"),
+        "schedule": _choice(_mapping(config.get("schedule")) or {"fn": "constant"}, "fn"),
         "training": _training(config, summary),
         "seeds": f"{config['init_seed']} of the weights, {config['data_seed']} of the data",
         "probes": _choice(config["probe"], "tier"),

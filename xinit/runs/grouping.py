@@ -1,7 +1,8 @@
 """Which runs of a sweep train together: those that share a program."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from xinit.settings.config import Config
 
@@ -13,10 +14,15 @@ def program_of(config: Config) -> str:
     shared = {name: value for name, value in config.identity().items() if name not in NUMBERS}
     optimizer, schedule = config.optimizer, config.schedule
     settings = optimizer.weight_decay is not None, optimizer.decay_biases, optimizer.clip is not None
-    shared["optimizer"] = [optimizer.fn, sorted(optimizer.numbers), optimizer.options, settings]
-    shared["schedule"] = [schedule.fn, sorted(schedule.numbers), schedule.options]
+    shared["optimizer"] = [optimizer.fn, _forms(optimizer.numbers), optimizer.options, settings]
+    shared["schedule"] = [schedule.fn, _forms(schedule.numbers), schedule.options]
     shared["stop_after"] = config.stop_after
     return json.dumps(shared, sort_keys=True, default=list)
+
+
+def _forms(numbers: Mapping[str, Any]) -> dict[str, Any]:
+    """The names of numbers, with the length of each that is a list."""
+    return {name: len(value) if isinstance(value, tuple) else None for name, value in numbers.items()}
 
 
 def by_program(configs: Sequence[Config]) -> list[list[int]]:

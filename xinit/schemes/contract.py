@@ -91,7 +91,7 @@ def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
     """The optimizers that the scheme's learning rates are made for, by their names; None where any will do.
 
     >>> optimizers_of(xinit.schemes.mup()), optimizers_of(layerwise(initializers.he()))
-    (('sgd', 'momentum'), None)
+    (('sgd', 'momentum', 'nesterov'), None)
     """
     return scheme.optimizers if isinstance(scheme, TunedScheme) else None
 

@@ -13,6 +13,7 @@ from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawf
 from xinit.networks.activations import Activation
 from xinit.networks.mlp import Params, make_params
 from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_layer, unscaled
+from xinit.settings.optimizer_kinds import LIKE
 
 __all__ = ["looks_linear", "lsuv", "mup"]
 
@@ -112,7 +113,6 @@ LR_FACTORS: dict[str, tuple[Callable[[int, int, int], float], ...]] = {
     "sgd": (lambda i, o, n: o / n, lambda i, o, n: 1.0, lambda i, o, n: n / i),
     "adam": (lambda i, o, n: 1.0, lambda i, o, n: n / i, lambda i, o, n: n / i),
 }
-MADE_FOR = {"sgd": ("sgd", "momentum"), "adam": ("adam",)}  # by the names in xinit.training.optimizers
 
 
 def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
@@ -120,8 +120,11 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
 
     W normal, Var W = 1/n_in, in the last layer base_width/n_in^2, and learning rates times (Yang et al. 2022, Table 3)
 
-      sgd, momentum:  first n_out/base_width   hidden 1                last base_width/n_in
-      adam:           first 1                  hidden base_width/n_in  last base_width/n_in
+      sgd and the like:   first n_out/base_width   hidden 1                last base_width/n_in
+      adam and the like:  first 1                  hidden base_width/n_in  last base_width/n_in
+
+    momentum and nesterov are like sgd: their updates are linear in the gradients. adamw, rmsprop, adagrad and lion are
+    like adam: they normalise each entry. A decay of the weights has the same factors, being a part of the update.
 
     At the base width this is `lecun` with one learning rate. Table 3 leaves constants free: for relu take gain sqrt(2).
     Biases share the factor of their layer's kernel, where Table 3 gives them the first layer's.
@@ -132,7 +135,7 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
 
     Args:
       base_width: the hidden width at which the learning rate was chosen.
-      optimizer: "sgd", for momentum too, or "adam": what the network is trained with. `optimizers_of` the scheme tells.
+      optimizer: "sgd" or "adam": which of them the optimizer is like. `optimizers_of` the scheme tells.
 
     Raises:
       InputError: a base width below 1, another optimizer.
@@ -151,4 +154,4 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
         factors = [first, *[middle] * (len(shapes) - 2), end][-len(shapes) :]
         return [factor(*shape, base_width) for factor, shape in zip(factors, shapes, strict=True)]
 
-    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale, MADE_FOR[optimizer])
+    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale, LIKE[optimizer])

@@ -33,6 +33,7 @@ JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
 POINTS = at_most(10_000, "each keeps its readings of every layer")
 NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
 TAKEN = ("comparisons", "hydra", "inspections", "sweeps", "theory")  # folders below `out` that hold other things
+Numbers = float | tuple[float, ...]
 PathName = Annotated[
     str,
     Rule(
@@ -83,12 +84,13 @@ class OptimizerConfig:
     """`fn` names a function in xinit.training.optimizers, or is "module:function".
 
     `numbers` are its hyper-parameters, which are traced, so that runs which differ in them share a program; `options`
-    are what decides the program: flags, whole numbers and texts for a function of the user's.
+    are what decides the program: flags, whole numbers and texts for a function of the user's. Every optimizer has the
+    rest: a decoupled decay of the kernels, W <- W - learning_rate weight_decay W, and the largest norm of the gradient.
     """
 
     fn: Text
     learning_rate: Positive
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict, metadata=unless({}))
     weight_decay: NotNegative | None = field(default=None, metadata=unless(None))
     decay_biases: Flag = field(default=False, metadata=unless(False))
@@ -100,7 +102,7 @@ class ScheduleConfig:
     """The course of the learning rate: `fn` of xinit.training.schedules; the rest as of an optimizer."""
 
     fn: Text = "constant"
-    numbers: Mapping[str, float] = field(default_factory=dict)
+    numbers: Mapping[str, Numbers] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

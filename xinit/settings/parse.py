@@ -7,7 +7,7 @@ Durations come out in steps, and whatever only names things (profile, depth, wid
 import dataclasses
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from xinit.core import prng
@@ -15,7 +15,6 @@ from xinit.core.custom import calling, import_function, is_custom
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_factory
 from xinit.core.rules import (
-    MOST_BELOW_1,
     Count,
     Number,
     Positive,
@@ -34,13 +33,12 @@ from xinit.settings.config import (
     ActivationConfig,
     Config,
     LossConfig,
-    OptimizerConfig,
     PopulationConfig,
     ProbeConfig,
-    ScheduleConfig,
     SchemeConfig,
     TrackerConfig,
 )
+from xinit.settings.optimization import optimizer_settings, schedule_settings, told
 from xinit.settings.thresholds import thresholds
 
 # What a person sets, where it differs from what comes of it.
@@ -79,9 +77,9 @@ def parse(raw: Mapping[str, Any]) -> Config:
         )
     steps = lambda key: _steps(_take(raw, key), batch_size, sizes.train, key)
     widths, shape = _widths(_take(raw, "depth"), _take(raw, "width"), _take(raw, "profile"))
-    optimizer, schedule = _optimizer(_take(raw, "optimizer")), _schedule(_take(raw, "schedule"))
+    optimizer, schedule = optimizer_settings(_take(raw, "optimizer")), schedule_settings(_take(raw, "schedule"))
     loss = build_with_rest(LossConfig, _take(raw, "loss"), "loss", "options")
-    scheme = _told(_scheme(_take(raw, "scheme")), optimizer)
+    scheme = told(_scheme(_take(raw, "scheme")), optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
     functions = list(dict.fromkeys(activation.label for activation in activations))
     name = _take(raw, "name")
@@ -203,51 +201,6 @@ def _activations(raw: Any, depth: int) -> tuple[ActivationConfig, ...]:
     if len(names) != depth:
         raise InputError(f"activation lists {len(names)} functions; there are {depth} hidden layers, one for each.")
     return tuple(build(ActivationConfig, {"fn": name}, "activation") for name in names)
-
-
-def _told(scheme: SchemeConfig, optimizer: OptimizerConfig) -> SchemeConfig:
-    """The scheme; one of ours that asks for the optimizer, as muP does, is told what the network is trained with."""
-    if is_custom(scheme.fn) or "optimizer" not in scheme.options:
-        return scheme
-    trained_with = "sgd" if optimizer.fn == "momentum" else optimizer.fn  # for a scheme these two are one
-    if scheme.options["optimizer"] not in (None, trained_with):
-        raise InputError(
-            f"scheme.optimizer is {scheme.options['optimizer']!r}; the network is trained with {optimizer.fn}, so it "
-            f"must be {trained_with}, as it is by default."
-        )
-    return dataclasses.replace(scheme, options={**scheme.options, "optimizer": trained_with})
-
-
-def _optimizer(raw: Any) -> OptimizerConfig:
-    raw = mapping(raw, "optimizer")
-    fields = {field.name for field in dataclasses.fields(OptimizerConfig)} - {"numbers", "options"}
-    numbers, options = _numbers_and_options(raw, fields, "optimizer")
-    for key in numbers.keys() & {"momentum", "b1", "b2", "eps"}:  # each a share, eps a small one
-        if not 0 <= numbers[key] <= MOST_BELOW_1:
-            raise InputError(f"optimizer.{key} is {numbers[key]}; it must be at least 0 and below 1.")
-    rest = {"numbers": numbers, "options": options}
-    return build(OptimizerConfig, {key: raw[key] for key in raw if key in fields} | rest, "optimizer", made=rest)
-
-
-def _schedule(raw: Any) -> ScheduleConfig:
-    raw = mapping(raw, "schedule")
-    numbers, options = _numbers_and_options(raw, {"fn"}, "schedule")
-    rest = {"numbers": numbers, "options": options}
-    return build(ScheduleConfig, {key: raw[key] for key in raw if key == "fn"} | rest, "schedule", made=rest)
-
-
-def _numbers_and_options(
-    raw: Mapping[str, Any], fields: Collection[str], path: str
-) -> tuple[dict[str, float], dict[str, Any]]:
-    """What a choice is told beyond its fields: the numbers, which are traced, and what decides its program.
-
-    Of a function of ours all are numbers; of a user's those with a decimal point are, since a whole number may count
-    something, such as steps of an inner loop.
-    """
-    rest = {key: value for key, value in raw.items() if key not in fields}
-    traced = {key for key, value in rest.items() if isinstance(value, float) or not is_custom(raw.get("fn"))}
-    numbers = {key: typed(rest[key], Number, f"{path}.{key}") for key in rest if key in traced}
-    return numbers, {key: rest[key] for key in rest if key not in traced}
 
 
 def _data(raw: Any, batch_size: int) -> DataSettings:

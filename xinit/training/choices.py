@@ -1,13 +1,9 @@
-"""What a choice of an optimizer, a schedule or a scheme means: a function of ours by its name, or one of the user's."""
+"""What a choice of a scheme means: a function of ours by its name, or one of the user's."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import optax
-from jax import Array
-from jaxtyping import Int
 
 from xinit import initializers, schemes
 from xinit.core import custom
@@ -15,34 +11,7 @@ from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
 from xinit.networks.activations import Activation
 from xinit.schemes import Hyper, Scheme
-from xinit.settings.config import Config, OptimizerConfig, ScheduleConfig, SchemeConfig
-from xinit.training import optimizers
-
-Optimizer = Callable[[Hyper], optax.GradientTransformation]
-Schedule = Callable[[Hyper, Int[Array, ""]], Hyper]  # the numbers at a step, the first being 1
-
-
-def numbers_of(config: Config) -> dict[str, Array]:
-    """The traced numbers of a run: gain, learning rate and those of optimizer and schedule."""
-    optimizer = config.optimizer
-    numbers = {"gain": config.scheme.gain, "learning_rate": optimizer.learning_rate}
-    numbers |= {f"optimizer.{name}": value for name, value in optimizer.numbers.items()}
-    numbers |= {f"schedule.{name}": value for name, value in config.schedule.numbers.items()}
-    return {name: jnp.float32(value) for name, value in numbers.items()}
-
-
-def optimizer_of(config: OptimizerConfig) -> Optimizer:
-    """The optimizer as a function of the run's numbers; made once with the config's own, to check their names."""
-    numbers = {"learning_rate": config.learning_rate, **config.numbers}
-    call_factory(optimizers, config.fn, numbers, "optimizer")
-    make = getattr(optimizers, config.fn)
-    traced = {name: name if name == "learning_rate" else f"optimizer.{name}" for name in numbers}
-    return lambda hyper: make(**{name: hyper[key] for name, key in traced.items()})
-
-
-def schedule_of(config: ScheduleConfig, steps: int) -> Schedule:
-    """The schedule of a choice, over so many steps."""
-    return lambda hyper, step: hyper
+from xinit.settings.config import SchemeConfig
 
 
 def scheme_of(config: SchemeConfig) -> Scheme:

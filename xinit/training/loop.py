@@ -143,7 +143,10 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Arra
         hyper = problem.schedule(hyper, number)
         loss_of = lambda params: mean_loss(problem.apply, params, batch, loss=problem.loss)
         (loss, (outputs, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        updates, opt_state = problem.optimizer(hyper).update(grads, state.opt_state, state.params)
+        value_of = lambda params: mean_loss(problem.apply, params, batch, loss=problem.loss)[0]
+        of_the_batch = {"value": loss, "grad": grads, "value_fn": value_of}  # for optimizers that search along a line
+        update: Callable[..., tuple[Params, optax.OptState]] = problem.optimizer(hyper).update
+        updates, opt_state = update(grads, state.opt_state, state.params, **of_the_batch)
         first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
         return TrainState(
             params=optax.apply_updates(state.params, _scaled(updates, jnp.asarray(hyper["lr_scale"]))),

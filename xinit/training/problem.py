@@ -8,17 +8,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jaxtyping import PyTree
 
 from xinit.core import backend
 from xinit.data.dataset import Arrays, Dataset
 from xinit.networks.activations import Activation
 from xinit.networks.choices import activation_of, loss_of
 from xinit.networks.losses import Loss
-from xinit.networks.mlp import Apply, Params, make_apply
+from xinit.networks.mlp import Apply, Params, make_apply, make_params
 from xinit.probes.probe import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
-from xinit.training.choices import Optimizer, Schedule, check_scheme, numbers_of, optimizer_of, schedule_of, scheme_of
+from xinit.training.choices import check_scheme, scheme_of
+from xinit.training.optimization import Optimizer, Schedule, check_optimizer, numbers_of, optimizer_of, schedule_of
 
 
 class Problem(NamedTuple):
@@ -67,6 +69,7 @@ def plan(configs: Sequence[Config]) -> Plan:
     """
     problem = build_problem(configs[0])
     backend.check_memory(needed_bytes(problem, configs[0]))
+    check_optimizer(configs[0].optimizer, problem.optimizer, abstract_params(problem))
     batch = abstract_batch(problem)
     jitted = {}
     for config in configs:
@@ -107,6 +110,13 @@ def abstract_batch(problem: Problem) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDty
     """Shapes and types of a batch (x_BI, y_B), for what is checked before there are data."""
     n = problem.batch_size
     return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+
+
+def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
+    """Shapes and types of the parameters, for what is checked before there are any."""
+    shapes = list(itertools.pairwise(problem.widths))
+    zeros = lambda: make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
+    return jax.eval_shape(zeros)
 
 
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
