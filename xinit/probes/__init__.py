@@ -18,6 +18,7 @@ from xinit.probes.probe import (
     mean_loss,
     no_edges,
     over_layers,
+    signals,
     weight_distributions,
     weight_moments,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "mean_loss",
     "no_edges",
     "over_layers",
+    "signals",
     "weight_distributions",
     "weight_moments",
 ]
