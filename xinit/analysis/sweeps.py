@@ -43,7 +43,6 @@ DESCRIBED = {
 }
 
 
-
 def described_with(more: extra.Extra) -> dict[str, tuple[tuple[str, ...], str]]:
     """`DESCRIBED`, with readings of the user's.
 

@@ -86,8 +86,9 @@ def merged(several: Sequence[Extra]) -> dict[str, tuple[Axes, str]]:
 def _merged(name: str, described: Sequence[tuple[Axes, str]], names: Collection[str]) -> tuple[Axes, str]:
     first = described[0][0]
     alike = [axes for axes, _ in described if len(axes) == len(first)]
-    same = lambda axes: len(set(axes)) == 1 and axes[0] not in names
-    axes = tuple(own[0] if same(own) else f"{name}_{i}" for i, own in enumerate(zip(*alike, strict=True)))
+    places = [dict.fromkeys(place) for place in zip(*alike, strict=True)]
+    shared = [next(iter(place)) if len(place) == 1 and not place.keys() & set(names) else "" for place in places]
+    axes = tuple(axis or f"{name}_{i}" for i, axis in enumerate(shared))
     return axes, "; or: ".join(dict.fromkeys(words for _, words in described))[:LONGEST]
 
 

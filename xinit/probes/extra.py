@@ -92,8 +92,8 @@ def _as_float(fn: str, name: str, array: Any) -> Array:
 def describe(
     readings: Sequence[ExtraReading],
     look: Callable[[Params, Batch], Signals],
-    params: Params,
-    batch: tuple[Any, Any],
+    params: Any,
+    batch: Any,
 ) -> tuple[extra.Extra, int]:
     """The axes and definitions of the readings of a network, and how many numbers they are; nothing is compiled.
 
@@ -129,8 +129,8 @@ def _axes(one: ExtraReading, name: str, shape: Sequence[int], depth: int) -> ext
     axes = (axes,) if isinstance(axes, str) else axes
     if not isinstance(axes, tuple | list) or len(axes) != len(shape) or not all(isinstance(a, str) for a in axes):
         raise InputError(
-            f"{PATH} {one.fn!r} says that the axes of {name!r} are {axes!r:.200}; they must be {len(shape)} names, since "
-            f"its shape is {tuple(shape)}."
+            f"{PATH} {one.fn!r} says that the axes of {name!r} are {axes!r:.200}; they must be {len(shape)} "
+            f"names, since its shape is {tuple(shape)}."
         )
     return tuple(axes)
 

@@ -169,9 +169,10 @@ def build_problem(config: Config) -> Problem:
 
 def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int) -> Problem:
     """The problem, with what readings of the user's give of its network on so many examples."""
-    shape = lambda *sizes: jax.ShapeDtypeStruct(sizes, jnp.float32)
-    layers = enumerate(itertools.pairwise(problem.widths))
-    params = {"layers": {l: {"kernel": shape(i, o), "bias": shape(o)} for l, (i, o) in layers}}
+    kernels = [jax.ShapeDtypeStruct(sizes, jnp.float32) for sizes in itertools.pairwise(problem.widths)]
+    biases = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in problem.widths[1:]]
+    layers = enumerate(zip(kernels, biases, strict=True))
+    params = {"layers": {l: {"kernel": kernel, "bias": bias} for l, (kernel, bias) in layers}}
     x, y = (jax.ShapeDtypeStruct((n_examples, *a.shape[1:]), a.dtype) for a in abstract_batch(problem))
     look = lambda params, batch: signals(problem.apply, params, batch, problem.loss)
     described, n = describe(extra, look, params, (x, y))
