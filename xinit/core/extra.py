@@ -21,10 +21,14 @@ LONGEST = 300  # characters of a definition
 
 # Lengths of our axes, beyond the depth. Along others a reading of the user's has numbers without a place of ours.
 BEYOND_DEPTH = {"layer": 0, "weight": 1, "jacobian": -1}
-# What else stands in a dataset of a run or a sweep: axes, and what is known of each run.
-TAKEN = {
-    "step", "replica", "layer", "weight", "jacobian", "quantile", "bin", "edge", "path", "verdict", "test_error",
-    "test_loss", "final_valid_error", "chance_error", "diverged_at", *READINGS, *EDGES, *TRACED,
+# What else stands in a file of a run, a sweep or an inspection: axes, what is known of each run, theory's side.
+_INSPECTED = (
+    "act_second", "pre_second", "grad_pre_second", "grad_w_second", "weight_second", "bias_second", "act_cosine",
+    "act_slope", "act_dead", "jacobian_sv_mean",
+)  # fmt: skip
+TAKEN = {f"{name}{end}" for name in _INSPECTED for end in ("", "_predicted", "_low", "_high", "_z")} | {
+    "step", "seed", "replica", "layer", "weight", "jacobian", "quantile", "bin", "edge", "path", "verdict",
+    "test_error", "test_loss", "final_valid_error", "chance_error", "diverged_at", *READINGS, *EDGES, *TRACED,
 }  # fmt: skip
 
 
@@ -58,6 +62,11 @@ def fault_of(extra: Extra) -> str:
         if shared := [axis for axis in others if axis in extra]:
             return f"{shared[0]} cannot be both a reading and an axis"
     return f"there can be at most {MOST_READINGS} readings" if len(extra) > MOST_READINGS else ""
+
+
+def first_place(axis: str) -> int:
+    """The number of the first place along an axis: 1 along ours, 0 along the user's, as of labels and of arrays."""
+    return 1 if axis in BEYOND_DEPTH else 0
 
 
 def over(extra: Extra, *leading: str) -> dict[str, tuple[Axes, str]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import altair as alt
 import numpy as np
 
-from xinit.core.extra import BEYOND_DEPTH, Extra
+from xinit.core.extra import BEYOND_DEPTH, Extra, first_place
 from xinit.report import charts, layers, training
 from xinit.report import page as html
 from xinit.report.charts import chosen
@@ -16,6 +16,7 @@ from xinit.report.page import Markup
 
 TITLE = "Readings of your own"
 FIGURES, CELLS = 24, 30  # at most so many are shown; places along each axis of a table
+ROOM = alt.Scale(nice=False, zero=False, padding=8)
 NAMES = {"weight": "weight matrix", "jacobian": "from layer to the next"}  # of axes; others by their own
 ENDS = {"at the start": 0, "at the end": -1}
 LINEAR = alt.Scale(zero=False)
@@ -41,12 +42,19 @@ def _drawn(readings: Readings, name: str, axes: Sequence[str], words: str) -> tu
     """The figure of one reading, and what it shows in words."""
     values = readings[name]
     if not axes:
-        return charts.framed(_curve(readings["step"], values)), f"{words}. Over training."
+        return charts.framed(_curve(readings["step"], values)), f"{words}."
+    names = [_spoken(axis) for axis in axes]
     if len(axes) == 2:
-        return charts.framed(_table(readings, name, axes)), f"{words}. At the slider's step."
+        return charts.framed(
+            _table(readings, name, axes)
+        ), f"{words}. At the slider's step; rows: {names[0]}, columns: {names[1]}."
     if axes[0] in BEYOND_DEPTH or values.shape[1] <= LAYERS:
-        return charts.framed(_lines(readings["step"], values, axes[0])), f"{words}. Over training, a line a place."
-    return charts.framed(_heat(readings, name, axes[0])), f"{words}. Over training, a row a place."
+        return charts.framed(_lines(readings["step"], values, axes[0])), f"{words}. A line for each {names[0]}."
+    return charts.framed(_heat(readings, name, axes[0])), f"{words}. A row for each {names[0]}."
+
+
+def _spoken(axis: str) -> str:
+    return NAMES.get(axis, axis)
 
 
 def _curve(steps: np.ndarray, values: np.ndarray) -> alt.Chart:
@@ -68,13 +76,13 @@ def _lines(steps: np.ndarray, values: np.ndarray, axis: str) -> alt.Chart:
     shown = chosen(values.shape[1], LAYERS)
     columns = {
         "step": np.repeat(steps, len(shown)),
-        "layer": np.tile(np.add(shown, 1), len(steps)),
+        "layer": np.tile(np.add(shown, first_place(axis)), len(steps)),
         "value": values[:, shown].ravel(),
     }
     return charts.chart(columns).mark_line(**training.LINE).encode(
         x=charts.step_axis(steps),
         y=alt.Y("value:Q", title=None, scale=LINEAR),
-        color=charts.by_layer(len(shown), NAMES.get(axis, axis)),
+        color=charts.by_layer(len(shown), _spoken(axis)),
         tooltip=_told("layer"),
     )  # fmt: skip
 
@@ -85,7 +93,7 @@ def _heat(readings: Readings, name: str, axis: str) -> alt.Chart:
     values = readings[name][at][:, shown]
     columns = {
         "step": np.repeat(readings["step"][at], len(shown)),
-        "place": np.tile(np.add(shown, 1), len(at)),
+        "place": np.tile(np.add(shown, first_place(axis)), len(at)),
         "value": values.ravel(),
     }
     return charts.chart(columns).mark_rect().encode(
@@ -101,8 +109,12 @@ def _table(readings: Readings, name: str, axes: Sequence[str]) -> alt.Chart:
     values = readings[name][layers.places(readings)]
     rows, columns = (chosen(n, CELLS) for n in values.shape[1:])
     cells = values[:, rows][:, :, columns].reshape(len(values), -1)
-    fixed = {"row": np.repeat(np.add(rows, 1), len(columns)), "column": np.tile(np.add(columns, 1), len(rows))}
-    down, along = (NAMES.get(axis, axis) for axis in axes)
+    first, second = map(first_place, axes)
+    fixed = {
+        "row": np.repeat(np.add(rows, first), len(columns)),
+        "column": np.tile(np.add(columns, second), len(rows)),
+    }
+    down, along = (_spoken(axis) for axis in axes)
     return charts.chart_at(fixed, {"value": cells}).mark_rect().encode(
         x=alt.X("column:O", title=along, axis=alt.Axis(labelAngle=0)),
         y=alt.Y("row:O", title=down),
@@ -125,38 +137,47 @@ def _shade(values: np.ndarray) -> alt.Color:
 
 def beside(networks: Sequence[Network], extra: Extra) -> list[Markup]:
     """Of several networks the readings of the user's that are one number, or one for each layer, on common axes."""
-    figures = [figure for name in [*extra][:FIGURES] for figure in _beside(networks, name, *extra[name])]
     if not extra:
         return []
-    words = "What the functions gave that probe.extra names: a line a network, layer 1 next to the input."
+    curves = [figure for name in [*extra][:FIGURES] for figure in _over_training(networks, name, *extra[name])]
+    ends = [figure for name in [*extra][:FIGURES] for figure in _at_ends(networks, name, *extra[name])]
+    words = "What the functions gave that probe.extra names: each line is one network, or the mean over its seeds."
     rest = [name for name, (axes, _) in extra.items() if axes and (len(axes) > 1 or axes[0] not in BEYOND_DEPTH)]
     more = f" The page of each run has its {', '.join(rest[:FIGURES])} too." if rest else ""
     before = html.paragraph(words + more + left_out(len(networks)), "quiet")
-    return [html.section(TITLE, before, html.figures(*figures))]
+    return [html.section(TITLE, before, html.figures(*curves), html.figures(*ends))]
 
 
-def _beside(networks: Sequence[Network], name: str, axes: Sequence[str], words: str) -> Iterator[Markup]:
-    having = [network for network in measured(networks, name) if network.readings[name].ndim == 1 + len(axes)]
-    own = {network.label: network.readings for network in having}
-    shown = {label: own[label] for label in drawn(own)}
-    if not axes and shown:
+def _over_training(networks: Sequence[Network], name: str, axes: Sequence[str], words: str) -> Iterator[Markup]:
+    """One number's course over training."""
+    shown = {} if axes else _shown(networks, name, 0)
+    if shown:
         parts = {label: (readings["step"], readings[name]) for label, readings in shown.items()}
-        x = charts.step_axis(np.unique(np.concatenate([steps for steps, _ in parts.values()])))
-        yield html.figure(name, _series(parts, x), f"{words}.")
-    if len(axes) == 1 and axes[0] in BEYOND_DEPTH:
-        for when, i in ENDS.items():
-            ends = {label: readings[name][i] for label, readings in shown.items()}
-            if any(np.isfinite(values).any() for values in ends.values()):
-                yield html.figure(f"{name} {when}", _over_depth(ends, NAMES.get(axes[0], axes[0])), f"{words}.")
+        steps = np.unique(np.concatenate([at for at, _ in parts.values()]))
+        yield html.figure(name, _series(parts, charts.step_axis(steps), LINEAR), f"{words}.")
 
 
-def _over_depth(ends: Mapping[str, np.ndarray], title: str) -> alt.TopLevelMixin:
+def _at_ends(networks: Sequence[Network], name: str, axes: Sequence[str], words: str) -> Iterator[Markup]:
+    """A reading of each layer before and after training, on one scale."""
+    shown = _shown(networks, name, 1) if len(axes) == 1 and axes[0] in BEYOND_DEPTH else {}
+    ends = {when: {label: readings[name][i] for label, readings in shown.items()} for when, i in ENDS.items()}
+    known = {when: own for when, own in ends.items() if any(np.isfinite(values).any() for values in own.values())}
     whole = alt.Axis(tickMinStep=1, format="d", grid=False)
-    x = alt.X("step:Q", title=title, axis=whole, scale=alt.Scale(nice=False, zero=False, padding=8))
-    return _series({label: (np.arange(1, len(values) + 1), values) for label, values in ends.items()}, x)
+    x = alt.X("step:Q", title=_spoken(axes[0]) if axes else "", axis=whole, scale=ROOM)
+    for when, own in known.items():
+        parts = {label: (np.arange(1, len(values) + 1), values) for label, values in own.items()}
+        scale = charts.spanning(np.concatenate([values for both in known.values() for values in both.values()]))
+        yield html.figure(f"{name} {when}", _series(parts, x, scale), f"{words}.")
 
 
-def _series(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], x: alt.X) -> alt.TopLevelMixin:
+def _shown(networks: Sequence[Network], name: str, n_axes: int) -> dict[str, Readings]:
+    """The networks that have a reading over so many axes, as many as there are colours."""
+    having = [network for network in measured(networks, name) if network.readings[name].ndim == 1 + n_axes]
+    own = {network.label: network.readings for network in having}
+    return {label: own[label] for label in drawn(own)}
+
+
+def _series(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], x: alt.X, scale: alt.Scale) -> alt.TopLevelMixin:
     """A line for each name, of places along the field `step` and values."""
     columns: charts.Columns = {
         "step": np.concatenate([at for at, _ in parts.values()]),
@@ -164,4 +185,4 @@ def _series(parts: Mapping[str, tuple[np.ndarray, np.ndarray]], x: alt.X) -> alt
         "series": [label for label, (at, _) in parts.items() for _ in at],
     }
     mark = charts.chart(columns).mark_line(**training.LINE)
-    return charts.framed(mark.encode(x=x, y=alt.Y("value:Q", title=None, scale=LINEAR), color=coloured(list(parts))))
+    return charts.framed(mark.encode(x=x, y=alt.Y("value:Q", title=None, scale=scale), color=coloured(list(parts))))

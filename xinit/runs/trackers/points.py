@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from xinit.core.extra import NOTHING, Extra
+from xinit.core.extra import NOTHING, Extra, first_place
 from xinit.core.readings import QUANTILES, READINGS
 from xinit.runs.trackers.contract import Ending, Histogram, Point
 
@@ -36,7 +36,7 @@ def point_of(row: Readings, edges: Readings, r: int, extra: Extra = NOTHING) -> 
 
 def _tag(name: str, axes: Sequence[str], place: Sequence[int]) -> str:
     """Such as "act_quantile/layer 1 quantile 0.99": the tools make a section of what stands before the slash."""
-    label = lambda axis, i: QUANTILES[i] if axis == "quantile" else i + 1
+    label = lambda axis, i: QUANTILES[i] if axis == "quantile" else i + first_place(axis)
     words = [f"{axis} {label(axis, i)}" for axis, i in zip(axes, place, strict=True)]
     return f"{name}/{' '.join(words)}" if words else name
 
