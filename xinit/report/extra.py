@@ -43,14 +43,14 @@ def _drawn(readings: Readings, name: str, axes: Sequence[str], words: str) -> tu
     values = readings[name]
     if not axes:
         return charts.framed(_curve(readings["step"], values)), f"{words}."
-    names = [_spoken(axis) for axis in axes]
     if len(axes) == 2:
-        return charts.framed(
-            _table(readings, name, axes)
-        ), f"{words}. At the slider's step; rows: {names[0]}, columns: {names[1]}."
+        rows, columns = map(_spoken, axes)
+        caption = f"{words}. At the slider's step; rows: {rows}, columns: {columns}."
+        return charts.framed(_table(readings, name, axes)), caption
+    each = "place" if axes[0].startswith(f"{name}_") else _spoken(axes[0])
     if axes[0] in BEYOND_DEPTH or values.shape[1] <= LAYERS:
-        return charts.framed(_lines(readings["step"], values, axes[0])), f"{words}. A line for each {names[0]}."
-    return charts.framed(_heat(readings, name, axes[0])), f"{words}. A row for each {names[0]}."
+        return charts.framed(_lines(readings["step"], values, axes[0])), f"{words}. A line for each {each}."
+    return charts.framed(_heat(readings, name, axes[0])), f"{words}. A row for each {each}."
 
 
 def _spoken(axis: str) -> str:
