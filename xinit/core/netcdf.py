@@ -99,10 +99,12 @@ def extra_of(content: bytes, path: pathlib.Path, *leading: str) -> dict[str, tup
     """
     with _opened(content, path) as file:
         names = _texts(file).get(extra.ATTRIBUTE, "").split()
+        if any(map(extra.fault_of_name, names)):  # before one is looked up, which may be a path that leads elsewhere
+            raise ValueError("its readings have other names")
         found = {name: (_axes(_plain(file, name)), _definition(file[name])) for name in names}
         described = {name: (axes[len(leading) :], words) for name, (axes, words) in found.items()}
         if any(axes[: len(leading)] != leading for axes, _ in found.values()) or extra.fault_of(described):
-            raise ValueError("its readings have other names or axes")
+            raise ValueError("its readings have other axes")
         return described
 
 

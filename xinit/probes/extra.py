@@ -1,4 +1,6 @@
-"""Readings of the user's: functions `(params, batch, signals) -> {name: array}` that probe.extra names.
+"""Readings of the user's: functions `(params, batch, outputs) -> {name: array}` that probe.extra names.
+
+`batch` is (x_BI, y_B), the fixed probe examples; `outputs` are the `Signals` of the network on them.
 
 They run inside the compiled probe, at each probe point and for each replica, so they compute with jax.numpy. What a
 function returns is checked when it is traced: before any work, and whenever it is measured.
@@ -38,7 +40,7 @@ class ExtraReading(NamedTuple):
     """A function of the user's by its name, "module:function"."""
 
     fn: str
-    function: Callable[[Params, Batch, Signals], Mapping[str, Any]]
+    function: Callable[[Params, Batch, Signals], Any]
 
     @property
     def words(self) -> str:
@@ -64,8 +66,16 @@ def measure_extra(
     Raises:
       InputError: a function fails, or does not give named arrays of numbers.
     """
-    given = [custom.calling(PATH, one.fn, one.function, params, batch, signals) for one in readings]
-    return [_checked(one.fn, arrays) for one, arrays in zip(readings, given, strict=True)]
+    return [_checked(one.fn, _call(one, params, batch, signals)) for one in readings]
+
+
+def _call(one: ExtraReading, params: Params, batch: Batch, signals: Signals) -> Any:
+    try:
+        return custom.calling(PATH, one.fn, one.function, params, batch, signals)
+    except InputError as error:
+        if isinstance(error.__cause__, jax.errors.JAXTypeError | jax.errors.JAXIndexError):
+            raise InputError(f"{error}; it is part of a compiled program and must compute with jax.numpy.") from error
+        raise
 
 
 def _checked(fn: str, arrays: Any) -> dict[str, Array]:

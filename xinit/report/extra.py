@@ -130,7 +130,7 @@ def _table(readings: Readings, name: str, axes: Sequence[str]) -> alt.Chart:
 def _shade(values: np.ndarray) -> alt.Color:
     """Colours for all of the values, wherever a slider stands."""
     seen = values[np.isfinite(values)]
-    low, high = float(seen.min()), float(seen.max())
+    low, high = (float(seen.min()), float(seen.max())) if len(seen) else (0.0, 0.0)
     domain = [low, high] if low < high else [low - 0.5, low + 0.5]
     return alt.Color("value:Q", title=None, scale=alt.Scale(scheme="viridis", domain=domain))
 

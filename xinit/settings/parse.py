@@ -122,7 +122,9 @@ def _probe(raw: Any) -> ProbeConfig:
         raw["extra"] = [raw["extra"]]
     probe = build(ProbeConfig, raw, "probe")
     if probe.extra and probe.tier == "off":
-        raise InputError(f"probe.extra is {list(probe.extra)}; with probe=off nothing is measured: choose another.")
+        raise InputError(
+            f"probe.extra is {list(probe.extra)}; probe=off measures nothing: choose probe=economy or more."
+        )
     return probe
 
 
