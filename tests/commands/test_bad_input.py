@@ -55,6 +55,15 @@ TRAIN = {  # arguments -> words of the sentence
     "activation=[tanh,jax.nn:silu] depth=2": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
     "scheme=custom scheme.fn=nowhere:f": "scheme.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
     "scheme=custom scheme.fn=os:getcwd": "'getcwd' takes (); an initialiser takes (key, shape, dtype)",
+    # readings of one's own
+    "probe.extra=5": "probe.extra is 5; it must be a list of functions of yours, each as module:function.",
+    "probe.extra=mean": "probe.extra is ['mean']; it must be a list of functions of yours",
+    "probe.extra=[os:getcwd,mean]": "it must be a list of functions of yours",
+    "probe.extra=[nowhere:f]": "probe.extra is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
+    "probe.extra=os:nothing": "probe.extra is 'os:nothing'; the module os has no function 'nothing'.",
+    "probe.extra=os:getcwd": "probe.extra 'os:getcwd' failed with TypeError: ",
+    "probe.extra=builtins:zip": "'builtins:zip' gives a zip; it must give a mapping from names to arrays.",
+    "probe=off probe.extra=os:getcwd": "probe=off measures nothing: choose economy, standard or full.",
     # what Hydra, OmegaConf and argparse refuse
     "--bogus": "This command line cannot be read: unrecognized arguments: --bogus; --help shows how it is written.",
     "depth=2 -x": "unrecognized arguments: -x;",
@@ -109,6 +118,7 @@ INSPECT = {
     "members=abc": "Unknown setting members;",
     "depth=100000": "depth is 100000; it must be at most 1000",
     f"width={HUGE}": "GB of memory or more",
+    "probe.extra=builtins:zip": "'builtins:zip' gives a zip; it must give a mapping from names to arrays.",
     "--bogus": "unrecognized arguments: --bogus;",
 }
 COMPARE = {
