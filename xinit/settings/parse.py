@@ -122,9 +122,8 @@ def _probe(raw: Any) -> ProbeConfig:
         raw["extra"] = [raw["extra"]]
     probe = build(ProbeConfig, raw, "probe")
     if probe.extra and probe.tier == "off":
-        raise InputError(
-            f"probe.extra is {list(probe.extra)}; probe=off measures nothing: choose probe=economy or more."
-        )
+        said = "probe=off measures nothing: choose economy, standard or full"
+        raise InputError(f"probe.extra is {list(probe.extra)}; {said}.")
     return probe
 
 
