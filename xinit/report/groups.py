@@ -16,7 +16,7 @@ from xinit.analysis.sweeps import SCORES
 from xinit.analysis.swept import SEEDS, as_text, label
 from xinit.core import files
 from xinit.core.errors import InputError
-from xinit.core.extra import Extra
+from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
@@ -104,7 +104,7 @@ class Sweep(NamedTuple):
     members: list[Member]
     cells: list[Cell]
     readings: dict[str, np.ndarray]
-    extra: Extra  # of these, the user's own
+    extra: Extra = NOTHING  # of these, the user's own
 
 
 def load(path: pathlib.Path) -> Sweep:

@@ -11,7 +11,7 @@ import numpy as np
 
 from xinit.core import files
 from xinit.core.errors import InputError
-from xinit.core.extra import Extra
+from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 # The file that tells each kind of folder apart.
@@ -31,7 +31,7 @@ class Run(NamedTuple):
     summary: dict[str, Any]
     status: dict[str, Any]
     readings: dict[str, np.ndarray]
-    extra: Extra  # of these, the user's own
+    extra: Extra = NOTHING  # of these, the user's own
 
     @property
     def state(self) -> str:
