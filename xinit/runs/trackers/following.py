@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xinit.core.extra import Extra
+from xinit.core.extra import NOTHING, Extra
 from xinit.core.factories import call_factory
 from xinit.runs import trackers
 from xinit.runs.trackers.contract import Ending, Start, TrackedRun, Tracker
@@ -54,7 +54,7 @@ class Followers:
             earlier = self._followers.get(run.id)
             self._followers[run.id] = _Follower(choice.fn, choice.patience, start, run, earlier)
 
-    def send(self, places: Mapping[str, int], row: Readings, edges: Readings, extra: Extra) -> None:
+    def send(self, places: Mapping[str, int], row: Readings, edges: Readings, extra: Extra = NOTHING) -> None:
         """Hand over a probe point of the runs whose ids are given, with the place of each in the population.
 
         `extra` describes the readings of the user's.
