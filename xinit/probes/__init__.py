@@ -1,5 +1,6 @@
 """What is measured of a network, and how it is reduced to readings."""
 
+from xinit.probes.extra import Signals
 from xinit.probes.probe import (
     BINS,
     Batch,
@@ -30,6 +31,7 @@ __all__ = [
     "Probe",
     "Quantiles",
     "Readings",
+    "Signals",
     "T",
     "backpropagate",
     "edges_at_start",

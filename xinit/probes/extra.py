@@ -1,9 +1,8 @@
 """Readings of the user's: functions `(params, batch, outputs) -> {name: array}` that probe.extra names.
 
-`batch` is (x_BI, y_B), the fixed probe examples; `outputs` are the `Signals` of the network on them.
-
-They run inside the compiled probe, at each probe point and for each replica, so they compute with jax.numpy. What a
-function returns is checked when it is traced: before any work, and whenever it is measured.
+`batch` is (x_BI, y_B), the fixed probe examples; `outputs` are the `Signals` of the network on them. A function is part
+of the compiled probe, called for each replica at each probe point, so it computes with jax.numpy. What it returns is
+checked when it is traced: before any work, and whenever it is measured.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -205,7 +205,8 @@ def read_readings(path: pathlib.Path) -> dict[str, np.ndarray] | None:
 def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run as a labelled dataset, its summary and config among the attributes.
 
-    Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge. Loaded whole; no file stays open.
+    Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge, and those of the user's readings,
+    which the attribute `extra` names. Loaded whole; no file stays open.
 
     Raises:
       InputError: the folder holds no readings, or a file in it is damaged, of another run, a link, or unreadable.
