@@ -34,7 +34,7 @@ def made_run(config, path, i, error, diverged_at):
     summary = dict.fromkeys(("test_error", "valid_error", "test_loss"), None if diverged_at else error)
     summary |= {"chance_error": CHANCE, "diverged_at": diverged_at, "verdict": "WARN: it is made up.", "name": "made"}
     found = [Finding("WARN", "learned", "it is made up.")]
-    return SimpleNamespace(config=config, path=path, readings=readings, summary=summary, findings=found)
+    return SimpleNamespace(config=config, path=path, readings=readings, summary=summary, findings=found, extra={})
 
 
 def made_sweep(out, jobs, errors, diverged=()):

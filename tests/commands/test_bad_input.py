@@ -79,6 +79,15 @@ TRAIN = {  # arguments -> words of the sentence
     "schedule=optax:cosine_decay_schedule": "returns function; it must be one number.",
     "schedule=math:sqrt": "which takes (x); a schedule takes (step, steps), and settings of its own by name.",
     "schedule=custom": "The setting schedule.fn is missing; give it as schedule.fn=VALUE.",
+    # readings of one's own
+    "probe.extra=5": "probe.extra is 5; it must be a list of functions of yours, each as module:function.",
+    "probe.extra=mean": "probe.extra is ['mean']; it must be a list of functions of yours",
+    "probe.extra=[os:getcwd,mean]": "it must be a list of functions of yours",
+    "probe.extra=[nowhere:f]": "probe.extra is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
+    "probe.extra=os:nothing": "probe.extra is 'os:nothing'; the module os has no function 'nothing'.",
+    "probe.extra=os:getcwd": "probe.extra 'os:getcwd' failed with TypeError: ",
+    "probe.extra=builtins:zip": "'builtins:zip' gives a zip; it must give a mapping from names to arrays.",
+    "probe=off probe.extra=os:getcwd": "probe=off measures nothing: choose economy, standard or full.",
     # what Hydra, OmegaConf and argparse refuse
     "--bogus": "This command line cannot be read: unrecognized arguments: --bogus; --help shows how it is written.",
     "depth=2 -x": "unrecognized arguments: -x;",
@@ -172,6 +181,7 @@ INSPECT = {
     "members=abc": "Unknown setting members;",
     "depth=100000": "depth is 100000; it must be at most 1000",
     f"width={HUGE}": "GB of memory or more",
+    "probe.extra=builtins:zip": "'builtins:zip' gives a zip; it must give a mapping from names to arrays.",
     "--bogus": "unrecognized arguments: --bogus;",
 }
 COMPARE = {

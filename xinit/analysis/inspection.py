@@ -1,12 +1,14 @@
 """The result of an inspection: predictions and measurements of a configuration's initial networks, and the verdict."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from xinit.analysis.intervals import Interval, mean_interval
 from xinit.analysis.verdict import Finding
+from xinit.core.extra import NOTHING, Extra
 from xinit.settings.config import Config
 from xinit.theory.prediction import Prediction
 
@@ -29,7 +31,7 @@ class Inspection(NamedTuple):
 
     `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
     networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
-    are from.
+    are from. `extra` describes the readings of the user's; they are in `extra_measured`, (seed, ...).
     """
 
     config: Config
@@ -41,6 +43,8 @@ class Inspection(NamedTuple):
     remedy: str | None
     reach: Reach | None
     source: str
+    extra: Extra = NOTHING
+    extra_measured: Mapping[str, np.ndarray] = MappingProxyType({})
 
     def interval(self, name: str) -> Interval[np.ndarray]:
         """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""

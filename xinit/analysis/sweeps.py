@@ -16,7 +16,7 @@ from xinit.analysis.outcomes import Outcome
 from xinit.analysis.stacking import stacked
 from xinit.analysis.swept import SEEDS, as_text, swept
 from xinit.analysis.verdict import LEVELS
-from xinit.core import files, folders, manifests, netcdf
+from xinit.core import extra, files, folders, manifests, netcdf
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
 from xinit.core.readings import EDGES, READINGS
@@ -41,6 +41,15 @@ DESCRIBED = {
     **{name: (("replica", *axes), words) for name, (axes, words) in EDGES.items()},
     **{name: (("replica",), words) for name, (_, words) in SCORES.items()},
 }
+
+
+def described_with(more: extra.Extra) -> dict[str, tuple[tuple[str, ...], str]]:
+    """`DESCRIBED`, with readings of the user's.
+
+    >>> described_with({"rank": (("layer",), "a rank")})["rank"]
+    (('replica', 'step', 'layer'), 'a rank')
+    """
+    return DESCRIBED | extra.over(more, "replica", "step")
 
 
 def cells(outcomes: Sequence[Outcome]) -> list[dict[str, Any]]:
@@ -132,16 +141,18 @@ def _csv(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], path: pathlib.Path) -> bytes:
     """The readings of all runs with a leading axis replica, and what was swept as coordinates on it."""
-    readings = stacked([outcome.readings for outcome in outcomes])
+    more = extra.merged([outcome.extra for outcome in outcomes])
+    readings = stacked([outcome.readings for outcome in outcomes], more)
+    taken = {*DESCRIBED, *more, *(axis for axes, _ in more.values() for axis in axes)}
     readings |= {name: _numbers([outcome.summary[key] for outcome in outcomes]) for name, (key, _) in SCORES.items()}
     labels: dict[str, list[Any]] = {"path": [os.path.relpath(outcome.path, path) for outcome in outcomes]}
     labels |= {"verdict": [outcome.findings[0].level for outcome in outcomes]}
     for name in dict.fromkeys(name for run_settings in settings for name in run_settings):
-        column = f"swept_{name}" if name in DESCRIBED else name
+        column = f"swept_{name}" if name in taken else name
         labels[column] = [run_settings.get(name) for run_settings in settings]
     columns = {name: _column(values) for name, values in labels.items()}
     attributes = {"sweep": path.name, "swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
-    return netcdf.encode(readings, DESCRIBED, attributes, columns)
+    return netcdf.encode(readings, described_with(more), attributes | extra.listed(more), columns)
 
 
 def _numbers(values: Iterable[Any]) -> np.ndarray:
@@ -174,12 +185,14 @@ class Stored(NamedTuple):
     """The files of a sweep's folder, checked to be of one sweep: sweep.json, and the content of readings.nc.
 
     `columns` are what was swept, the verdicts and the paths, along the axis replica; empty where no run is over.
+    `extra` describes the readings of the user's.
     """
 
     described: dict[str, Any]
     readings: dict[str, np.ndarray]
     columns: dict[str, np.ndarray]
     attributes: dict[str, str]
+    extra: extra.Extra
 
 
 def load(path: pathlib.Path) -> Stored:
@@ -195,7 +208,7 @@ def load(path: pathlib.Path) -> Stored:
     scores = _stored_scores(described, path / "sweep.json")
     n, content = len(described["runs"]), files.read(path, file.name, netcdf.LARGEST)
     if not n:
-        return Stored(described, {}, {}, {})
+        return Stored(described, {}, {}, {}, {})
     if content is None:
         raise InputError(f"{file} cannot be read: it is absent. Give the sweep's command again to write it.")
     arrays, attributes = netcdf.decode(content, file)
@@ -205,8 +218,10 @@ def load(path: pathlib.Path) -> Stored:
         raise DamagedError(
             f"{file} and {path / 'sweep.json'} are not of one sweep; give its command again to write both."
         )
+    more = netcdf.extra_of(content, file, "replica", "step")
     columns = {name: a for name, a in arrays.items() if name not in (*DESCRIBED, *netcdf.AXES) and a.shape == (n,)}
-    return Stored(described, netcdf.checked(arrays, DESCRIBED, {"replica": n}, file), columns, attributes)
+    readings = netcdf.checked(arrays, described_with(more), {"replica": n}, file)
+    return Stored(described, readings, columns, attributes, more)
 
 
 def _stored_scores(described: Mapping[str, Any], file: pathlib.Path) -> dict[str, np.ndarray]:
@@ -232,10 +247,11 @@ def open(path: pathlib.Path) -> "xarray.Dataset":
     Raises:
       InputError: none of its runs is over, or as `load`.
     """
-    _, readings, columns, attributes = load(path)
+    _, readings, columns, attributes, more = load(path)
     if "path" not in columns:
         raise InputError(f"{path} is a sweep of which no run is over; give its command again to go on with them.")
     paths = np.array([os.path.normpath(path / str(run)) for run in columns["path"]], object)
     names = [name for name in attributes.get("swept", "").split() if name in columns]
-    dataset = netcdf.labelled(readings, DESCRIBED, attributes | {"path": str(path)}, columns | {"path": paths})
+    labels = described_with(more), attributes | {"path": str(path)}, columns | {"path": paths}
+    dataset = netcdf.labelled(readings, *labels)
     return dataset.set_coords([*names, "path"])

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from xinit.analysis.inspection import HORIZON, Inspection, Reach, measured, predicted
+from xinit.analysis.intervals import mean_interval
 
 TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
 
 
 def rows(inspection: Inspection) -> list[dict[str, str]]:
-    """One row a layer: root mean squares of activations and dL/dz and the cosine, predicted beside measured."""
-    table = []
+    """One row a layer: root mean squares of activations and dL/dz and the cosine, predicted beside measured.
+
+    Readings of the user's, by layer, come last.
+    """
+    table, by_layer = [], _extra(inspection, ("layer",))
     for l in range(len(inspection.widths) - 2):
         row = {"layer": str(l + 1), "width": str(inspection.widths[l + 1])}
         for heading, name, form in TABLED:
@@ -21,6 +25,7 @@ def rows(inspection: Inspection) -> list[dict[str, str]]:
             row[f"{heading} z"] = _number(inspection.scores[name][l], "{:+.1f}")
         row["cosine"] = _number(inspection.prediction.values["act_cosine"][l], "{:.3f}")
         row["measured"] = _number(measured(inspection, "act_cosine")[0][l], "{:.3f}")
+        row |= {name: _with_band(band, l, "{:.3g}") for name, band in by_layer.items()}
         table.append(row)
     return table
 
@@ -34,6 +39,7 @@ def notes(inspection: Inspection) -> list[str]:
         "standard errors.",
         f"variances of the weights {inspection.source}.",
     ]
+    lines += [f"{name}: {_with_band(band, 0, '{:.3g}')}." for name, band in _extra(inspection, ()).items()]
     if inspection.prediction.void:
         lines.append(f"where nothing is predicted, theory does not hold: {inspection.prediction.void}.")
     if inspection.prediction.unbounded:
@@ -41,6 +47,13 @@ def notes(inspection: Inspection) -> list[str]:
     if inspection.reach:
         lines.append(f"{_reach(inspection.reach)}; asked: {len(inspection.widths) - 2}.")
     return lines
+
+
+def _extra(inspection: Inspection, axes: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
+    """Of the user's readings over these axes the mean over networks, and the 95 % interval of it."""
+    names = [name for name, (own, _) in inspection.extra.items() if own == axes]
+    intervals = {name: mean_interval(inspection.extra_measured[name]) for name in names}
+    return {name: [np.atleast_1d(part) for part in own[0:1] + own[2:4]] for name, own in intervals.items()}
 
 
 def _reach(reach: Reach) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from xinit.core import extra
 from xinit.core.files import DamagedError
 from xinit.core.readings import QUANTILES
 
@@ -88,6 +89,32 @@ def attributes(content: bytes, path: pathlib.Path) -> dict[str, str]:
     """The texts alone, without a look at the arrays; as `decode`."""
     with _opened(content, path) as file:
         return _texts(file)
+
+
+def extra_of(content: bytes, path: pathlib.Path, *leading: str) -> dict[str, tuple[tuple[str, ...], str]]:
+    """The readings of the user's that a file says it has: their axes after the leading ones, and their definitions.
+
+    Raises:
+      DamagedError: as `decode`, or one has a name or axes that no such reading has.
+    """
+    with _opened(content, path) as file:
+        names = _texts(file).get(extra.ATTRIBUTE, "").split()
+        if any(map(extra.fault_of_name, names)):  # before one is looked up, which may be a path that leads elsewhere
+            raise ValueError("its readings have other names")
+        found = {name: (_axes(_plain(file, name)), _definition(file[name])) for name in names}
+        described = {name: (axes[len(leading) :], words) for name, (axes, words) in found.items()}
+        if any(axes[: len(leading)] != leading for axes, _ in found.values()) or extra.fault_of(described):
+            raise ValueError("its readings have other axes")
+        return described
+
+
+def _axes(dataset: "h5py.Dataset") -> tuple[str, ...]:
+    return tuple(axis[0].name.removeprefix("/") for axis in dataset.dims)
+
+
+def _definition(dataset: "h5py.Dataset") -> str:
+    text = dataset.attrs.get("long_name", "")
+    return extra.plain(text) if isinstance(text, str) else ""
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """What is measured of a network, and how it is reduced to readings."""
 
+from xinit.probes.extra import Signals
 from xinit.probes.probe import (
     BINS,
     Batch,
@@ -18,6 +19,7 @@ from xinit.probes.probe import (
     mean_loss,
     no_edges,
     over_layers,
+    signals,
     weight_distributions,
     weight_moments,
 )
@@ -29,6 +31,7 @@ __all__ = [
     "Probe",
     "Quantiles",
     "Readings",
+    "Signals",
     "T",
     "backpropagate",
     "edges_at_start",
@@ -40,6 +43,7 @@ __all__ = [
     "mean_loss",
     "no_edges",
     "over_layers",
+    "signals",
     "weight_distributions",
     "weight_moments",
 ]

@@ -24,6 +24,7 @@ from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss, cross_entropy
 from xinit.networks.mlp import Apply, Outputs, Params
 from xinit.probes import statistics
+from xinit.probes.extra import ExtraReading, Signals, measure_extra
 
 Readings = dict[str, Array]
 Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
@@ -54,15 +55,29 @@ def errors(outputs_BO: Float[Array, "batch outputs"], y_B: Int[Array, " batch"])
     return jnp.argmax(outputs_BO, axis=1) != y_B
 
 
+def signals(apply: Apply, params: Params, batch: Batch, loss: Loss = CROSS_ENTROPY) -> Signals:
+    """What passes through the network on a batch, forward and backward."""
+    logits, outputs, g_params, g_taps = _passes(apply, params, batch, loss)
+    g_pre = [g * len(batch[1]) for g in g_taps[:-1]]
+    return Signals(logits, outputs.pre, outputs.post, tuple(g_pre), g_params)
+
+
 def backpropagate(
     apply: Apply, params: Params, batch: Batch, loss: Loss = CROSS_ENTROPY
 ) -> tuple[Outputs, Params, list[Float[Array, "batch _"]]]:
     """Outputs, dL/dparams and dL/dz of the mean loss; dL/dz, (B, O) for each weight layer, is taken at zero taps."""
+    return _passes(apply, params, batch, loss)[1:]
+
+
+def _passes(
+    apply: Apply, params: Params, batch: Batch, loss: Loss
+) -> tuple[Float[Array, "batch outputs"], Outputs, Params, list[Float[Array, "batch _"]]]:
+    """The logits, and what `backpropagate` gives."""
     n = len(batch[1])
     taps = [jnp.zeros((n, layer["bias"].shape[0])) for layer in params["layers"].values()]
     loss_at = lambda params, taps: mean_loss(apply, params, batch, taps, loss)
-    (g_params, g_taps), (_, outputs) = jax.grad(loss_at, argnums=(0, 1), has_aux=True)(params, taps)
-    return outputs, g_params, g_taps
+    (g_params, g_taps), (logits, outputs) = jax.grad(loss_at, argnums=(0, 1), has_aux=True)(params, taps)
+    return logits, outputs, g_params, g_taps
 
 
 def make_probe(
@@ -71,18 +86,20 @@ def make_probe(
     tier: str,
     jacobian_examples: int = 3,
     loss: Loss = CROSS_ENTROPY,
+    extra: Sequence[ExtraReading] = (),
 ) -> Probe:
     """The probe of a cost tier.
 
     `economy`: moments, saturation, slopes, gradient sizes, the mean cosine. `standard`: also histograms and quantiles
-    (to 1/2048 of the range). `full`: quantiles exact, and singular values of the Jacobians at a few examples.
+    (to 1/2048 of the range). `full`: quantiles exact, and singular values of the Jacobians at a few examples. In every
+    tier also what the user's own functions give, `extra`.
     """
     quantiles = statistics.exact_quantiles if tier == "full" else statistics.fine_quantiles
     saturates = jnp.array([f.saturates for f in activations])
     rectifies = jnp.array([f.rectifies for f in activations])
 
     def probe(params: Params, batch: Batch, edges: Edges) -> Readings:
-        outputs, g_params, g_taps = backpropagate(apply, params, batch, loss)
+        logits, outputs, g_params, g_taps = _passes(apply, params, batch, loss)
         slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
         steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
         g_pre = [g * len(batch[1]) for g in g_taps[: len(activations)]]
@@ -100,6 +117,9 @@ def make_probe(
         if tier == "full":
             kernels = [layer["kernel"] for layer in params["layers"].values()]
             readings |= jacobians(kernels, slopes, jacobian_examples, quantiles)
+        seen = Signals(logits, outputs.pre, outputs.post, tuple(g_pre), g_params)
+        for arrays in measure_extra(extra, params, batch, seen):
+            readings |= arrays
         return readings
 
     return probe

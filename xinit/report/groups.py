@@ -16,6 +16,7 @@ from xinit.analysis.sweeps import SCORES
 from xinit.analysis.swept import SEEDS, as_text, label
 from xinit.core import files
 from xinit.core.errors import InputError
+from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
@@ -103,6 +104,7 @@ class Sweep(NamedTuple):
     members: list[Member]
     cells: list[Cell]
     readings: dict[str, np.ndarray]
+    extra: Extra = NOTHING  # of these, the user's own
 
 
 def load(path: pathlib.Path) -> Sweep:
@@ -118,7 +120,9 @@ def load(path: pathlib.Path) -> Sweep:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{file} is no file of a sweep: {' '.join(repr(error).split())}.") from None
     measured = {name: a for name, a in stored.readings.items() if name not in SCORES}
-    return Sweep(path, members, cells, measured if len(measured.get("step", ())) else {})
+    if not len(measured.get("step", ())):
+        return Sweep(path, members, cells, {}, {})
+    return Sweep(path, members, cells, measured, stored.extra)
 
 
 def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:

@@ -14,7 +14,7 @@ from xinit.report.facts import facts
 from xinit.report.page import Markup
 from xinit.report.sections import sections
 from xinit.report.sources import Run
-from xinit.runs.record import DESCRIBED
+from xinit.runs.record import described_with
 
 # Of the table of the layers: heading, reading, format.
 COLUMNS = (
@@ -105,4 +105,4 @@ def _cell(value: float, form: str) -> str:
 
 
 def _definitions(run: Run) -> dict[str, str]:
-    return {name: words for name, (_, words) in DESCRIBED.items() if name in run.readings}
+    return {name: words for name, (_, words) in described_with(run.extra).items() if name in run.readings}

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from xinit.report import bands, layers, page, training
+from xinit.report import bands, extra, layers, page, training
 from xinit.report.layers import Readings
 from xinit.report.sources import Run
 
@@ -242,7 +242,8 @@ def sections(run: Run) -> list[page.Markup]:
     batch = run.config["batch_size"]
     words = [f"{step:,} ({step * batch:,} examples)" for step in points.tolist()]
     slider = page.slider("at", "training step", words, len(words) - 1)
-    return [page.together(slider, *(part for section in SECTIONS for part in _drawn(run, section)))]
+    parts = [part for section in SECTIONS for part in _drawn(run, section)]
+    return [page.together(slider, *parts, *extra.section(run.readings, run.extra))]
 
 
 def _drawn(run: Run, section: Section) -> Sequence[page.Markup]:

@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from xinit.core.extra import BEYOND_DEPTH, NOTHING, Extra
 from xinit.core.readings import EDGES, READINGS
 from xinit.report.charts import chosen
 
 Readings = Mapping[str, np.ndarray]
-LONGER = {"layer": 0, "weight": 1, "jacobian": -1}  # than the network is deep
 
 
-def mean(stacked: Readings, places: Sequence[int]) -> dict[str, np.ndarray]:
+def mean(stacked: Readings, places: Sequence[int], extra: Extra = NOTHING) -> dict[str, np.ndarray]:
     """Means over the runs at `places` of the leading axis, of what is finite; without what none of them has.
+
+    `extra` describes the readings of the user's.
 
     Histograms are brought to edges that hold those of all. Steps and layers that belong to other runs are left out.
     """
@@ -20,10 +22,10 @@ def mean(stacked: Readings, places: Sequence[int]) -> dict[str, np.ndarray]:
     found = {name: _mean(values) for name, values in own.items() if not np.all(np.isnan(values))}
     ends = {"act_low": np.fmin, "act_high": np.fmax}  # may be infinite
     found |= {name: pick.reduce(own[name]) for name, pick in ends.items() if name in found}
-    for name in [name for name in found if name.endswith("_hist")]:
+    for name in [name for name in found if name.endswith("_hist") and name not in extra]:
         edges = name.replace("_hist", "_edges")
         found[edges], found[name] = _common(own[edges], own[name])
-    return _trimmed(found, stacked["step"])
+    return _trimmed(found, stacked["step"], {**READINGS, **extra})
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -52,16 +54,16 @@ def _moved(shares_TB: np.ndarray, to: np.ndarray, edges: np.ndarray) -> np.ndarr
     return shares_TB @ np.divide(np.maximum(inside, 0), width, out=np.zeros_like(inside), where=width > 0)
 
 
-def _trimmed(readings: Readings, step: np.ndarray) -> dict[str, np.ndarray]:
-    """Without the steps and layers that have nothing."""
-    courses = [values.reshape(len(step), -1) for name, values in readings.items() if name in READINGS]
+def _trimmed(readings: Readings, step: np.ndarray, known: Extra) -> dict[str, np.ndarray]:
+    """Without the steps and layers that have nothing; `known`: the readings at steps, the others have none."""
+    courses = [values.reshape(len(step), -1) for name, values in readings.items() if name in known]
     measured = np.isfinite(np.concatenate(courses, axis=1)).any(axis=1) if courses else np.zeros(len(step), bool)
     depth = int((~np.isnan(readings["act_low"])).sum()) if "act_low" in readings else 0
     trimmed = {"step": step[measured]}
     for name, values in readings.items():
-        axes = READINGS[name][0] if name in READINGS else EDGES[name][0]
-        cut = tuple(slice(depth + LONGER[axis]) if axis in LONGER else slice(None) for axis in axes)
-        trimmed[name] = values[measured][:, *cut] if name in READINGS else values[cut]
+        axes = known[name][0] if name in known else EDGES[name][0]
+        cut = tuple(slice(depth + BEYOND_DEPTH[axis]) if axis in BEYOND_DEPTH else slice(None) for axis in axes)
+        trimmed[name] = values[measured][:, *cut] if name in known else values[cut]
     return trimmed
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from xinit.core import files
 from xinit.core.errors import InputError
-from xinit.report import charts, differences, groups, multiples, outcomes, sources
+from xinit.core.extra import merged
+from xinit.report import charts, differences, extra, groups, multiples, outcomes, sources
 from xinit.report import page as html
 from xinit.report.findings import severity
 from xinit.report.multiples import MOST, Network
@@ -100,7 +101,8 @@ def _figures(runs: Sequence[Run], networks: Sequence[Network]) -> list[Markup]:
     """On common axes: errors, sizes over depth, and small figures of the first runs."""
     shown = [networks[i] for i in charts.chosen(len(networks), MOST)] if networks else []
     limited = f"Of {len(networks)} runs {MOST} have figures." if len(networks) > MOST else ""
-    parts = [*_errors(runs, shown), *_sizes(shown), *multiples.sections(shown)]
+    own = extra.beside(shown, merged([run.extra for run in runs]))
+    parts = [*_errors(runs, shown), *_sizes(shown), *multiples.sections(shown), *own]
     return [html.paragraph(limited, "quiet"), *parts] if limited else parts
 
 

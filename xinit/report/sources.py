@@ -11,6 +11,7 @@ import numpy as np
 
 from xinit.core import files
 from xinit.core.errors import InputError
+from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 # The file that tells each kind of folder apart.
@@ -30,6 +31,7 @@ class Run(NamedTuple):
     summary: dict[str, Any]
     status: dict[str, Any]
     readings: dict[str, np.ndarray]
+    extra: Extra = NOTHING  # of these, the user's own
 
     @property
     def state(self) -> str:
@@ -79,9 +81,9 @@ def load(path: pathlib.Path) -> Run:
     depth, layers = len(config["widths"]), readings["act_std"].shape[1] if "act_std" in readings else None
     if layers not in (depth, None):
         raise InputError(f"{path} has readings of {layers} layers, and a config of {depth}: they are not of one run.")
-    return Run(
-        path, stored.config, config, stored.summary, stored.status, readings if len(readings.get("step", ())) else {}
-    )
+    measured = readings if len(readings.get("step", ())) else {}
+    extra = stored.extra() if measured else {}
+    return Run(path, stored.config, config, stored.summary, stored.status, measured, extra)
 
 
 def _config(text: str, path: pathlib.Path) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def from_disk(config: Config) -> Outcome:
     summary, readings = stored.summary, stored.readings()
     findings = verdict.judge(readings, summary, config.verdict)
     summary["verdict"] = verdict.sentence(findings, summary.get("remedy"))
-    return Outcome(config, path, state, summary, findings, readings)
+    return Outcome(config, path, state, summary, findings, readings, stored.extra())
 
 
 def done_already(config: Config, path: pathlib.Path, reporter: Reporter) -> Outcome:

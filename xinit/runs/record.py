@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from xinit.core import files, netcdf
+from xinit.core import extra, files, netcdf
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
 from xinit.core.identity import names_outside_identity
@@ -33,6 +33,12 @@ DESCRIBED = {
     **{name: (("step", *axes), words) for name, (axes, words) in READINGS.items()},
     **EDGES,
 }
+
+
+def described_with(more: extra.Extra) -> dict[str, tuple[tuple[str, ...], str]]:
+    """`DESCRIBED`, with readings of the user's."""
+    return DESCRIBED | extra.over(more, "step")
+
 
 # The format of a run's files, which its status.json names; a run that names none is of format 0. Raise it when an older
 # xinit would misread what is written now, or when older runs have to be translated; tests/data keeps a run of each.
@@ -116,11 +122,15 @@ class Stored(NamedTuple):
     content: bytes | None  # of readings.nc
 
     def readings(self) -> dict[str, np.ndarray]:
-        """The arrays of readings.nc that `DESCRIBED` knows; raises DamagedError where they are not as it says."""
+        """The arrays of readings.nc that `DESCRIBED` knows, and the user's; DamagedError where they are not so."""
         if self.content is None:
             return {}
         file = self.path / "readings.nc"
-        return netcdf.checked(netcdf.decode(self.content, file).arrays, DESCRIBED, {}, file)
+        return netcdf.checked(netcdf.decode(self.content, file).arrays, described_with(self.extra()), {}, file)
+
+    def extra(self) -> extra.Extra:
+        """The readings of the user's, as the file describes them; DamagedError where none can be so."""
+        return {} if self.content is None else netcdf.extra_of(self.content, self.path / "readings.nc", "step")
 
 
 def load(path: pathlib.Path) -> Stored:
@@ -195,7 +205,8 @@ def read_readings(path: pathlib.Path) -> dict[str, np.ndarray] | None:
 def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run as a labelled dataset, its summary and config among the attributes.
 
-    Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge. Loaded whole; no file stays open.
+    Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge, and those of the user's readings,
+    which the attribute `extra` names. Loaded whole; no file stays open.
 
     Raises:
       InputError: the folder holds no readings, or a file in it is damaged, of another run, a link, or unreadable.
@@ -208,4 +219,5 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
         raise InputError(f"{path} is {kind}; a run directory is <out>/<name>/<hash>, as printed at the end of a run.")
     attributes = netcdf.attributes(stored.content, path / "readings.nc")
     scalars = {k: v for k, v in stored.summary.items() if isinstance(v, str | int | float)}
-    return netcdf.labelled(stored.readings(), DESCRIBED, attributes | scalars | {"path": str(path)})
+    labels = described_with(stored.extra()), attributes | scalars | {"path": str(path)}
+    return netcdf.labelled(stored.readings(), *labels)

@@ -12,6 +12,7 @@ from xinit.analysis import verdict
 from xinit.analysis.figures import run as run_figures
 from xinit.core import files
 from xinit.core.backend import versions
+from xinit.core.extra import NOTHING, Extra
 from xinit.runs import checkpoints
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.config import Config, as_yaml
@@ -40,6 +41,7 @@ class Result(NamedTuple):
     summary: dict[str, Any]
     findings: list[verdict.Finding]
     readings: dict[str, np.ndarray]
+    extra: Extra = NOTHING
 
 
 class Course(NamedTuple):
@@ -75,7 +77,7 @@ def conclude(
             with files.writing(member.directory.path):
                 params = jax.tree.map(np.asarray, trainer.params_of(r))
                 checkpoints.save_tree(member.directory.path / "params", params)
-        yield member, _write(member, summary, readings_of(r), expected)
+        yield member, _write(member, summary, readings_of(r), trainer.problem.extra, expected)
 
 
 def _summary(
@@ -113,10 +115,12 @@ def _summary(
     }
 
 
-def _write(member: Member, summary: dict[str, Any], readings: dict[str, np.ndarray], expected: Expectations) -> Result:
+def _write(
+    member: Member, summary: dict[str, Any], readings: dict[str, np.ndarray], extra: Extra, expected: Expectations
+) -> Result:
     """Judge a finished run and write everything that it leaves in its folder, the status last."""
     config, directory = member.config, member.directory
-    write_readings(member, readings)
+    write_readings(member, readings, extra)
     findings = verdict.judge(readings, summary, config.verdict)
     summary["remedy"] = expected.remedy(config) if verdict.calls_for_remedy(findings) else None
     summary["verdict"] = verdict.sentence(findings, summary["remedy"])
@@ -126,10 +130,10 @@ def _write(member: Member, summary: dict[str, Any], readings: dict[str, np.ndarr
             run_figures.save_layers(directory.path / "figures" / "layers.png", readings, summary, config.name)
     directory.write_json("summary.json", summary)
     directory.write_status("diverged" if summary["diverged_at"] else "done", step=summary["steps"])
-    return Result(summary, findings, readings)
+    return Result(summary, findings, readings, extra)
 
 
-def write_readings(member: Member, readings: Mapping[str, np.ndarray]) -> None:
-    """The readings of a run, or those so far, into its folder."""
+def write_readings(member: Member, readings: Mapping[str, np.ndarray], extra: Extra) -> None:
+    """The readings of a run, or those so far, into its folder; `extra` describes those of the user's."""
     attributes = {"name": member.config.name, "config": as_yaml(member.config)}
-    member.directory.write_readings(readings, attributes)
+    member.directory.write_readings(readings, attributes, extra)

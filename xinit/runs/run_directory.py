@@ -18,6 +18,7 @@ import numpy as np
 from xinit.core import files, manifests, netcdf
 from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
+from xinit.core.extra import NOTHING, Extra, listed
 from xinit.core.files import DamagedError
 from xinit.runs import record
 from xinit.settings.config import Config
@@ -167,10 +168,14 @@ class RunDirectory:
         with files.writing(self.path):
             files.write_atomically(self.path / name, content.encode())
 
-    def write_readings(self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any]) -> None:
-        """readings.nc, atomically: arrays with a leading axis `step`, edges without."""
+    def write_readings(
+        self, readings: Mapping[str, np.ndarray], attributes: Mapping[str, Any], extra: Extra = NOTHING
+    ) -> None:
+        """readings.nc, atomically: arrays with a leading axis `step`, edges without; `extra`: those of the user's."""
+        present = {name: extra[name] for name in extra if name in readings}
         # Made in memory first: HDF5 answers a full disk with much more than an OSError.
-        content = netcdf.encode(readings, record.DESCRIBED, {"run": self.path.name, **attributes})
+        attributes = {"run": self.path.name, **attributes, **listed(present)}
+        content = netcdf.encode(readings, record.described_with(present), attributes)
         with files.writing(self.path):
             files.write_atomically(self.path / "readings.nc", content)
 

@@ -98,7 +98,7 @@ class Supervisor:
         """Send a probe point to the trackers of the members that had not diverged by then."""
         ends = self.trainer.diverged_at()
         sound = {m.hash: r for r, m in enumerate(self.members) if not ends[r] or row["step"] < ends[r]}
-        self.followers.send(sound, row, self.history.edges)
+        self.followers.send(sound, row, self.history.edges, self.trainer.problem.extra)
 
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
@@ -143,7 +143,7 @@ class Supervisor:
         for folder in filter(None, before):
             drop_unless_needed(folder)
         if len(self.members) == 1:
-            write_readings(self.members[0], self._readings(0))
+            write_readings(self.members[0], self._readings(0), self.trainer.problem.extra)
 
     def _readings(self, r: int) -> dict[str, np.ndarray]:
         """A member's readings, up to the step at which it diverged, and what theory expected of them."""
@@ -154,7 +154,7 @@ class Supervisor:
         """Stop in a state that the same command goes on from."""
         self._save()
         for r, member in enumerate(self.members):
-            write_readings(member, self._readings(r))
+            write_readings(member, self._readings(r), self.trainer.problem.extra)
             member.directory.write_status(state, step=self.trainer.step)
 
     def _stop_as_asked(self) -> list[Result]:

@@ -70,7 +70,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     batch_size = typed(_take(raw, "batch_size"), Count, "batch_size")
     data = _data(_take(raw, "data"), batch_size)
     sizes = data.sizes
-    probe = build(ProbeConfig, _take(raw, "probe"), "probe")
+    probe = _probe(_take(raw, "probe"))
     if probe.examples > sizes.test:
         raise InputError(
             f"probe.examples is {probe.examples}; the test set has {sizes.test} examples, so at most that."
@@ -111,6 +111,18 @@ def _take(raw: dict[str, Any], key: str) -> Any:
     if key not in raw:
         raise InputError(f"The setting {key} is missing; conf/run.yaml has its default.")
     return raw.pop(key)
+
+
+def _probe(raw: Any) -> ProbeConfig:
+    """The choice; one function of the user's may stand without a list around it."""
+    raw = mapping(raw, "probe")
+    if isinstance(raw.get("extra"), str):
+        raw["extra"] = [raw["extra"]]
+    probe = build(ProbeConfig, raw, "probe")
+    if probe.extra and probe.tier == "off":
+        said = "probe=off measures nothing: choose economy, standard or full"
+        raise InputError(f"probe.extra is {list(probe.extra)}; {said}.")
+    return probe
 
 
 def _verdict(raw: Any) -> dict[str, float]:

@@ -60,6 +60,8 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
         sentence,
         _reach(planned, laws, prediction, limits),
         source,
+        problem.extra,
+        {name: networks[name] for name in problem.extra},
     )
 
 

@@ -11,12 +11,14 @@ from jax import Array
 from jaxtyping import PyTree
 
 from xinit.core import backend
+from xinit.core.extra import NOTHING, Extra
 from xinit.data.dataset import Arrays, Dataset
 from xinit.networks.activations import Activation
 from xinit.networks.choices import activation_of, loss_of
 from xinit.networks.losses import Loss
 from xinit.networks.mlp import Apply, Params, make_apply, make_params
-from xinit.probes.probe import BINS, Probe, make_probe
+from xinit.probes.extra import ExtraReading, describe, import_extra
+from xinit.probes.probe import BINS, Probe, make_probe, signals
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
 from xinit.training.choices import check_scheme, scheme_of
@@ -24,7 +26,10 @@ from xinit.training.optimization import Optimizer, Schedule, check_optimizer, nu
 
 
 class Problem(NamedTuple):
-    """What decides the compiled program. `widths` runs from inputs to classes; `points` are the probed steps."""
+    """What decides the compiled program. `widths` runs from inputs to classes; `points` are the probed steps.
+
+    `extra` describes the readings of the user's that the probe gives, `extra_numbers` is how many numbers they have.
+    """
 
     widths: tuple[int, ...]
     activations: tuple[Activation, ...]
@@ -37,6 +42,8 @@ class Problem(NamedTuple):
     points: tuple[int, ...]
     steps: int
     batch_size: int
+    extra: Extra = NOTHING
+    extra_numbers: int = 0
 
 
 class Run(NamedTuple):
@@ -96,6 +103,7 @@ def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
         "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
         "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
         "the histograms (probe.points, depth)": 3 * float32 * BINS * layers * len(problem.points) if probed else 0,
+        "your readings (probe.extra, probe.points)": float32 * problem.extra_numbers * len(problem.points),
     }
 
 
@@ -160,13 +168,26 @@ def build_problem(config: Config) -> Problem:
     dataset = config.data.dataset(config.batch_size)
     widths = (dataset.n_inputs, *config.widths, dataset.n_outputs)
     apply = make_apply(widths, functions, config.precision)
-    probe = None
+    probe, extra = None, import_extra(config.probe.extra)
     if config.probe.tier != "off":
-        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples, loss)
+        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples, loss, extra)
     points = probe_points(config) if probe else (config.steps,)
     schedule = schedule_of(config.schedule, config.steps)
     numbers = points, config.steps, config.batch_size
-    return Problem(widths, functions, apply, dataset, loss, optimizer, schedule, probe, *numbers)
+    problem = Problem(widths, functions, apply, dataset, loss, optimizer, schedule, probe, *numbers)
+    return _with_extra(problem, extra, config.probe.examples) if extra else problem
+
+
+def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int) -> Problem:
+    """The problem, with what readings of the user's give of its network on so many examples."""
+    kernels = [jax.ShapeDtypeStruct(sizes, jnp.float32) for sizes in itertools.pairwise(problem.widths)]
+    biases = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in problem.widths[1:]]
+    layers = enumerate(zip(kernels, biases, strict=True))
+    params = {"layers": {l: {"kernel": kernel, "bias": bias} for l, (kernel, bias) in layers}}
+    x, y = (jax.ShapeDtypeStruct((n_examples, *a.shape[1:]), a.dtype) for a in abstract_batch(problem))
+    look = lambda params, batch: signals(problem.apply, params, batch, problem.loss)
+    described, n = describe(extra, look, params, (x, y))
+    return problem._replace(extra=described, extra_numbers=n)
 
 
 def probe_points(config: Config) -> tuple[int, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from xinit.analysis import verdict
 from xinit.analysis.inspection import Inspection, measured, predicted
-from xinit.core import netcdf
+from xinit.core import extra, netcdf
 from xinit.core.files import write_atomically, writing
 
 if TYPE_CHECKING:
@@ -124,7 +124,9 @@ def _netcdf(inspection: Inspection) -> bytes:
     for name, values in inspection.measured.items():
         add(name, ("seed", axis(name)), "measured", values)
         add(f"{name}_z", (axis(name),), "(measured mean - predicted) / standard error", inspection.scores[name])
-    return netcdf.encode(arrays, described, {"widths": list(inspection.widths)})
+    for name, (axes, words) in extra.over(inspection.extra, "seed").items():
+        add(name, axes, words, inspection.extra_measured[name])
+    return netcdf.encode(arrays, described, {"widths": list(inspection.widths), **extra.listed(inspection.extra)})
 
 
 def _summary(inspection: Inspection) -> dict[str, object]:

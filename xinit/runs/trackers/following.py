@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from xinit.core.custom import import_function, is_custom
+from xinit.core.extra import NOTHING, Extra
 from xinit.core.factories import call_factory
 from xinit.runs import trackers
 from xinit.runs.trackers.contract import Ending, Start, TrackedRun, Tracker
@@ -63,11 +64,14 @@ class Followers:
             earlier = self._followers.get(run.id)
             self._followers[run.id] = _Follower(choice.fn, choice.patience, start, run, earlier)
 
-    def send(self, places: Mapping[str, int], row: Readings, edges: Readings) -> None:
-        """Hand over a probe point of the runs whose ids are given, with the place of each in the population."""
+    def send(self, places: Mapping[str, int], row: Readings, edges: Readings, extra: Extra = NOTHING) -> None:
+        """Hand over a probe point of the runs whose ids are given, with the place of each in the population.
+
+        `extra` describes the readings of the user's.
+        """
         for run, r in places.items():
             if run in self._followers:
-                self._followers[run].put(row, edges, r)
+                self._followers[run].put(row, edges, r, extra)
         self._note_failures()
 
     def end(self, run: str, summary: Mapping[str, Any]) -> None:
@@ -118,11 +122,11 @@ class _Follower:
         self._thread = threading.Thread(target=self._work, args=(start, run, earlier), daemon=True)
         self._thread.start()
 
-    def put(self, row: Readings, edges: Readings, r: int) -> None:
+    def put(self, row: Readings, edges: Readings, r: int, extra: Extra) -> None:
         """Hand over a probe point, unless it is too late for one."""
         if not self.failure and not self._closed:
             self.given += 1
-            self._messages.put((row, edges, r))
+            self._messages.put((row, edges, r, extra))
 
     def close(self, ending: Ending | None) -> None:
         """Hand over the last message; the first call counts."""

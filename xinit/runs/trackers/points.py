@@ -5,18 +5,24 @@ from typing import Any
 
 import numpy as np
 
+from xinit.core.extra import NOTHING, Extra, first_place
 from xinit.core.readings import QUANTILES, READINGS
 from xinit.runs.trackers.contract import Ending, Histogram, Point
 
 Readings = Mapping[str, np.ndarray]  # but for the step, with a leading replica axis
+MOST_NUMBERS = 1000  # of a reading of the user's at a step: each is a curve of its own
 ERRORS = ("test_error", "test_loss", "chance_error")  # of a summary: known at the end alone
 
 
-def point_of(row: Readings, edges: Readings, r: int) -> Point:
-    """The readings of replica r at a probe point; what means nothing there, and hence is nan, is left out."""
+def point_of(row: Readings, edges: Readings, r: int, extra: Extra = NOTHING) -> Point:
+    """The readings of replica r at a probe point; what means nothing there, and hence is nan, is left out.
+
+    So is a reading of the user's, described by `extra`, of more numbers than there can be curves.
+    """
     point = Point(int(row["step"]), {}, {})
-    for name in [name for name in row if name != "step"]:
-        axes, values = READINGS[name][0], row[name][r]
+    known = {**READINGS, **{name: extra[name] for name in extra if row[name][r].size <= MOST_NUMBERS}}
+    for name in [name for name in row if name in known]:
+        axes, values = known[name][0], row[name][r]
         if "bin" in axes:
             pairs = zip(values, edges[name.replace("_hist", "_edges")][r], strict=True)
             histograms = {_tag(name, axes[:1], (l,)): Histogram(*pair) for l, pair in enumerate(pairs)}
@@ -30,7 +36,7 @@ def point_of(row: Readings, edges: Readings, r: int) -> Point:
 
 def _tag(name: str, axes: Sequence[str], place: Sequence[int]) -> str:
     """Such as "act_quantile/layer 1 quantile 0.99": the tools make a section of what stands before the slash."""
-    label = lambda axis, i: QUANTILES[i] if axis == "quantile" else i + 1
+    label = lambda axis, i: QUANTILES[i] if axis == "quantile" else i + first_place(axis)
     words = [f"{axis} {label(axis, i)}" for axis, i in zip(axes, place, strict=True)]
     return f"{name}/{' '.join(words)}" if words else name
 
