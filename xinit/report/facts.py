@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xinit.analysis.swept import as_text, label
+from xinit.core.readings import share_of
 from xinit.report.findings import count
 from xinit.report.sources import Run
 
@@ -24,6 +25,7 @@ def facts(run: Run) -> dict[str, str]:
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
         "data": _choice(config["data"], "kind", ("dir",)),
+        "loss": _choice(_mapping(config.get("loss")), "fn") if config.get("loss") else "",
         "optimizer": _choice(config["optimizer"], "fn"),
         "training": _training(config, summary),
         "seeds": f"{config['init_seed']} of the weights, {config['data_seed']} of the data",
@@ -76,6 +78,8 @@ def _errors(summary: Mapping[str, Any]) -> str:
     error, chance = summary.get("test_error"), summary.get("chance_error")
     if error is None or chance is None:
         return ""
+    if of := share_of(summary.get("error_is")):
+        return f"{error:.1%}{of} (1 - R^2), where the best constant answer leaves {chance:.1%}"
     return f"{error:.1%}, where the best constant answer errs in {chance:.1%}"
 
 

@@ -140,8 +140,9 @@ def draw(
 ) -> Networks:  # fmt: skip
     """Networks on a few examples, the same ones at every call; very wide ones are drawn narrower by one factor.
 
+    >>> from xinit.networks.losses import cross_entropy
     >>> from xinit.theory.output_errors import output_errors
-    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(losses.cross_entropy(), np.arange(2), 2)
+    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(cross_entropy(), np.arange(2), 2)
     >>> networks = draw((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), errors, np.arange(2))
     >>> networks.pre.shape, networks.pre.mean().round(2)  # layer, network, example; inputs of mean square 1
     ((1, 1000, 2), np.float64(1.0))

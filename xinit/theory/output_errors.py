@@ -39,7 +39,8 @@ class OutputErrors(NamedTuple):
 def output_errors(loss: Loss, targets: Shaped[np.ndarray, "batch ..."], n_outputs: int) -> OutputErrors:
     """The derivative of a loss at the targets of the probe examples.
 
-    >>> errors = output_errors(losses.squared_error(), np.array([0, 1]), 2)
+    >>> from xinit.networks.losses import squared_error
+    >>> errors = output_errors(squared_error(), np.array([0, 1]), 2)
     >>> errors.own(np.zeros((1, 2, 1)), np.array([1]))  # 0 - onehot(1)
     array([[[ 0.],
             [-1.]]])

@@ -37,8 +37,9 @@ def follow(
     """The recursion of `prediction.predict`.
 
     >>> from xinit.theory.finite_width import draw
+    >>> from xinit.networks.losses import cross_entropy
     >>> from xinit.theory.output_errors import output_errors
-    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(losses.cross_entropy(), np.arange(2), 2)
+    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(cross_entropy(), np.arange(2), 2)
     >>> network, few = ((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), errors), np.arange(2)
     >>> recursion = follow(*network, few, draw(*network, few))
     >>> recursion.pre[0]  # <z z'> of two orthogonal inputs of mean square 1, under 1/n_in
