@@ -74,13 +74,13 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
 
 
 def error_is(summaries: Sequence[Mapping[str, Any]]) -> str:
-    """What the errors of runs are, as their summaries say; "" where they are not all of one kind.
+    """What the errors of runs are, as their summaries say; "" where they are not all of one kind, or none is over.
 
     >>> error_is([outcome.summary for outcome in outcomes])
     'share misclassified'
     """
-    kinds = {str(summary.get("error_is", ERROR_IS["labels"])) for summary in summaries if summary}
-    return kinds.pop() if len(kinds) == 1 else ""
+    kinds = {summary.get("error_is", ERROR_IS["labels"]) for summary in summaries if summary}
+    return next((kind for kind in ERROR_IS.values() if kinds == {kind}), "")
 
 
 def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
-from xinit.core.readings import share_of
+from xinit.analysis.sweeps import error_is
+from xinit.core.readings import ERROR_IS
 from xinit.report import bands, layers, page, training
 from xinit.report.layers import Readings
 from xinit.report.sources import Run
@@ -125,15 +126,19 @@ FLATNESS = Section(
     "",
 )  # fmt: skip
 
-MISCLASSIFIED = (
-    "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the test set "
-    "at the end; chance is what the best constant answer misses. Bad: lines that stay at chance, or that leave it late."
-)
-UNEXPLAINED = (
-    "Share of the variance of the training targets that is left, 1 - R^2: in the training batches since the last "
-    "probe, in 1,000 validation examples, in the test set at the end; chance is what the best constant answer leaves. "
-    "Bad: lines that stay at chance, or that leave it late."
-)
+ERRORS_OF = {
+    ERROR_IS["labels"]: (
+        "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the "
+        "test set at the end; chance is what the best constant answer misses. Bad: lines that stay at chance, or "
+        "that leave it late."
+    ),
+    ERROR_IS["values"]: (
+        "Share of the variance of the training targets that is left, 1 - R^2: in the training batches since the last "
+        "probe, in 1,000 validation examples, in the test set at the end; chance is what the best constant answer "
+        "leaves. Bad: lines that stay at chance, or that leave it late."
+    ),
+    "": "Errors of the training batches since the last probe and of 1,000 validation examples, so far.",
+}
 
 ERRORS = Section(
     "Errors",
@@ -141,7 +146,7 @@ ERRORS = Section(
     (
         Shown(
             "Error over training", ("valid_error",), lambda run: training.errors(run.readings, run.summary),
-            lambda run: UNEXPLAINED if share_of(run.summary.get("error_is")) else MISCLASSIFIED,
+            lambda run: ERRORS_OF[error_is([run.summary])],
             over_training,
         ),
     ),
