@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, Shaped
 
 from xinit.networks.losses import Loss
 
-OTHERS = 24  # targets of other examples that a loss without a residual is averaged over
+OTHERS = 50  # different targets that a loss without a residual is averaged over, at most
 
 
 class NoDerivativeError(ArithmeticError):
@@ -77,13 +77,18 @@ def _by_differentiation(loss: Loss, targets: Shaped[np.ndarray, "batch ..."]) ->
     total = lambda outputs_KB, y_B: jnp.sum(loss.function(outputs_KB.T, y_B))
     of_networks = jax.jit(lambda outputs, y_B: lax.map(lambda own: jax.grad(total)(own, y_B), outputs))
 
-    def at(outputs: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    def at(outputs: np.ndarray, y: np.ndarray) -> np.ndarray:
         with jax.enable_x64(False), jax.default_device(jax.devices("cpu")[0]), np.errstate(over="ignore"):
-            slopes = np.asarray(of_networks(outputs.astype(np.float32), targets[chosen]), float)
+            slopes = np.asarray(of_networks(outputs.astype(np.float32), y), float)
         if not np.all(np.isfinite(slopes)):
             raise NoDerivativeError
         return slopes
 
-    others = np.linspace(0, len(targets) - 1, min(OTHERS, len(targets))).round().astype(int)
-    same = lambda outputs, other: at(outputs, np.full(outputs.shape[2], other))
-    return OutputErrors(at, lambda outputs: np.mean([same(outputs, other) for other in others], axis=0))
+    others, counts = np.unique(targets, axis=0, return_counts=True)
+    if len(others) > OTHERS:
+        others, counts = np.random.default_rng(0).permutation(targets)[:OTHERS], np.ones(OTHERS)
+    same = lambda outputs, other: at(outputs, np.repeat(other[None], outputs.shape[2], axis=0))
+    return OutputErrors(
+        lambda outputs, examples: at(outputs, targets[examples]),
+        lambda outputs: np.average([same(outputs, other) for other in others], axis=0, weights=counts),
+    )
