@@ -27,6 +27,7 @@ from xinit.core.backend import use_compilation_cache
 # Not networks.profiles and initializers.verification: their tests hand them what is wrong, to see our own messages.
 CHECKED = (
     "networks.activations",
+    "networks.losses",
     "networks.mlp",
     *(f"initializers.{part}" for part in ("law", "scaled", "structured", "checks")),
     "schemes",

@@ -51,6 +51,19 @@ TRAIN = {  # arguments -> words of the sentence
     "name=": "name is ''; it must be a plain folder name",
     "name=..": "name is '..'; it must be a plain folder name",
     "name=été": "The argument 'name=été' cannot be read: a character in it needs quotes;",
+    # losses
+    "loss=regression": "loss=regression needs values, real numbers, as targets; data=shapeset has labels, whole numbers "
+    "from 0. Choose loss=cross_entropy or loss=squared_error, or a function of your own.",
+    "loss=hinge": "Unknown loss 'hinge'; Allowed: cross_entropy, custom, label_smoothing, regression, squared_error.",
+    "loss.smoothing=1": "loss.smoothing is 1; it must be at least 0 and below 1.",
+    "loss=label_smoothing loss.smoothing=nan": "loss.smoothing is nan; it must be at least 0 and below 1.",
+    "loss=squared_error loss.smoothing=0.1": "Unknown setting loss.smoothing;",
+    "loss=custom": "loss.fn",
+    "loss.fn=nowhere:f": "loss.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
+    "loss.fn=os:getcwd": "loss.fn 'os:getcwd' takes (); a loss takes (outputs, y), and its settings by name.",
+    "loss=optax:l2_loss": "loss 'optax:l2_loss' failed with ValueError: Shape mismatch",
+    "loss=jax.numpy:matmul": "loss 'jax.numpy:matmul' failed with TypeError",
+    "loss.fn=optax:softmax_cross_entropy_with_integer_labels loss.axes=1": "Unknown setting loss.axes; did you mean axis?",
     # functions
     "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
     "activation=[tanh,jax.nn:silu] depth=2": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",

@@ -2,7 +2,8 @@
 
 Every scheme gets the same grid of learning rates and the same budget. The rate is chosen by the validation error over
 the search's seeds; the score is the test error on fresh seeds at that rate. Schemes see the same batches for a seed, so
-differences are taken seed by seed. A diverged run counts with the chance error. All errors are shares, 0 to 1.
+differences are taken seed by seed. A diverged run counts with the chance error. All errors are shares: of examples
+misclassified, or of the targets' variance that is left, 1 - R^2.
 """
 
 import math
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from xinit.analysis.intervals import Interval, bootstrap_interval, mean_interval
+from xinit.core.readings import ERROR_IS
 
 # Below eight runs the bootstrap covers less often than Student's interval: on normal data 91 % of the time at 5 runs
 # and 50 % at 2 (it cannot pass the extremes), and no more on skewed data. From eight on it does better on skewed data.
@@ -36,7 +38,8 @@ class Comparison:
     """All that was measured: validation errors of the search, test errors of the scoring runs, and their curves.
 
     `curves` holds for a scheme the examples seen (T) and the validation error while training (S, T), a row for each
-    scoring run, nan from where it diverged. `budget` is in words, such as "20,000 steps of 10".
+    scoring run, nan from where it diverged. `budget` is in words, such as "20,000 steps of 10", and
+    `error_is` says what an error is.
 
     Raises:
       ValueError: a scoring run used a seed of the search, so its score would not be fresh.
@@ -50,6 +53,7 @@ class Comparison:
     search: tuple[Trial, ...]
     scores: tuple[Trial, ...]
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    error_is: str = ERROR_IS["labels"]
 
     def __post_init__(self) -> None:
         reused = {trial.seed for trial in self.search} & {trial.seed for trial in self.scores}

@@ -14,6 +14,7 @@ from xinit.analysis.comparison import (
 )
 from xinit.analysis.intervals import Interval
 from xinit.core.files import as_csv
+from xinit.core.readings import share_of
 
 
 def rows(comparison: Comparison) -> list[dict[str, str]]:
@@ -77,9 +78,11 @@ def latex(comparison: Comparison) -> str:
         cells = escape(scheme), f"{choice.learning_rate:g}", _latex_score(interval, scheme == best)
         lines.append(f"{' & '.join((*cells, str(interval.n), str(n_diverged(comparison, scheme))))} \\\\")
     about = " ".join(f"{comparison.title}; {comparison.budget}".split())
+    of = share_of(comparison.error_is)
     return "\n".join(
         (
             f"% {about}; chance {comparison.chance:.1%}. Needs \\usepackage{{booktabs}}.",
+            *([f"% Errors are shares{of} of the training targets that is left, 1 - R^2."] if of else []),
             "% Test error: mean and half width of Student's 95 % interval over n fresh seeds, at the learning rate of",
             "% least validation error; a diverged run counts as chance. Bold: better than every other scheme,",
             "% with a 95 % interval of the difference, paired by seed, that excludes 0.",

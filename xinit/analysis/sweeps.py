@@ -19,7 +19,7 @@ from xinit.analysis.verdict import LEVELS
 from xinit.core import extra, files, folders, manifests, netcdf
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
-from xinit.core.readings import EDGES, READINGS
+from xinit.core.readings import EDGES, ERROR_IS, READINGS
 
 if TYPE_CHECKING:
     import xarray
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc")
 # What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
 SCORES = {
-    "test_error": ("test_error", "share misclassified of the test set at the end; nan where the run diverged"),
-    "test_loss": ("test_loss", "mean of -log P(y|x) over the test set at the end"),
-    "final_valid_error": ("valid_error", "share misclassified of the whole validation set at the end"),
+    "test_error": ("test_error", "mean error of the test set at the end; nan where the run diverged"),
+    "test_loss": ("test_loss", "mean of the loss over the test set at the end"),
+    "final_valid_error": ("valid_error", "mean error of the whole validation set at the end"),
     "chance_error": ("chance_error", "error of the best constant answer"),
     "diverged_at": ("diverged_at", "first step whose loss was not finite; nan where there is none"),
 }
@@ -80,6 +80,16 @@ def _scores(members: Sequence[Outcome]) -> dict[str, Any]:
         "verdicts": ", ".join(f"{level} {count}" for level, count in counts.items()),
         **unfinished,
     }
+
+
+def error_is(summaries: Sequence[Mapping[str, Any]]) -> str:
+    """What the errors of runs are, as their summaries say; "" where they are not all of one kind, or none is over.
+
+    >>> error_is([outcome.summary for outcome in outcomes])
+    'share misclassified'
+    """
+    kinds = {summary.get("error_is", ERROR_IS["labels"]) for summary in summaries if summary}
+    return next((kind for kind in ERROR_IS.values() if kinds == {kind}), "")
 
 
 def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
@@ -152,6 +162,7 @@ def _netcdf(outcomes: Sequence[Outcome], settings: Sequence[Mapping[str, Any]], 
         labels[column] = [run_settings.get(name) for run_settings in settings]
     columns = {name: _column(values) for name, values in labels.items()}
     attributes = {"sweep": path.name, "swept": " ".join(name for name in columns if name not in ("path", "verdict"))}
+    attributes["error_is"] = error_is([outcome.summary for outcome in outcomes])
     return netcdf.encode(readings, described_with(more), attributes | extra.listed(more), columns)
 
 

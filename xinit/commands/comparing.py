@@ -15,9 +15,11 @@ from xinit.analysis import comparison, comparison_tables
 from xinit.analysis.comparison import Comparison, Trial
 from xinit.analysis.figures import comparison as comparison_figures
 from xinit.analysis.outcomes import Outcome
+from xinit.analysis.sweeps import error_is
 from xinit.commands import sweeping
 from xinit.core import folders
 from xinit.core.errors import InputError
+from xinit.core.readings import share_of
 from xinit.runs import hosts
 from xinit.settings.compose import container
 from xinit.settings.config import Config
@@ -70,6 +72,7 @@ def compare(raw: dict[str, Any]) -> None:
         search=search,
         scores=_trials(asked, scored, "test_error"),
         curves=_curves(asked, scored),
+        error_is=error_is([outcome.summary for outcome in scored]),
     )
     if hosts.index_and_count()[0] == 0:
         folder = _folder([*searched, *scored])
@@ -174,7 +177,10 @@ def _show(result: Comparison, folder: pathlib.Path) -> None:
     from xinit.commands.console import Reporter
 
     reporter = Reporter()
-    reporter.table(f"{result.title}; {result.budget}; chance {result.chance:.1%}", comparison_tables.rows(result))
+    reporter.table(
+        f"{result.title}; {result.budget}; chance {result.chance:.1%}{share_of(result.error_is)}",
+        comparison_tables.rows(result),
+    )
     for sentence in comparison.conclusions(result):
         reporter.note(f"- {sentence}")
     reporter.note(f"comparison: {folder}")

@@ -13,9 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from xinit.analysis.outcomes import Outcome
+from xinit.analysis.sweeps import error_is
 from xinit.analysis.swept import label, swept
 from xinit.commands.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
 from xinit.core.files import append_line, printable
+from xinit.core.readings import share_of
 from xinit.settings.config import Config
 
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
@@ -112,7 +114,9 @@ class Reporter:
 
     def contrast(self, outcomes: Sequence[Outcome]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
-        rows = cell_rows(outcomes)
+        rows, of = cell_rows(outcomes), share_of(error_is([outcome.summary for outcome in outcomes]))
+        if of:
+            self.note(f"Errors are shares{of} of the training targets that is left, 1 - R^2.")
         if len(rows) < len(outcomes):
             self.table(f"test error of {len(outcomes)} runs", rows)
             self.note("sd and interval (of the mean, Student's t) over the n runs that did not diverge.")

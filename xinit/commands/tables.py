@@ -9,6 +9,7 @@ from rich.table import Table
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import cells
 from xinit.analysis.swept import as_text, swept
+from xinit.core.readings import share_of
 
 # What the layer table shows of the last reading: heading, reading, format. Shares are in percent.
 COLUMNS = (
@@ -38,12 +39,14 @@ def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:
 
 def error_line(summary: Mapping[str, Any]) -> str:
     """The test error beside chance and beside how much was seen."""
+    of = share_of(summary.get("error_is"))
     if summary["test_error"] is None:
-        return f"no test error: the run diverged (chance {summary['chance_error']:.1%})"
+        return f"no test error: the run diverged (chance {summary['chance_error']:.1%}{of})"
     seen = f"{summary['examples']:,} examples"
     if summary.get("paper_share") is not None:
         seen += f": {summary['paper_share']:.1%} of the paper's budget"
-    return f"test error {summary['test_error']:.1%}, chance {summary['chance_error']:.1%}, {seen}"
+    of += f" ({summary['error_is']})" if of else ""
+    return f"test error {summary['test_error']:.1%}{of}, chance {summary['chance_error']:.1%}, {seen}"
 
 
 def loss_and_errors(row: Mapping[str, np.ndarray]) -> str:

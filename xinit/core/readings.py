@@ -12,12 +12,21 @@ QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
 FLAT = 0.05
 _FLAT_SLOPE = f"abs f'(z) < {str(FLAT).lstrip('0')} max abs f'"
 
+# What an error is, by the targets of the data; a run's summary has it under the name error_is.
+ERROR_IS = {"labels": "share misclassified", "values": "1 - R^2"}
+
+
+def share_of(error_is: object) -> str:
+    """The words after an error in percent that say what it is a share of; none where it is the share misclassified."""
+    return " of the variance" if error_is == ERROR_IS["values"] else ""
+
+
 # Every reading of a run: its axes after `step`, and what it is.
 READINGS: dict[str, tuple[tuple[str, ...], str]] = {
-    "train_loss": ((), "mean of -log P(y|x) over the training batches since the last probe"),
-    "train_error": ((), "share misclassified of the training batches since the last probe"),
-    "valid_loss": ((), "mean of -log P(y|x) over 1,000 validation examples"),
-    "valid_error": ((), "share misclassified of 1,000 validation examples"),
+    "train_loss": ((), "mean of the loss over the training batches since the last probe"),
+    "train_error": ((), "mean error of the training batches since the last probe; error_is says what kind"),
+    "valid_loss": ((), "mean of the loss over 1,000 validation examples"),
+    "valid_error": ((), "mean error of 1,000 validation examples; error_is says what kind"),
     "act_mean": (("layer",), "mean of the activations over units and probe examples"),
     "act_std": (("layer",), "standard deviation of the activations over units and probe examples"),
     "act_min": (("layer",), "least activation"),

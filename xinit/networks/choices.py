@@ -1,10 +1,12 @@
 """What a choice of an activation or a loss means: a factory of ours by its name, or a function of the user's."""
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from xinit.core.custom import is_custom
 from xinit.core.factories import call_factory
-from xinit.networks import activations, losses
+from xinit.networks import activations, custom_loss, losses
 from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss
 
@@ -25,5 +27,13 @@ def loss_of(fn: str, options: Mapping[str, Any]) -> Loss:
     Raises:
       InputError: there is none of that name, or its options are wrong.
     """
+    if is_custom(fn):
+        return custom_loss.from_function(fn, options)
     made: Loss = call_factory(losses, fn, options, "loss")
     return made
+
+
+def losses_for(targets: str) -> list[str]:
+    """The names of our losses for such targets, "labels" or "values"."""
+    own = {name: f for name, f in vars(losses).items() if inspect.isfunction(f) and f.__module__ == losses.__name__}
+    return [name for name, factory in own.items() if not name.startswith("_") and factory().targets == targets]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 from jax.typing import ArrayLike
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Shaped
 
 from xinit.core.readings import FLAT
 from xinit.networks.activations import Activation
@@ -27,7 +27,7 @@ from xinit.probes import statistics
 from xinit.probes.extra import ExtraReading, Signals, measure_extra
 
 Readings = dict[str, Array]
-Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
+Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]  # labels (B,), or values (B, O)
 Edges = Mapping[str, ArrayLike]  # of the histograms' bins, (layer, BINS + 1) each
 Probe = Callable[[Params, Batch, Edges], Readings]
 Quantiles = Callable[[Array], Array]
@@ -44,14 +44,23 @@ def mean_loss(
     taps: Sequence[Float[Array, "batch _"]] | None = None,
     loss: Loss = CROSS_ENTROPY,
 ) -> tuple[Float[Array, ""], tuple[Float[Array, "batch outputs"], Outputs]]:
-    """Mean of the loss over the batch, -log P(y|x) if no other is named, with (outputs, Outputs) beside it."""
+    """Mean of the loss over the batch, the cross-entropy if no other is named, with (outputs, Outputs) beside it."""
     x_BI, y_B = batch
     logits, outputs = apply(params, x_BI, taps)
     return jnp.mean(loss.function(logits, y_B)), (logits, outputs)
 
 
-def errors(outputs_BO: Float[Array, "batch outputs"], y_B: Int[Array, " batch"]) -> Bool[Array, " batch"]:
-    """The error of each example: whether its largest output is not that of its label."""
+def errors(
+    outputs_BO: Float[Array, "batch outputs"], y_B: Shaped[Array, "batch ..."]
+) -> Bool[Array, " batch"] | Float[Array, " batch"]:
+    """The error of each example, by what its target is.
+
+    Of a label whether another output is the largest, so that the mean is the share misclassified. Of values, which have
+    variance 1 over the training examples, the mean over outputs of (o - y)^2: the mean over examples is then 1 - R^2,
+    the share of the training targets' variance that is left.
+    """
+    if jnp.issubdtype(y_B.dtype, jnp.floating):
+        return jnp.mean((outputs_BO - y_B) ** 2, axis=1)
     return jnp.argmax(outputs_BO, axis=1) != y_B
 
 

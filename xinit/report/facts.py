@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xinit.analysis.swept import as_text, label
+from xinit.core.readings import share_of
 from xinit.report.findings import count
 from xinit.report.sources import Run
 
@@ -26,6 +27,7 @@ def facts(run: Run) -> dict[str, str]:
         "activation": _activation(config["activations"]),
         "network": _network(config["widths"]),
         "data": _choice(_without_folder(config["data"]), "kind", ("dir",)),
+        "loss": _choice(_mapping(config.get("loss")), "fn") if config.get("loss") else "",
         "optimizer": _choice(optimizer, "fn"),
         "schedule": _choice(_mapping(config.get("schedule")) or {"fn": "constant"}, "fn"),
         "training": _training(config, summary),
@@ -84,6 +86,8 @@ def _errors(summary: Mapping[str, Any]) -> str:
     error, chance = summary.get("test_error"), summary.get("chance_error")
     if error is None or chance is None:
         return ""
+    if of := share_of(summary.get("error_is")):
+        return f"{error:.1%}{of} (1 - R^2), where the best constant answer leaves {chance:.1%}"
     return f"{error:.1%}, where the best constant answer errs in {chance:.1%}"
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from xinit.analysis.intervals import Interval, mean_interval
 from xinit.analysis.swept import SEEDS, as_text, label
 from xinit.analysis.verdict import LEVELS
+from xinit.core.readings import share_of
 from xinit.report.groups import DATA, Choice, Group, Sweep, folder_of
 from xinit.runs import record
 
@@ -48,7 +49,13 @@ def sentences(sweep: Sweep, best: Sequence[Choice]) -> list[str]:
     lost = f"; {count(unfinished, 'run')} did not come to an end" if unfinished else ""
     levels = [member.level for member in sweep.members]
     counts = ", ".join(f"{level} {levels.count(level)}" for level in sorted(set(levels), key=severity))
-    return [*said, f"{ended}{lost}.", *([f"Verdicts: {counts}."] if levels else [])]
+    return [*said, *what_errors_are(sweep.error_is), f"{ended}{lost}.", *([f"Verdicts: {counts}."] if levels else [])]
+
+
+def what_errors_are(error_is: object) -> list[str]:
+    """A sentence where errors are not shares of examples that are misclassified."""
+    of = share_of(error_is)
+    return [f"Errors are shares{of} of the training targets that is left, 1 - R^2."] if of else []
 
 
 def _data(group: Group) -> str:

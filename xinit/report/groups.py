@@ -98,13 +98,17 @@ class Cell(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """A sweep's folder: runs in order, the table of its cells, and readings with a leading axis of runs."""
+    """A sweep's folder: runs in order, the table of its cells, and readings with a leading axis of runs.
+
+    `error_is` says what an error is; "" where it is not of one kind, or the sweep does not say.
+    """
 
     path: pathlib.Path
     members: list[Member]
     cells: list[Cell]
     readings: dict[str, np.ndarray]
     extra: Extra = NOTHING  # of these, the user's own
+    error_is: str = ""
 
 
 def load(path: pathlib.Path) -> Sweep:
@@ -120,9 +124,10 @@ def load(path: pathlib.Path) -> Sweep:
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise InputError(f"{file} is no file of a sweep: {' '.join(repr(error).split())}.") from None
     measured = {name: a for name, a in stored.readings.items() if name not in SCORES}
+    errors = str(stored.attributes.get("error_is", ""))
     if not len(measured.get("step", ())):
-        return Sweep(path, members, cells, {}, {})
-    return Sweep(path, members, cells, measured, stored.extra)
+        return Sweep(path, members, cells, {}, {}, errors)
+    return Sweep(path, members, cells, measured, stored.extra, errors)
 
 
 def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:

@@ -6,6 +6,8 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
+from xinit.analysis.sweeps import error_is
+from xinit.core.readings import ERROR_IS
 from xinit.report import bands, extra, layers, page, training
 from xinit.report.layers import Readings
 from xinit.report.sources import Run
@@ -37,7 +39,7 @@ class Shown(NamedTuple):
     title: str
     needs: tuple[str, ...]
     draw: Callable[[Run], alt.TopLevelMixin]
-    words: str
+    words: str | Callable[[Run], str]
     when: Test = lambda readings: True
     control: Callable[[Readings], page.Markup | str] = lambda readings: ""
 
@@ -124,15 +126,27 @@ FLATNESS = Section(
     "",
 )  # fmt: skip
 
+ERRORS_OF = {
+    ERROR_IS["labels"]: (
+        "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the "
+        "test set at the end; chance is what the best constant answer misses. Bad: lines that stay at chance, or "
+        "that leave it late."
+    ),
+    ERROR_IS["values"]: (
+        "Share of the variance of the training targets that is left, 1 - R^2: in the training batches since the last "
+        "probe, in 1,000 validation examples, in the test set at the end; chance is what the best constant answer "
+        "leaves. Bad: lines that stay at chance, or that leave it late."
+    ),
+    "": "Errors of the training batches since the last probe and of 1,000 validation examples, so far.",
+}
+
 ERRORS = Section(
     "Errors",
     "",
     (
         Shown(
             "Error over training", ("valid_error",), lambda run: training.errors(run.readings, run.summary),
-            "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the "
-            "test set at the end; chance is what the best constant answer misses. Bad: lines that stay at chance, or "
-            "that leave it late.",
+            lambda run: ERRORS_OF[error_is([run.summary])],
             over_training,
         ),
     ),
@@ -250,8 +264,9 @@ def _drawn(run: Run, section: Section) -> Sequence[page.Markup]:
     """The section as far as it was measured."""
     shown = [figure for figure in section.figures if _is_measured(run.readings, figure)]
     kind = lambda i: "wide" if i == len(shown) - 1 and i % 2 == 0 else ""  # the last of an odd number
+    words = [one.words if isinstance(one.words, str) else one.words(run) for one in shown]
     drawn = [
-        page.figure(one.title, one.draw(run), one.words, kind(i), one.control(run.readings))
+        page.figure(one.title, one.draw(run), words[i], kind(i), one.control(run.readings))
         for i, one in enumerate(shown)
     ]
     if not drawn and not section.otherwise:

@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from xinit.analysis.sweeps import error_is
 from xinit.core import files
 from xinit.core.errors import InputError
 from xinit.core.extra import merged
 from xinit.report import charts, differences, extra, groups, multiples, outcomes, sources
 from xinit.report import page as html
-from xinit.report.findings import severity
+from xinit.report.findings import severity, what_errors_are
 from xinit.report.multiples import MOST, Network
 from xinit.report.page import Markup
 from xinit.report.sources import Run
@@ -80,7 +81,12 @@ def _outcomes(runs: Sequence[Run], names: Sequence[str]) -> list[Markup]:
     judged = [(*_split(run), name) for name, run in zip(names, runs, strict=True) if run.summary.get("verdict")]
     judged.sort(key=lambda one: severity(one[0]))
     words = html.findings([(word, f"{name}: {sentence}") for word, sentence, name in judged])
-    return [html.table(rows), words if len(judged) <= FEW else html.details("The verdicts in words", words)]
+    kinds = what_errors_are(error_is([run.summary for run in runs]))
+    return [
+        *map(html.paragraph, kinds),
+        html.table(rows),
+        words if len(judged) <= FEW else html.details("The verdicts in words", words),
+    ]
 
 
 def _outcome(run: Run) -> dict[str, Any]:

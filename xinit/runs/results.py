@@ -13,6 +13,7 @@ from xinit.analysis.figures import run as run_figures
 from xinit.core import files
 from xinit.core.backend import versions
 from xinit.core.extra import NOTHING, Extra
+from xinit.core.readings import ERROR_IS
 from xinit.runs import checkpoints
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.config import Config, as_yaml
@@ -66,6 +67,7 @@ def conclude(
     data = trainer.population.data
     known = {
         "chance_error": chance_error(trainer.problem.dataset, data),
+        "error_is": ERROR_IS[trainer.problem.dataset.targets],
         "test_examples": len(data["test"].y),
         "replicas": len(members),
     }
@@ -95,6 +97,7 @@ def _summary(
     return {
         **{name: value if diverged_at is None else None for name, value in errors.items()},
         "chance_error": known["chance_error"],
+        "error_is": known["error_is"],
         "test_examples": known["test_examples"],
         "verdict": "",
         "steps": steps,

@@ -24,6 +24,7 @@ from scipy.interpolate import CubicSpline
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.theory.moments import in_range, moments, values_and_slopes
+from xinit.theory.output_errors import OutputErrors
 
 EXAMPLES, MORE = 12, 48  # that stand for all; more of them where sizes part
 PARTED = 2.0  # variance between the examples of a network, relative: from here on the largest few make their mean
@@ -39,9 +40,9 @@ BLOCK = 1 << 15  # values at a time: jax compiles a function for each shape that
 class Networks(NamedTuple):
     """Mean squares over units, layers in front: (S, E), and of gradients of weights, (S,).
 
-    `growth`, (E,): of `post` over the variance of the pre-activations, see `_growth`. `grad_pre` ends with the logits.
-    `grad_w_own`: of each example's dL/dW, mean over examples. `grad_w_shared`: of the mean loss's, under the mean
-    target, and `errors_shared` of its softmax minus target. `dead`: some layer is zero on all examples. `narrowing`:
+    `growth`, (E,): of `post` over the variance of the pre-activations, see `_growth`. `grad_pre` ends with the outputs.
+    `grad_w_own`: of each example's dL/dW, mean over examples. `grad_w_shared`: of the mean loss's, under the targets
+    of all examples, and `errors_shared` of its dL/do. `dead`: some layer is zero on all examples. `narrowing`:
     hidden widths drawn over true ones.
     """
 
@@ -135,13 +136,14 @@ def representatives(gram: Float[np.ndarray, "batch batch"], count: int) -> Int[n
 
 def draw(
     widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
-    gram: Float[np.ndarray, "few few"], targets: Float[np.ndarray, "outputs few"],
-    mean_target: Float[np.ndarray, " outputs"],
+    gram: Float[np.ndarray, "few few"], errors: OutputErrors, few: Int[np.ndarray, " few"],
 ) -> Networks:  # fmt: skip
     """Networks on a few examples, the same ones at every call; very wide ones are drawn narrower by one factor.
 
-    >>> laws, targets = [Law(1 / 8), Law(1 / 64)], np.eye(2)
-    >>> networks = draw((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), targets, targets.mean(axis=1))
+    >>> from xinit.networks.losses import cross_entropy
+    >>> from xinit.theory.output_errors import output_errors
+    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(cross_entropy(), np.arange(2), 2)
+    >>> networks = draw((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), errors, np.arange(2))
     >>> networks.pre.shape, networks.pre.mean().round(2)  # layer, network, example; inputs of mean square 1
     ((1, 1000, 2), np.float64(1.0))
 
@@ -150,8 +152,8 @@ def draw(
       activations: one a hidden layer.
       laws: one a weight matrix; weights are taken as independent and Gaussian.
       gram: (E, E), x_b . x_b' / n_0.
-      targets: (K, E), one-hot.
-      mean_target: (K,), over all examples.
+      errors: dL/do.
+      few: (E,) which of the examples that `errors` knows these are.
 
     Raises:
       InputError: an activation has no finite moments where the signal goes.
@@ -168,10 +170,8 @@ def draw(
         if f:
             layers.append(Layer(*_in_blocks(f, z), np.mean(z**2, axis=1), _growth(f, q)))
             below = _gram(layers[-1].h)
-    shares = np.exp(z - z.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    errors = np.concatenate([shares - targets, shares - mean_target[:, None]], axis=2)
-    grads = _backward(errors, met, layers, [n * law.variance for n, law in zip(widths[1:], laws, strict=True)], rng)
+    at_outputs = np.concatenate([errors.own(z, few), errors.shared(z)], axis=2)
+    grads = _backward(at_outputs, met, layers, [n * law.variance for n, law in zip(widths[1:], laws, strict=True)], rng)
     return _summary(met, layers, grads, narrowing)
 
 

@@ -13,16 +13,18 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
 from xinit.core.readings import FLAT
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
+from xinit.networks.losses import Loss, cross_entropy
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments
+from xinit.theory.output_errors import NoDerivativeError, OutputErrors, constant_errors, output_errors
 from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
 
@@ -32,6 +34,8 @@ T = TypeVar("T")
 RESAMPLES = 1000  # of means over several networks
 LEFT_OUT = 0.025  # share of networks beyond each end of a 95 % band
 DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
+BACKWARD = ("grad_pre_second", "grad_w_second")  # what needs the loss's derivative
+CROSS_ENTROPY = cross_entropy()
 BETWEEN_EXAMPLES = ("act_cosine", "grad_w_second", "act_dead")  # what needs more than each example's own moments
 
 
@@ -102,14 +106,15 @@ def predict(
     activations: Sequence[Activation],
     laws: Sequence[Law],
     gram: Float[np.ndarray, "batch batch"],
-    labels: Int[np.ndarray, " batch"],
+    targets: Shaped[np.ndarray, "batch ..."],
+    loss: Loss = CROSS_ENTROPY,
 ) -> Prediction:
-    """The prediction for a multilayer perceptron under softmax cross-entropy.
+    """The prediction for a multilayer perceptron under a loss.
 
     With n_l the widths, V_l = E W_l^2, d = dL/dz, b and b' examples, and E over (u, u') ~ N(0, <z_b z_b'>):
 
     forward   <z z'>_l = n_{l-1} V_l <h h'>_{l-1} + E b_l^2      <h h'>_l = E f(u) f(u')
-    backward  <d d'>_l = n_{l+1} V_{l+1} <d d'>_{l+1} E f'(u) f'(u'), from d = p - y at the logits
+    backward  <d d'>_l = n_{l+1} V_{l+1} <d d'>_{l+1} E f'(u) f'(u'), from d = dL/do at the outputs
     weights   <(dL/dW_l)^2> = B^-2 sum_{b b'} <h h'>_{l-1} <d d'>_l
 
     >>> laws = [xinit.initializers.he().law(*shape) for shape in ((8, 64), (64, 64), (64, 2))]
@@ -122,14 +127,27 @@ def predict(
       activations: f_1 .. f_d.
       laws: those of the d + 1 weight matrices, gains included.
       gram: (B, B), x_b . x_b' / n_0 of the probe examples.
-      labels: (B,), their classes.
+      targets: (B,) labels or (B, n_{d+1}) values.
+      loss: the softmax cross-entropy, if no other is named.
 
     Raises:
       InputError: an activation has no finite moments where the signal goes.
     """
-    gram, targets = np.asarray(gram, float), (np.arange(widths[-1])[:, None] == np.asarray(labels)).astype(float)
-    few, drawn = _on_a_few(widths, activations, laws, gram, targets)
-    wide = follow(widths, activations, laws, gram, targets, few, drawn)
+    network = widths, activations, laws, np.asarray(gram, float)
+    try:
+        prediction = _predict(*network, output_errors(loss, np.asarray(targets), widths[-1]))
+    except NoDerivativeError:
+        reason = "the loss's derivative is infinite or not a number at the outputs of such networks"
+        prediction = _void(_predict(*network, constant_errors()), BACKWARD, reason)
+    return _without_void(prediction, laws)
+
+
+def _predict(
+    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
+    gram: Float[np.ndarray, "batch batch"], errors: OutputErrors,
+) -> Prediction:  # fmt: skip
+    few, drawn = _on_a_few(widths, activations, laws, gram, errors)
+    wide = follow(widths, activations, laws, gram, errors, few, drawn)
     sizes = lambda grams: np.array([np.diag(matrix)[: len(gram)] for matrix in grams])
     followed = {
         "pre_second": (sizes(wide.pre), drawn.pre),
@@ -149,7 +167,7 @@ def predict(
     networks["grad_w_second"] = of_weights[1]
     prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
     repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
-    return _without_void(_without_band(prediction, drawn.narrowing < 1 and repels), laws)
+    return _without_band(prediction, drawn.narrowing < 1 and repels)
 
 
 def _on_a_few(
@@ -157,13 +175,12 @@ def _on_a_few(
     activations: Sequence[Activation],
     laws: Sequence[Law],
     gram: Float[np.ndarray, "batch batch"],
-    targets: Float[np.ndarray, "outputs batch"],
+    errors: OutputErrors,
 ) -> tuple[Int[np.ndarray, " few"], Networks]:
     """Which examples stand for all, and networks drawn on them; more of them where their sizes part."""
     for count in (finite_width.EXAMPLES, finite_width.MORE):
         few = finite_width.representatives(gram, count)
-        among = gram[np.ix_(few, few)], targets[:, few]
-        drawn = finite_width.draw(widths, activations, laws, *among, targets.mean(axis=1))
+        drawn = finite_width.draw(widths, activations, laws, gram[np.ix_(few, few)], errors, few)
         if not drawn.parted:
             break
     return few, drawn

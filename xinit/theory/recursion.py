@@ -14,12 +14,13 @@ from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.theory.finite_width import Networks
 from xinit.theory.moments import in_range, kernels
+from xinit.theory.output_errors import OutputErrors
 
-DRAWS = 5_000  # of logits, in all classes: five hundred networks of ten
+DRAWS = 5_000  # of outputs, in all: five hundred networks of ten
 
 
 class Recursion(NamedTuple):
-    """<z z'> and E f f' of all layers, the latter with the inputs in front, and <d d'> of all layers and the logits.
+    """<z z'> and E f f' of all layers, the latter with the inputs in front, and <d d'> of all layers and the outputs.
 
     (B, B) each; `grads` (B + E, B + E) has the few examples again at its end, with the mean target.
     """
@@ -31,22 +32,23 @@ class Recursion(NamedTuple):
 
 def follow(
     widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
-    gram: Float[np.ndarray, "batch batch"], targets: Float[np.ndarray, "outputs batch"], few: Int[np.ndarray, " few"],
-    drawn: Networks,
+    gram: Float[np.ndarray, "batch batch"], errors: OutputErrors, few: Int[np.ndarray, " few"], drawn: Networks,
 ) -> Recursion:  # fmt: skip
     """The recursion of `prediction.predict`.
 
     >>> from xinit.theory.finite_width import draw
-    >>> laws, targets, few = [Law(1 / 8), Law(1 / 64)], np.eye(2), np.arange(2)
-    >>> network = (8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), targets
-    >>> recursion = follow(*network, few, draw(*network, targets.mean(axis=1)))
+    >>> from xinit.networks.losses import cross_entropy
+    >>> from xinit.theory.output_errors import output_errors
+    >>> laws, errors = [Law(1 / 8), Law(1 / 64)], output_errors(cross_entropy(), np.arange(2), 2)
+    >>> network, few = ((8, 64, 2), [xinit.activations.tanh()], laws, np.eye(2), errors), np.arange(2)
+    >>> recursion = follow(*network, few, draw(*network, few))
     >>> recursion.pre[0]  # <z z'> of two orthogonal inputs of mean square 1, under 1/n_in
     array([[1., 0.],
            [0., 1.]])
 
     Args:
       gram: (B, B) of the inputs.
-      targets: (K, B), one-hot.
+      errors: dL/do.
       few: (E,) which examples `drawn` has.
       drawn: networks of these widths.
     """
@@ -57,28 +59,23 @@ def follow(
         passed_on = np.mean(growth * np.diag(pre[-1])[few])  # at the networks' sizes, not at the recursion's
         post.append(h * (passed_on / np.mean(np.diag(h)[few])) ** drawn.narrowing)
         slopes.append(slope)
-    logits = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
+    outputs = _in_range(widths[-2] * laws[-1].variance * post[-1] + laws[-1].bias_variance)
     again = np.append(np.arange(len(gram)), few)
     led = lambda grad, sample: grad * drawn.lead(sample, np.mean(np.diag(grad)[few]))
-    grads = [led(_errors(logits, targets, again), drawn.grad_pre[-1])]
+    grads = [led(_errors(outputs, widths[-1], errors, few), drawn.grad_pre[-1])]
     for n, law, slope, sample in zip(widths[:1:-1], laws[::-1], slopes[::-1], drawn.grad_pre[-2::-1], strict=False):
         grads.insert(0, led(n * law.variance * grads[0] * slope[np.ix_(again, again)], sample))
     return Recursion(pre, post, grads)
 
 
 def _errors(
-    logits: Float[np.ndarray, "batch batch"],
-    targets: Float[np.ndarray, "outputs batch"],
-    again: Int[np.ndarray, " chosen"],
-) -> Float[np.ndarray, "chosen chosen"]:
-    """Second moments of softmax minus target, over classes and many networks' logits, Gaussian of this covariance."""
-    classes, n = targets.shape
-    drawn = normals(max(100, DRAWS // classes), classes, n) @ root(logits).T
-    shares = np.exp(drawn - drawn.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    mean = np.repeat(targets.mean(axis=1)[:, None], len(again) - n, axis=1)
-    errors = shares[:, :, again] - np.append(targets, mean, axis=1)
-    return np.einsum("skb,skc->bc", errors, errors, optimize=True) / (errors.shape[0] * classes)
+    outputs: Float[np.ndarray, "batch batch"], n_outputs: int, errors: OutputErrors, few: Int[np.ndarray, " few"]
+) -> Float[np.ndarray, "batch+few batch+few"]:
+    """Second moments of dL/do, over outputs and many networks, whose outputs are Gaussian of this covariance."""
+    n = len(outputs)
+    drawn = normals(max(100, DRAWS // n_outputs), n_outputs, n) @ root(outputs).T
+    found = np.concatenate([errors.own(drawn, np.arange(n)), errors.shared(np.take(drawn, few, axis=2))], axis=2)
+    return np.einsum("skb,skc->bc", found, found, optimize=True) / (len(drawn) * n_outputs)
 
 
 def _in_range(gram: Float[np.ndarray, "batch batch"]) -> Float[np.ndarray, "batch batch"]:

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Shaped
 
 from xinit.analysis import verdict
 from xinit.core.errors import InputError
@@ -43,7 +43,7 @@ class Expectations:
         return remedy_for(config, self._problem, self._data, laws, self._fault)
 
     @functools.cached_property
-    def _examples(self) -> tuple[Float[np.ndarray, "batch batch"], Int[np.ndarray, " batch"]]:
+    def _examples(self) -> tuple[Float[np.ndarray, "batch batch"], Shaped[np.ndarray, "batch ..."]]:
         return examples(self._problem, self._data)
 
     @functools.cached_property
@@ -64,21 +64,26 @@ class Expectations:
         return functools.cache(functools.partial(fault_of, self._config, self._data, seeds))
 
 
-def examples(problem: Problem, data: Arrays) -> tuple[Float[np.ndarray, "batch batch"], Int[np.ndarray, " batch"]]:
-    """Of the probe batch, the second moments between inputs (B, B) and the labels (B,).
+def examples(
+    problem: Problem, data: Arrays
+) -> tuple[Float[np.ndarray, "batch batch"], Shaped[np.ndarray, "batch ..."]]:
+    """Of the probe batch, the second moments between inputs (B, B) and the targets.
 
     Raises:
       InputError: an input is not finite.
     """
     batch = ensemble.probe_batch(problem, data)
-    x, labels = np.asarray(batch[0], float), np.asarray(batch[1])
+    x, targets = np.asarray(batch[0], float), np.asarray(batch[1])
     if not np.all(np.isfinite(x)):
         raise InputError("The probe examples have values that are infinite or not numbers; inputs must be finite.")
-    return x @ x.T / x.shape[1], labels
+    return x @ x.T / x.shape[1], targets
 
 
 def predicted_readings(
-    problem: Problem, scheme: SchemeConfig, gram: Float[np.ndarray, "batch batch"], labels: Int[np.ndarray, " batch"]
+    problem: Problem,
+    scheme: SchemeConfig,
+    gram: Float[np.ndarray, "batch batch"],
+    targets: Shaped[np.ndarray, "batch ..."],
 ) -> dict[str, Float[np.ndarray, " _"]]:
     """What theory predicts of a run at its start, by the names of `readings.PREDICTED`.
 
@@ -88,7 +93,7 @@ def predicted_readings(
     if not laws:
         return {}
     try:
-        prediction = predict(problem.widths, problem.activations, laws, gram, labels)
+        prediction = predict(problem.widths, problem.activations, laws, gram, targets, problem.loss)
     except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
         return {}
     found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
@@ -130,9 +135,11 @@ def remedy_for(
       laws: of its weights, or none where they are not known.
       fault: as `fault_of` says.
     """
-    gram, labels = examples(problem, data)
+    gram, targets = examples(problem, data)
     narrow = min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations)
-    dead = predict(problem.widths, problem.activations, laws, gram, labels).dead if narrow and laws else 0.0
+    dead = (
+        predict(problem.widths, problem.activations, laws, gram, targets, problem.loss).dead if narrow and laws else 0.0
+    )
     q = float(np.mean(np.diag(gram)))
     within = config.verdict["signal_warn"], config.verdict["signal_fail"]
     return remedy(problem.widths, problem.activations, q, *within, laws, fault, dead)

@@ -40,11 +40,11 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     if len(config.widths) < 2:
         raise InputError(f"depth is {len(config.widths)}; a slope over depth needs at least 2 hidden layers.")
     planned, data = prepare(config)
-    gram, labels = examples(planned.problem, data)
+    gram, targets = examples(planned.problem, data)
     networks = ensemble.measure(planned, data, range(config.init_seed, config.init_seed + n_seeds))
     problem, limits = planned.problem, config.verdict
     laws, source = laws_of(planned, networks)
-    prediction = predict(problem.widths, problem.activations, laws, gram, labels)
+    prediction = predict(problem.widths, problem.activations, laws, gram, targets, problem.loss)
     measured = _measured(networks, problem.widths)
     findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
     others = range(config.init_seed + n_seeds, config.init_seed + 2 * n_seeds)
@@ -78,9 +78,9 @@ def predict_config(config: Config) -> Prediction:
     """What theory says of a config; a scheme that states no law is drawn once to see its variances."""
     planned, data = prepare(config)
     problem = planned.problem
-    gram, labels = examples(problem, data)
+    gram, targets = examples(problem, data)
     networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
-    return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, labels)
+    return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, targets, problem.loss)
 
 
 def laws_of(planned: Plan, networks: Mapping[str, Float[np.ndarray, "seed ..."]]) -> tuple[list[Law], str]:

@@ -11,10 +11,13 @@ from jax import Array
 from jaxtyping import PyTree
 
 from xinit.core import backend
+from xinit.core.custom import is_custom
+from xinit.core.errors import InputError
 from xinit.core.extra import NOTHING, Extra
 from xinit.data.dataset import Arrays, Dataset
+from xinit.networks import custom_loss
 from xinit.networks.activations import Activation
-from xinit.networks.choices import activation_of, loss_of
+from xinit.networks.choices import activation_of, loss_of, losses_for
 from xinit.networks.losses import Loss
 from xinit.networks.mlp import Apply, Params, make_apply, make_params
 from xinit.probes.extra import ExtraReading, describe, import_extra
@@ -23,6 +26,8 @@ from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
 from xinit.training.choices import check_scheme, scheme_of
 from xinit.training.optimization import Optimizer, Schedule, check_optimizer, numbers_of, optimizer_of, schedule_of
+
+TARGETS = {"labels": "labels, whole numbers from 0", "values": "values, real numbers"}
 
 
 class Problem(NamedTuple):
@@ -117,7 +122,14 @@ def load(planned: Plan) -> Arrays:
 def abstract_batch(problem: Problem) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """Shapes and types of a batch (x_BI, y_B), for what is checked before there are data."""
     n = problem.batch_size
-    return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+    return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), _abstract_targets(problem.dataset, n)
+
+
+def _abstract_targets(dataset: Dataset, n: int) -> jax.ShapeDtypeStruct:
+    """Shape and type of the targets of n examples."""
+    if dataset.targets == "values":
+        return jax.ShapeDtypeStruct((n, dataset.n_outputs), jnp.float32)
+    return jax.ShapeDtypeStruct((n,), jnp.int32)
 
 
 def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
@@ -143,9 +155,15 @@ def build(config: Config) -> Run:
 
 
 def chance_error(dataset: Dataset, data: Arrays) -> float:
-    """The error of the best constant answer: known, or that of the commonest valid label on the test set."""
+    """The error of the best constant answer: known, or measured on the test set.
+
+    Of labels it is that of the commonest valid one; of values, whose mean over the training examples is 0, that of 0:
+    about 1, and not exactly, since the test set has another mean and variance.
+    """
     if dataset.chance_error is not None:
         return dataset.chance_error
+    if dataset.targets == "values":
+        return float(np.mean(np.asarray(data["test"].y, float) ** 2))
     commonest = np.bincount(np.asarray(data["valid"].y), minlength=dataset.n_outputs).argmax()
     return float(np.mean(np.asarray(data["test"].y) != commonest))
 
@@ -164,8 +182,9 @@ def build_problem(config: Config) -> Problem:
     """The static side of a config."""
     made = {repr(choice): activation_of(choice.fn, choice.options) for choice in config.activations}
     functions = tuple(made[repr(choice)] for choice in config.activations)
-    loss, optimizer = loss_of(config.loss.fn, config.loss.options), optimizer_of(config.optimizer)
+    optimizer = optimizer_of(config.optimizer)
     dataset = config.data.dataset(config.batch_size)
+    loss = _loss(config, dataset)
     widths = (dataset.n_inputs, *config.widths, dataset.n_outputs)
     apply = make_apply(widths, functions, config.precision)
     probe, extra = None, import_extra(config.probe.extra)
@@ -188,6 +207,20 @@ def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int
     look = lambda params, batch: signals(problem.apply, params, batch, problem.loss)
     described, n = describe(extra, look, params, (x, y))
     return problem._replace(extra=described, extra_numbers=n)
+
+
+def _loss(config: Config, dataset: Dataset) -> Loss:
+    """The loss, checked against the targets of the data."""
+    loss = loss_of(config.loss.fn, config.loss.options)
+    if loss.targets not in (dataset.targets, None):
+        fitting = [f"loss={name}" for name in losses_for(dataset.targets)]
+        raise InputError(
+            f"loss={config.loss.fn} needs {TARGETS[loss.targets]}, as targets; data={config.data.label} has "
+            f"{TARGETS[dataset.targets]}. Choose {' or '.join(fitting)}, or a function of your own."
+        )
+    if is_custom(config.loss.fn):
+        custom_loss.check(loss, dataset.n_outputs, lambda n: _abstract_targets(dataset, n))
+    return loss
 
 
 def probe_points(config: Config) -> tuple[int, ...]:

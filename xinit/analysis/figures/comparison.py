@@ -11,6 +11,7 @@ from xinit.analysis.comparison import Choice, Comparison, choose_rates
 from xinit.analysis.comparison_tables import files
 from xinit.analysis.intervals import mean_interval
 from xinit.core.files import write_atomically, writing
+from xinit.core.readings import share_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -131,7 +132,7 @@ def _over_rates(axes: "Axes", comparison: Comparison, looks: dict[str, Look]) ->
     axes.minorticks_off()
     if len(rates) == 1:
         axes.set_xlim(rates[0] / 2, rates[0] * 2)
-    _error_axis(axes, np.array([100 * trial.error for trial in comparison.search]), comparison.chance)
+    _error_axis(axes, np.array([100 * trial.error for trial in comparison.search]), comparison)
     axes.set_xlabel("learning rate")
     axes.set_title(f"after {comparison.budget}", loc="left", parse_math=False)
 
@@ -183,18 +184,19 @@ def _over_examples(axes: "Axes", comparison: Comparison, looks: dict[str, Look])
             )
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlim(left=0)
-    _error_axis(axes, np.concatenate([line.get_ydata() for line in axes.lines]), comparison.chance)
+    _error_axis(axes, np.concatenate([line.get_ydata() for line in axes.lines]), comparison)
     axes.set_xlabel("examples seen")
     axes.set_title("at the chosen learning rate: mean, 95 % band", loc="left")
 
 
-def _error_axis(axes: "Axes", percents: np.ndarray, chance: float) -> None:
+def _error_axis(axes: "Axes", percents: np.ndarray, comparison: Comparison) -> None:
     """From the least error drawn to a little above chance: the wide band of a few runs must not flatten the means.
 
     Logarithmic where the least is below a tenth of chance, or all that is good would lie on one line.
     """
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
+    chance = comparison.chance
     least, most = np.min(percents), max(np.max(percents), 100 * chance)
     if 0 < least < 10 * chance:
         axes.set_yscale("log")
@@ -205,7 +207,7 @@ def _error_axis(axes: "Axes", percents: np.ndarray, chance: float) -> None:
     else:
         margin = 0.06 * max(most - least, 1.0)
         axes.set_ylim(max(least - margin, -1.0), most + margin)
-    axes.set_ylabel("validation error, %")
+    axes.set_ylabel(f"validation error, %{share_of(comparison.error_is)}")
 
 
 def _legends(drawn: "Figure", names: list[str], looks: list[Look], columns: int) -> None:

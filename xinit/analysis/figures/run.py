@@ -9,6 +9,7 @@ import numpy as np
 
 from xinit.core.errors import InputError
 from xinit.core.files import write_atomically
+from xinit.core.readings import share_of
 
 if TYPE_CHECKING:
     import xarray
@@ -117,7 +118,7 @@ def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[st
     axes.plot(steps, 100 * readings["valid_error"], color="tab:blue", lw=1.6, label="valid")
     if "chance_error" in summary:
         axes.axhline(100 * summary["chance_error"], color="tab:red", lw=1, ls="--", label="chance")
-    axes.set(title="error, %")
+    axes.set(title=f"error, %{share_of(summary.get('error_is'))}")
     axes.set_ylim(0, 100)
     axes.legend(frameon=False, loc="lower left")
     step_axis(axes, steps)

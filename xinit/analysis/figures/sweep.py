@@ -12,6 +12,7 @@ from xinit.analysis.figures.comparison import CHANCE, COLOURS, DASHES, MARKERS, 
 from xinit.analysis.figures.run import decades, step_axis
 from xinit.analysis.figures.sweep_lines import Line, Lines
 from xinit.analysis.intervals import mean_interval
+from xinit.core.readings import share_of
 
 if TYPE_CHECKING:
     import pandas
@@ -37,9 +38,10 @@ def sweep_figure(readings: "xarray.Dataset") -> "Figure":
     from xinit.core.figure import Figure
 
     lines = sweep_lines.lines(readings)
-    panels: list[Callable[[Axes], None]] = [lambda axes: _errors(axes, lines)]
+    of = share_of(readings.attrs.get("error_is"))
+    panels: list[Callable[[Axes], None]] = [lambda axes: _errors(axes, lines, of)]
     if "valid_error" in readings:
-        panels.append(lambda axes: _curves(axes, readings, lines))
+        panels.append(lambda axes: _curves(axes, readings, lines, of))
     if "act_std" in readings and readings.step[0] == 0:
         at_start = functools.partial(_at_start, readings=readings, lines=lines)
         panels += [functools.partial(at_start, name=name, quantity=quantity) for name, quantity in AT_START]
@@ -56,7 +58,7 @@ def _look(i: int) -> dict[str, Any]:
     return {"color": COLOURS[i % 8], "marker": MARKERS[(i + again) % 8], "ls": DASHES[(i + again) % 8], **MARK}
 
 
-def _errors(axes: "Axes", lines: Lines) -> None:
+def _errors(axes: "Axes", lines: Lines, of: str) -> None:
     """Over what was tuned, the lines a little apart; where that is nothing, one beside the other."""
     n = len(lines.shown)
     move: Move = _axis_along(axes, lines, lines.along) if lines.along else _axis_of_labels(axes, lines)
@@ -69,7 +71,7 @@ def _errors(axes: "Axes", lines: Lines) -> None:
             ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": COLOURS[i % 8]}
             axes.plot(place(line.place), line.chosen.error_percent.mean(), "o", **ring)
     _limits(axes, lines, np.concatenate([line.runs.error_percent for line in lines.shown]))
-    axes.set_title("test error, %")
+    axes.set_title(f"test error, %{of}")
 
 
 def _axis_along(axes: "Axes", lines: Lines, along: str) -> Move:
@@ -109,7 +111,7 @@ def _limits(axes: "Axes", lines: Lines, percents: np.ndarray) -> None:
     axes.set_ylim(low - margin, high + margin)
 
 
-def _curves(axes: "Axes", readings: "xarray.Dataset", lines: Lines) -> None:
+def _curves(axes: "Axes", readings: "xarray.Dataset", lines: Lines, of: str) -> None:
     """Validation error while the runs train; from where one diverged on, chance."""
     steps = readings.step.values
     for i, line in enumerate(lines.shown):
@@ -124,7 +126,7 @@ def _curves(axes: "Axes", readings: "xarray.Dataset", lines: Lines) -> None:
             low, high = interval.low[seen], interval.high[seen]
             axes.fill_between(steps[seen], low, high, color=COLOURS[i % 8], alpha=pale, lw=0)
     _limits(axes, lines, np.concatenate([drawn.get_ydata() for drawn in axes.lines]))
-    axes.set_title("validation error, %")
+    axes.set_title(f"validation error, %{of}")
     step_axis(axes, steps)
 
 
