@@ -22,7 +22,7 @@ from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
-from xinit.theory.moments import RANGE, moments
+from xinit.theory.moments import RANGE, mean_slope, moments
 from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
 
@@ -238,7 +238,7 @@ def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
 
 
 def _mean_slope(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
-    return float(np.mean(moments(activation, np.diag(gram)).slope_size)) / activation.slope_max
+    return float(np.mean(mean_slope(activation, np.diag(gram))))
 
 
 def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
