@@ -75,7 +75,11 @@ def moments(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> 
         integrals = [
             [unit * part for part in _integral(values, nodes)] for values, unit in zip(integrands, units, strict=True)
         ]
-        doubtful = [~(error <= AGREEMENT * (1 + size)) for _, size, error in integrals]  # also where nan
+        steepest = activation.slope_max if activation.slope_max < math.inf else 1.0
+        scales = 1, 1, 1, steepest, steepest**2, steepest**4, 1, steepest**2
+        doubtful = [  # also where nan
+            ~(error <= AGREEMENT * (scale + size)) for (_, size, error), scale in zip(integrals, scales, strict=True)
+        ]
     for name, wrong in zip(Moments._fields, doubtful, strict=True):
         if np.any(wrong):
             raise InputError(

@@ -14,7 +14,7 @@ from xinit.data.dataset import Arrays, Dataset
 from xinit.networks.activations import Activation
 from xinit.networks.choices import activation_of, loss_of
 from xinit.networks.losses import Loss
-from xinit.networks.mlp import Apply, Params, make_apply
+from xinit.networks.mlp import Apply, Params, make_apply, with_learned
 from xinit.probes.probe import BINS, Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
@@ -114,6 +114,7 @@ def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
     first = data["valid"].head(problem.batch_size)
     batch = problem.dataset.decode(first.x), first.y
     params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
+    params = with_learned(params, problem.activations)
     return Run(problem, params, data_key(config), {**hyper, "lr_scale": lr_scale}, data)
 
 
