@@ -48,7 +48,7 @@ def in_double(function: Callable[[Array], Array]) -> Callable[[Float[np.ndarray,
 
     def call(x: Float[np.ndarray, "*points"]) -> np.ndarray:
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            return np.asarray(jitted(x))
+            return np.asarray(jitted(x), float)
 
     return call
 
@@ -76,9 +76,9 @@ def find_landmarks(function: Callable[[Array], Array], slope: Callable[[Array], 
     out = np.geomspace(NEAR, FAR, len(x) // 2)
     far = np.concatenate([-out[::-1], out, [FAR]])
     values, slopes = f(x), first(x)
-    resolution = JUMP if values.dtype == np.float64 and slopes.dtype == np.float64 else SINGLE_JUMP
+    resolution = SINGLE_JUMP if _rounds(function) else JUMP
     jumps = [_jumps(g, x, resolution) for g in (f, first)]
-    turns = max(_turns(x, np.diff(slopes.astype(float)), resolution), *jumps, key=len)
+    turns = max(_turns(x, np.diff(slopes), resolution), *jumps, key=len)
     wavelength = 2 * float(np.mean(np.diff(turns))) if len(turns) > MANY else None
     crossings = _crossings(first, x, resolution)
     bends = _jumps(second, x, max(resolution, 10 * JUMP))
@@ -91,6 +91,12 @@ def find_landmarks(function: Callable[[Array], Array], slope: Callable[[Array], 
     saturates = one_way and flat and slope_max < INF and not rectifies
     parity = _parity(values, resolution)
     return Landmarks(slope_max, low, high, saturates, rectifies, negative_slope, kinks, parity, wavelength)
+
+
+def _rounds(function: Callable[[Array], Array]) -> bool:
+    """Whether a function computes in less than double precision, whatever it is given."""
+    with jax.enable_x64(True):
+        return bool(jax.eval_shape(function, jax.ShapeDtypeStruct((1,), np.float64)).dtype != np.float64)
 
 
 def _jumps(g: Vectorised, x: np.ndarray, resolution: float) -> np.ndarray:
@@ -145,7 +151,7 @@ def _merged(parts: list[np.ndarray]) -> tuple[float, ...]:
 
 def _supremum(g: Vectorised, x: np.ndarray, far: np.ndarray) -> float:
     """The least upper bound of g; infinite where g still grows as far out as it can be computed."""
-    near, beyond = g(x).astype(float), g(far).astype(float)
+    near, beyond = g(x), g(far)
     if np.any(np.isposinf(beyond)):
         return INF
     computed = ~np.isnan(beyond)
@@ -172,7 +178,7 @@ def _refined(g: Vectorised, x: np.ndarray, i: int) -> float:
 
 def _flattens(f: Vectorised, slope: Vectorised, out: np.ndarray, slope_max: float) -> bool:
     """Whether f comes to a finite value on this side, its slope to nothing."""
-    values, slopes = f(out).astype(float), np.abs(slope(out).astype(float))
+    values, slopes = f(out), np.abs(slope(out))
     values, slopes = values[np.isfinite(values)], slopes[np.isfinite(slopes)]
     if not values.size or not slopes.size:
         return False

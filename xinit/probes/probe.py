@@ -94,6 +94,9 @@ def make_probe(
         readings["act_inactive"] = jnp.where(rectifies, readings["act_inactive"], jnp.nan)
         if not all(bounded):
             readings["act_slope"] = jnp.where(jnp.array(bounded), readings["act_slope"], jnp.nan)
+        if any(f.learned for f in activations):
+            layers = [params["layers"][l] for l in range(len(activations))]
+            readings["act_learned"] = jnp.stack([layer.get("slope", jnp.float32(jnp.nan)) for layer in layers])
         if tier != "economy":
             hidden = functools.partial(layer_distributions, quantiles)
             bins = [jnp.asarray(edges[name]) for name in ("act_edges", "grad_pre_edges", "grad_w_edges")]

@@ -30,8 +30,8 @@ class Course(NamedTuple):
     """What comes of some weights over `depth` layers, the pre-activations of layer 1 having variance 1.
 
     `signal`, `gradient`: by what the std of the pre-activations changes from layer 1 to the last, and that of dL/dz
-    from the last to layer 1. `cosine`: of two inputs at the last layer, where it was COSINE in layer 1. `layers`: over
-    how many neither std changes by more than BOUND, at most `depth`. `slope`: mean |f'| at the last layer, share of
+    from the last to layer 1. `cosine`: of two inputs at the last layer, where it was COSINE in layer 1; nan where
+    nothing is left of them. `layers`: over how many neither std changes by more than BOUND, at most `depth`. `slope`: mean |f'| at the last layer, share of
     its maximum; nan where it has none.
     """
 
@@ -154,5 +154,7 @@ def _cosine(activation: Activation, weights: Weights, depth: int) -> float:
     gram = np.array([[1.0, COSINE], [COSINE, 1.0]])
     for _ in range(depth - 1):
         gram = weights.weight_variance * kernels(activation, gram)[0] + weights.bias_variance
+        if gram[0, 0] == 0:  # f is 0 wherever a faint signal goes
+            return math.nan
         gram *= in_range(gram[0, 0]) / gram[0, 0]
     return float(gram[0, 1] / gram[0, 0])

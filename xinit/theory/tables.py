@@ -105,7 +105,7 @@ def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
             "chi_1": number(course.phase.chi_1),
             "6 xi_c": number(course.phase.trainable_depth),
             **_products(course),
-            "cosine": f"{course.cosine:.3f}",
+            "cosine": "-" if math.isnan(course.cosine) else f"{course.cosine:.3f}",
             "slope": "-" if math.isnan(course.slope) else f"{course.slope:.2f}",
         }
         for course in courses
