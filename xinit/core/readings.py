@@ -30,7 +30,10 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "act_slope": (("layer",), "mean of abs f'(z) / max abs f'; nan where f' has no bound"),
     "act_learned": (("layer",), "what activations learn: prelu's slope below zero"),
     "act_inactive": (("layer",), "rectifiers: share of (unit, example) with z <= 0"),
-    "act_dead": (("layer",), f"share of units with {_FLAT_SLOPE} on every probe example; f'(z) = 0 where f' has no bound"),
+    "act_dead": (
+        ("layer",),
+        f"share of units with {_FLAT_SLOPE} on every probe example; without a bound of f', f'(z) = 0",
+    ),
     "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
     "act_copies": (
         ("layer",),

@@ -11,6 +11,7 @@ from typing import ParamSpec
 
 import jax
 import jax.numpy as jnp
+from jax import Array
 
 from xinit.core.errors import InputError
 from xinit.networks.contract import INF, Activation, Learned
@@ -18,16 +19,17 @@ from xinit.networks.contract import INF, Activation, Learned
 __all__ = ["INF", "Activation", "Learned"]
 
 P = ParamSpec("P")
+Elementwise = Callable[[Array], Array]
 
 SELU_SCALE, SELU_ALPHA = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. 2017, eq. 14
 
 
 def _single(factory: Callable[P, Activation]) -> Callable[P, Activation]:
-    """A factory that gives the same object for the same options, so that what jax has compiled for it serves all layers.
+    """A factory that gives one object for the same options, so that what jax has compiled for it serves every layer.
 
     It stays a plain function: what the module offers is found by `inspect`.
     """
-    made = functools.cache(factory)
+    made: Callable[..., Activation] = functools.cache(factory)
 
     @functools.wraps(factory)
     def give(*arguments: P.args, **options: P.kwargs) -> Activation:
@@ -53,9 +55,7 @@ def sigmoid() -> Activation:
 def softsign() -> Activation:
     """x / (1 + |x|); f' = 1 / (1 + |x|)^2: tails that flatten polynomially (Glorot & Bengio 2010)."""
     slope = lambda x: (1 + jnp.abs(x)) ** -2
-    return Activation(
-        "softsign", jax.nn.soft_sign, slope, 1.0, -1.0, 1.0, saturates=True, kinks=(0,), parity="odd"
-    )
+    return Activation("softsign", jax.nn.soft_sign, slope, 1.0, -1.0, 1.0, saturates=True, kinks=(0,), parity="odd")
 
 
 @_single
@@ -204,7 +204,7 @@ def silu() -> Activation:
 
 @_single
 def hard_swish() -> Activation:
-    """x min(1, max(0, (x + 3) / 6)) (Howard et al. 2019, MobileNetV3); f' = (2x + 3) / 6 inside, steepest just below 3."""
+    """x min(1, max(0, (x + 3) / 6)) (Howard et al. 2019); f' = (2x + 3) / 6 inside, steepest just below 3."""
     slope = lambda x: jnp.where(jnp.abs(x) < 3, (2 * x + 3) / 6, x > 0).astype(x.dtype)
     return Activation("hard_swish", jax.nn.hard_swish, slope, 1.5, -0.375, INF, kinks=(-3, -1.5, 3))
 
@@ -212,7 +212,7 @@ def hard_swish() -> Activation:
 @_single
 def mish() -> Activation:
     """x t(x), t(x) = tanh(log(1 + exp(x))) (Misra 2019); f' = t(x) + x s(x) (1 - t(x)^2), s the sigmoid."""
-    squashed = lambda x: jnp.tanh(jax.nn.softplus(x))
+    squashed: Elementwise = lambda x: jnp.tanh(jax.nn.softplus(x))
     # Extremes: f' is largest at x = 1.491; f is least where f' = 0.
     slope_max, least, at = 1.0884982, -0.3088434, -1.1924312
     slope = lambda x: squashed(x) + x * jax.nn.sigmoid(x) * (1 - squashed(x) ** 2)
@@ -223,8 +223,8 @@ def mish() -> Activation:
 def gelu_tanh() -> Activation:
     """x/2 (1 + tanh u), u = sqrt(2/pi) (x + .044715 x^3): an approximation of gelu (Hendrycks & Gimpel 2016)."""
     scale, cubic = math.sqrt(2 / math.pi), 0.044715
-    squashed = lambda x: jnp.tanh(scale * (x + cubic * x**3))
-    inner = lambda x: scale * (1 + 3 * cubic * x**2)
+    squashed: Elementwise = lambda x: jnp.tanh(scale * (x + cubic * x**3))
+    inner: Elementwise = lambda x: scale * (1 + 3 * cubic * x**2)
     # Extremes: f' is largest at x = 1.419; f is least where f' = 0.
     slope_max, least, at = 1.1289931, -0.1700408, -0.7524614
     slope = lambda x: (1 + squashed(x)) / 2 + x / 2 * (1 - squashed(x) ** 2) * inner(x)

@@ -16,7 +16,9 @@ from xinit.core.custom import calling
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_with_options
 from xinit.networks.contract import INF, Activation
-from xinit.networks.landmarks import NEAR, SAME, Landmarks, derivative, find_landmarks, in_double, near_zero
+from xinit.networks.landmarks import NEAR, Landmarks, derivative, find_landmarks, in_double, near_zero
+
+Elementwise = Callable[[Array], Array]
 
 PATH = "activation.fn"
 FACTS = "facts"  # the setting with what a person knows better than is found here
@@ -43,7 +45,7 @@ def activation_from(fn: str, function: Callable[..., Any], options: Mapping[str,
 def _activation(fn: str, function: Callable[..., Any], options: dict[str, Any]) -> Activation:
     given = options.pop(FACTS, {})
     _check_call(fn, function, options)
-    f: Callable[[Array], Array] = functools.partial(function, **options) if options else function
+    f: Elementwise = functools.partial(function, **options) if options else function
     _check_elementwise(fn, f)
     slope = derivative(f)
     _check_finite(fn, f, slope)
@@ -79,9 +81,9 @@ def _has_signature(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _check_elementwise(fn: str, f: Callable[[Array], Array]) -> None:
+def _check_elementwise(fn: str, f: Elementwise) -> None:
     """InputError where the value at a place depends on more than x there."""
-    evaluate = lambda x: np.asarray(calling(PATH, fn, f, jnp.asarray(x)))
+    evaluate: Callable[[np.ndarray], np.ndarray] = lambda x: np.asarray(calling(PATH, fn, f, jnp.asarray(x)))
     whole, half = evaluate(SAMPLE), len(SAMPLE) // 2
     same = functools.partial(np.allclose, rtol=ROUNDING, atol=ROUNDING, equal_nan=True)
     if not same(evaluate(SAMPLE), whole):
@@ -94,7 +96,7 @@ def _check_elementwise(fn: str, f: Callable[[Array], Array]) -> None:
         )
 
 
-def _check_finite(fn: str, f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> None:
+def _check_finite(fn: str, f: Elementwise, slope: Elementwise) -> None:
     """InputError where f or f' is not finite near zero, in float32 as in float64, or f' is zero everywhere."""
     x = near_zero()
     for g, what in ((f, ""), (slope, "its slope ")):
@@ -113,7 +115,7 @@ def _check_finite(fn: str, f: Callable[[Array], Array], slope: Callable[[Array],
         )
 
 
-def _with_facts(found: Landmarks, given: Any, f: Callable[[Array], Array], slope: Callable[[Array], Array]) -> Landmarks:
+def _with_facts(found: Landmarks, given: Any, f: Elementwise, slope: Elementwise) -> Landmarks:
     """What was found, with what the user knows better in its place.
 
     Raises:

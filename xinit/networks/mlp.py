@@ -48,7 +48,8 @@ class MLP(nnx.Module):
             else:
                 layers.append(LearnedLinear(i, o, learned.start, precision=precision, rngs=rngs))
         self.layers = nnx.List(layers)
-        self.functions = tuple(f.learned.function if f.learned else f.function for f in activations)
+        self.functions = tuple(f.function for f in activations)
+        self.learned = tuple(f.learned.function if f.learned else None for f in activations)
 
     def __call__(
         self, x_BI: Float[Array, "batch inputs"], taps: Sequence[Float[Array, "batch _"]] | None = None
@@ -58,7 +59,11 @@ class MLP(nnx.Module):
         for l, layer in enumerate(self.layers):
             z = layer(h) if taps is None else layer(h) + taps[l]
             if l < len(self.functions):
-                h = self.functions[l](z, layer.slope[...]) if isinstance(layer, LearnedLinear) else self.functions[l](z)
+                learned = self.learned[l]
+                if learned is not None and isinstance(layer, LearnedLinear):
+                    h = learned(z, layer.slope[...])
+                else:
+                    h = self.functions[l](z)
                 pre.append(z)
                 post.append(h)
         return z, Outputs(tuple(pre), tuple(post))

@@ -119,9 +119,12 @@ def slopes_at(
     """
     slopes, steepness = [], []
     for l, (f, z) in enumerate(zip(activations, pre, strict=True)):
-        a = params["layers"][l]["slope"] if f.learned else None
-        slope = f.slope(z) if f.learned is None else f.learned.slope(z, a)
-        slope_max = f.slope_max if f.learned is None else f.learned.slope_max(a)
+        slope_max: Array | float = f.slope_max
+        if f.learned is None:
+            slope = f.slope(z)
+        else:
+            a = params["layers"][l]["slope"]
+            slope, slope_max = f.learned.slope(z, a), f.learned.slope_max(a)
         unbounded = f.slope_max == np.inf
         slopes.append(slope)
         steepness.append(jnp.where(slope == 0, 0.0, jnp.inf) if unbounded else jnp.abs(slope) / slope_max)

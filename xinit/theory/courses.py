@@ -31,8 +31,8 @@ class Course(NamedTuple):
 
     `signal`, `gradient`: by what the std of the pre-activations changes from layer 1 to the last, and that of dL/dz
     from the last to layer 1. `cosine`: of two inputs at the last layer, where it was COSINE in layer 1; nan where
-    nothing is left of them. `layers`: over how many neither std changes by more than BOUND, at most `depth`. `slope`: mean |f'| at the last layer, share of
-    its maximum; nan where it has none.
+    nothing is left of them. `layers`: over how many neither std changes by more than BOUND, at most `depth`. `slope`:
+    mean |f'| at the last layer, share of its maximum; nan where it has none.
     """
 
     weights: Weights
@@ -59,7 +59,7 @@ def course(activation: Activation, weights: Weights, depth: int) -> Course:
     """
     settled = phase(activation, weights.weight_variance, weights.bias_variance)
     walked = walk(activation, weights.weight_variance, weights.bias_variance, 1.0, depth)
-    slope = float(mean_slope(activation, walked.q[-1]))
+    slope = mean_slope(activation, walked.q[-1])
     signal, gradient = math.sqrt(walked.q[-1]), math.sqrt(walked.gradient[-1])
     cosine = _cosine(activation, weights, depth)
     return Course(weights, settled, signal, gradient, cosine, longest_depth(walked, BOUND), slope)

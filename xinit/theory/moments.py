@@ -91,14 +91,14 @@ def moments(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> 
     return Moments(*[value.reshape(q.shape) for value, *_ in integrals])
 
 
-def mean_slope(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> Float[np.ndarray, "*points"]:
-    """E |f'(sqrt(q) z)| as a share of its maximum; nan where f' has no bound.
+def mean_slope(activation: Activation, q: float | Float[np.ndarray, "*points"]) -> float:
+    """E |f'(sqrt(q) z)| as a share of its maximum, the mean over several q; nan where f' has no bound.
 
-    >>> float(mean_slope(xinit.activations.relu(), 1.0).round(6)), float(mean_slope(xinit.activations.squared_relu(), 1.0))
+    >>> round(mean_slope(xinit.activations.relu(), 1.0), 6), mean_slope(xinit.activations.squared_relu(), 1.0)
     (0.5, nan)
     """
-    size = moments(activation, q).slope_size
-    return size / activation.slope_max if activation.slope_max < math.inf else np.full_like(size, np.nan)
+    size = float(np.mean(moments(activation, q).slope_size))
+    return size / activation.slope_max if activation.slope_max < math.inf else math.nan
 
 
 def hermite_coefficients(
@@ -188,7 +188,7 @@ def _rectifier_kernels(a: float, gram: np.ndarray, roots: np.ndarray, c: np.ndar
 
 
 class _Nodes(NamedTuple):
-    """Nodes z and their weights, the normal density in them, (len(q), N); those of a coarser rule, to tell the error."""
+    """Nodes z and their weights with the normal density, (len(q), N); those of a coarser rule, to tell the error."""
 
     z: np.ndarray
     weights: np.ndarray

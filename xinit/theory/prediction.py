@@ -140,7 +140,7 @@ def predict(
     values = {name: path.mean(axis=1) for name, (path, _) in followed.items()} | {
         "grad_w_second": of_weights[0],
         "act_cosine": np.array([_mean_cosine(h) for h in wide.post[1:]]),
-        "act_slope": np.array([_mean_slope(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
+        "act_slope": np.array([mean_slope(f, np.diag(z)) for f, z in zip(activations, wide.pre, strict=True)]),
         "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
     }
     values["jacobian_sv_mean"] = _jacobians(widths, activations, laws, values["pre_second"])
@@ -235,10 +235,6 @@ def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
     norms = np.sqrt(np.diag(gram))
     unit = np.divide(gram, norms[:, None] * norms[None, :], out=np.zeros_like(gram), where=gram != 0)
     return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))
-
-
-def _mean_slope(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
-    return float(np.mean(mean_slope(activation, np.diag(gram))))
 
 
 def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:

@@ -84,7 +84,7 @@ def _remark(activation: Activation, edge: Edge) -> str:
         return "unreachable: E b^2 would be negative"
     if not reached(activation, edge):
         return "repels: a signal beside q* leaves it"
-    slope = _slope(activation, edge.q)
+    slope = mean_slope(activation, edge.q)
     return f"in saturation: mean slope {slope:.2f} of its maximum" if slope < ABSORBED else ""
 
 
@@ -251,10 +251,10 @@ def _beware(activation: Activation, chosen: Course) -> list[str]:
             "batch normalisation does; else the next layer's pre-activations feel the whole second moment."
         )
     edge = edge_at(activation, 0.0)
-    if edge and _slope(activation, edge.q) < ABSORBED:
+    if edge and (slope := mean_slope(activation, edge.q)) < ABSORBED:
         lines.append(
             f"chi_1 = 1 needs s_w^2 = {_five(edge.weight_variance)} and q* = {edge.q:.3g}, where the mean slope is "
-            f"{_slope(activation, edge.q):.2f} of its maximum: the units are saturated. Below it gradients shrink at "
+            f"{slope:.2f} of its maximum: the units are saturated. Below it gradients shrink at "
             "every layer, so take another activation for deep networks."
         )
     if _repels(activation, chosen.weights.weight_variance, chosen.phase):
@@ -280,7 +280,3 @@ def _layers(n: int) -> str:
 
 def _five(value: float) -> str:
     return f"{value:.5g}"
-
-
-def _slope(activation: Activation, q: float) -> float:
-    return float(mean_slope(activation, q))
