@@ -130,7 +130,9 @@ def _with_facts(found: Landmarks, given: Any, f: Elementwise, slope: Elementwise
         holds, words = RULES[name]
         if not holds(value):
             raise InputError(f"{path}.{name} is {value!r}; it must be {words}.")
-    facts = found._replace(**given, kinks=tuple(map(float, given.get("kinks", found.kinks))))
+    numbers = {name: float(value) for name, value in given.items() if _is_number(value)}
+    kinks = tuple(sorted(map(float, given.get("kinks", found.kinks))))
+    facts = found._replace(**{**given, **numbers, "kinks": kinks})
     _check_bounds(facts, path, in_double(f)(near_zero()), np.abs(in_double(slope)(near_zero())))
     return facts
 
