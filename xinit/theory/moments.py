@@ -29,7 +29,7 @@ RANGE = (1e-60, 1e60)  # of q where signals vanish or explode: far outside float
 STEP = 1 / 20  # of the tanh-sinh rule: moments to 1e-12 (1e-7 at q = 1e4), Hermite coefficients to 1e-7
 HERMITE_ORDERS = 100
 NEGLIGIBLE = 1e-12  # share of E f^2 in one order
-EQUAL_STEP = 1 / 50  # of the trapezoidal rule: E f^2 to 1e-12, E |f'|, whose kinks lie between nodes, to 1e-4
+EQUAL_STEP = 1 / 50  # of the trapezoidal rule: E f^2 to 1e-9, E |f'|, whose kinks lie between nodes, to 1e-3
 RESOLVED = 1 / 10  # of a wave between two nodes: the fourth power has waves a quarter as long
 LARGE = 1e60  # f whose fourth power may be none that a float can hold
 GOLDEN = (math.sqrt(5) - 1) / 2
