@@ -52,8 +52,8 @@ TRAIN = {  # arguments -> words of the sentence
     "name=..": "name is '..'; it must be a plain folder name",
     "name=été": "The argument 'name=été' cannot be read: a character in it needs quotes;",
     # losses
-    "loss=regression": "loss=regression needs values, real numbers, as targets; data=shapeset has labels, whole numbers "
-    "from 0. Choose loss=cross_entropy or loss=squared_error, or a function of your own.",
+    "loss=regression": "loss=regression needs values, real numbers, as targets; data=shapeset has labels, "
+    "whole numbers from 0. Choose loss=cross_entropy or loss=squared_error, or a function of your own.",
     "loss=hinge": "Unknown loss 'hinge'; Allowed: cross_entropy, custom, label_smoothing, regression, squared_error.",
     "loss.smoothing=1": "loss.smoothing is 1; it must be at least 0 and below 1.",
     "loss=label_smoothing loss.smoothing=nan": "loss.smoothing is nan; it must be at least 0 and below 1.",
@@ -63,10 +63,19 @@ TRAIN = {  # arguments -> words of the sentence
     "loss.fn=os:getcwd": "loss.fn 'os:getcwd' takes (); a loss takes (outputs, y), and its settings by name.",
     "loss=optax:l2_loss": "loss 'optax:l2_loss' failed with ValueError: Shape mismatch",
     "loss=jax.numpy:matmul": "loss 'jax.numpy:matmul' failed with TypeError",
-    "loss.fn=optax:softmax_cross_entropy_with_integer_labels loss.axes=1": "Unknown setting loss.axes; did you mean axis?",
+    "loss.fn=optax:softmax_cross_entropy_with_integer_labels loss.axes=1": "loss.axes; did you mean axis?",
     # functions
-    "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
-    "activation=[tanh,jax.nn:silu] depth=2": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    "activation.fn=jax.nn:softmax": "activation.fn 'jax.nn:softmax' is not elementwise: its value at one place",
+    "activation=[tanh,jax.nn:glu] depth=2": "activation.fn 'jax.nn:glu' makes shape (11,) and type float32 of x of",
+    "activation.fn=jax.numpy:sign": "activation.fn 'jax.numpy:sign' is not differentiable: its slope is 0 everywhere",
+    "activation=jax.numpy:log": "activation.fn 'jax.numpy:log' is not finite: it is -inf at x = 0;",
+    "activation.fn=jax.nn:sillu": "activation.fn is 'jax.nn:sillu'; the module jax.nn has no function 'sillu'.",
+    "activation.fn=math:tanh": "activation.fn 'math:tanh' failed with TypeError",
+    "activation=jax.nn:elu activation.beta=2": "Unknown setting activation.beta; Allowed: alpha, facts, fn.",
+    "activation=jax.nn:elu activation.facts.high=3": "activation.facts.high is 3; it must be at least 20, which",
+    "activation=jax.nn:elu activation.facts.hihg=3": "Unknown setting activation.facts.hihg; did you mean high?",
+    "activation=elu activation.alpha=0": "alpha is 0; it must be a finite number above 0.",
+    "activation=prelu activation.negative_slope=1": "negative_slope is 1; it must be at least 0 and below 1.",
     "scheme=custom scheme.fn=nowhere:f": "scheme.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
     "scheme=custom scheme.fn=os:getcwd": "'getcwd' takes (); an initialiser takes (key, shape, dtype)",
     # optimizers and schedules
@@ -213,7 +222,8 @@ COMPARE = {
 THEORY = {
     f"out={LONG}": "it must be the name of a folder",
     "out='${nope}'": "The setting out cannot be read: Interpolation key 'nope' not found.",
-    "activation.fn=jax.nn:silu": "Unknown activation 'jax.nn:silu'; Allowed: gelu,",
+    "activation.fn=jax.nn:softmax": "activation.fn 'jax.nn:softmax' is not elementwise",
+    "activation=jax.numpy:exp": "The activation jax.numpy:exp has no finite Gaussian moments",
     f"-m depth=range({HUGE})": "runs; it must be at most 100,000",
     "--bogus": "unrecognized arguments: --bogus;",
 }

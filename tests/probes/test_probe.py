@@ -8,7 +8,7 @@ import pytest
 from xinit.core.readings import EDGES, PREDICTED, READINGS
 from xinit.initializers import he, variance_scaling, xavier
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply, make_params
+from xinit.networks.mlp import make_apply, make_params, with_learned
 from xinit.probes.probe import BINS, backpropagate, edges_at_start, make_probe, no_edges
 from xinit.schemes import layerwise
 
@@ -64,7 +64,7 @@ def test_every_reading_has_its_place_in_the_table(tier):
         assert value.shape == tuple(sizes[axis] for axis in axes), name
     if tier == "full":
         elsewhere = {"train_loss", "train_error", "valid_loss", "valid_error", "update_ratio", "act_dead_expected"}
-        assert set(readings) == set(READINGS | EDGES) - set(PREDICTED) - elsewhere
+        assert set(readings) == set(READINGS | EDGES) - set(PREDICTED) - elsewhere - {"act_learned"}
 
 
 def test_readings_are_what_their_words_say():
@@ -159,6 +159,33 @@ def test_gelu_reports_no_saturation_and_depth_one_no_jacobian():
     assert np.isnan(readings["act_saturated"]).all()
     assert np.isnan(readings["act_inactive"]).all()
     assert "jacobian_sv_mean" not in readings
+
+
+def test_a_slope_without_bound_has_no_share_and_dead_is_what_is_exactly_flat():
+    functions = (activations.squared_relu(), activations.tanh())
+    _, params = network(functions, (20, 16, 12, 5))
+    layers = params["layers"]
+    layers[0]["bias"] = layers[0]["bias"].at[:4].add(-100)
+    readings = measured("economy", functions, params, widths=(20, 16, 12, 5))
+    assert np.isnan(readings["act_slope"]).tolist() == [True, False]
+    assert np.isnan(readings["act_saturated"]).tolist() == [True, False]
+    assert readings["act_dead"][0] == pytest.approx(4 / 16)
+
+
+def test_prelu_is_measured_with_what_it_has_learned():
+    functions = (activations.prelu(), activations.tanh(), activations.prelu())
+    apply, params = network(functions)
+    params = with_learned(params, functions)
+    params["layers"][2]["slope"] = jnp.float32(-2.0)
+    outputs, readings = apply(params, BATCH[0])[1], measured("full", functions, params)
+    np.testing.assert_array_equal(readings["act_learned"], np.float32([0.25, np.nan, -2.0]))
+    z = np.asarray(outputs.pre[2])
+    np.testing.assert_allclose(outputs.post[2], np.where(z > 0, z, -2 * z), rtol=1e-6)
+    assert readings["act_slope"][2] == pytest.approx(np.where(z > 0, 0.5, 1.0).mean(), rel=1e-5)
+    layer = params["layers"][2]
+    step = lambda h: functions[2].learned.function(h @ layer["kernel"] + layer["bias"], jnp.float32(-2.0))
+    values = [jnp.linalg.svd(jax.jacobian(step)(h), compute_uv=False) for h in outputs.post[1][:3]]
+    assert readings["jacobian_sv_mean"][1] == pytest.approx(np.mean(values), rel=1e-3)
 
 
 def test_edges_of_a_layer_without_signal_are_still_edges():

@@ -16,7 +16,7 @@ from xinit import initializers, schemes
 from xinit.core.errors import InputError
 from xinit.initializers import Law
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply
+from xinit.networks.mlp import make_apply, with_learned
 from xinit.settings.config import SchemeConfig
 from xinit.training.choices import scheme_of
 
@@ -155,7 +155,11 @@ def test_lsuv_keeps_a_layer_that_is_silent_on_the_batch():
 
 
 @pytest.mark.parametrize("q", [0.1, 1.0])
-@pytest.mark.parametrize("name", ["tanh", "relu", "leaky_relu", "softsign", "gelu", "selu", "hard_tanh", "linear"])
+@pytest.mark.parametrize(
+    "name",
+    ["tanh", "relu", "leaky_relu", "softsign", "gelu", "selu", "hard_tanh", "linear", "silu", "mish", "gelu_tanh",
+     "elu", "celu", "erf", "sin", "hard_swish", "squared_relu", "prelu"],
+)  # fmt: skip
 def test_critical_is_on_the_edge_of_chaos(name, q):
     """s_w^2 E f'^2 = 1 and s_w^2 E f^2 + s_b^2 = q, the integrals as plain sums."""
     f, width = getattr(activations, name)(), 30
@@ -179,7 +183,10 @@ def test_critical_draws_biases_of_its_law():
     ("activation", "correction", "gain"),  # of the table of Gaussian moments at q = 1
     [("tanh", "second_moment", 1.5925), ("tanh", "normalising", 1.5925), ("sigmoid", "second_moment", 1.846),
      ("sigmoid", "normalising", 4.801), ("relu", "second_moment", 1.4142), ("relu", "normalising", 1.713),
-     ("selu", "second_moment", 1.0), ("lecun_tanh", "normalising", 1.154)],
+     ("selu", "second_moment", 1.0), ("lecun_tanh", "normalising", 1.154),
+     # by E erf^2 = 2/pi arcsin 2/3, E sin^2 = (1 - e^-2) / 2, E max(0, x)^4 = 3/2, its mean 1/2, and (1 + a^2) / 2
+     ("erf", "second_moment", 1.46716), ("sin", "normalising", 1.52087), ("squared_relu", "second_moment", 0.81650),
+     ("squared_relu", "normalising", 0.89443), ("prelu", "second_moment", 1.37199)],
 )  # fmt: skip
 def test_xavier_gain(activation, correction, gain):
     f, widths = getattr(activations, activation)(), (30, 20, 40, 6)
@@ -403,3 +410,18 @@ def test_every_scheme_traces_with_gain_and_batch_abstract(name):
         assert (layer["kernel"].shape, layer["bias"].shape) == ((n_in, n_out), (n_out,))
         assert layer["kernel"].dtype == layer["bias"].dtype == jnp.float32
     assert lr_scale.shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["silu", "softplus", "hard_sigmoid", "squared_relu", "sin", "prelu"])
+def test_lsuv_works_with_any_activation(name):
+    f, batch = getattr(activations, name)(), (jax.random.normal(jax.random.key(1), (200, 24)), jnp.zeros(200, int))
+    params, _ = schemes.lsuv()(jax.random.key(0), (24, 24, 24, 4), (f, f), HYPER, batch)
+    _, outputs = make_apply((24, 24, 24, 4), (f, f))(with_learned(params, (f, f)), batch[0])
+    np.testing.assert_allclose([float(jnp.std(z)) for z in outputs.pre], 1, atol=0.02)
+
+
+def test_he_and_looks_linear_take_the_slope_that_prelu_starts_from():
+    prelu, widths = (activations.prelu(),) * 2, (8, 16, 16, 4)
+    leaky = (activations.leaky_relu(0.25),) * 2
+    for scheme in (schemes.he(negative_slope="activation"), schemes.looks_linear()):
+        assert schemes.law_of(scheme, widths, prelu) == schemes.law_of(scheme, widths, leaky)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import xinit
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.training.population import Population, Strategy
@@ -152,6 +153,47 @@ def test_layers_have_their_own_learning_rate_factor():
         full = after[4.0][l]["kernel"] - before[l]["kernel"]
         scaled = after[2.5][l]["kernel"] - before[l]["kernel"]
         np.testing.assert_allclose(scaled, factors[l] * full, rtol=1e-3, atol=1e-7)
+
+
+def test_prelu_learns_its_slope_with_the_weights():
+    """As plain gradient descent on the loss of a network that is written out with its slopes as arguments."""
+    run = built(activation="prelu")
+    dataset = run.problem.dataset
+    chunk = dataset.draw(run.data_key, 0, run.data)
+
+    def loss(layers, x, y):
+        for l in range(3):
+            z = x @ layers[l]["kernel"] + layers[l]["bias"][None, :]
+            x = jnp.maximum(z, 0) + layers[l]["slope"] * jnp.minimum(z, 0)
+        logits = x @ layers[3]["kernel"] + layers[3]["bias"][None, :]
+        return optax.softmax_cross_entropy_with_integer_labels(logits, y).mean()
+
+    layers = run.params["layers"]
+    assert [float(layers[l]["slope"]) for l in range(3)] == [0.25] * 3
+    assert "slope" not in layers[3]
+    for i in range(30):
+        grads = jax.grad(loss)(layers, *dataset.batch(chunk, i, run.data))
+        layers = jax.tree.map(lambda p, g: p - 0.03 * g, layers, grads)
+    ours = trained(run, [30]).params["layers"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=2e-6), ours, layers)
+    assert all(abs(float(ours[l]["slope"]) - 0.25) > 1e-4 for l in range(3))
+
+
+def test_what_is_learned_has_the_learning_rate_of_its_layer():
+    run = built(activation=["prelu", "tanh", "prelu"])
+    hyper = run.hyper | {"lr_scale": jnp.array([0.0, 1.0, 1.0, 1.0])}
+    layers = trained(run._replace(hyper=hyper), [10]).params["layers"]
+    assert float(layers[0]["slope"]) == 0.25 != float(layers[2]["slope"])
+    assert set(layers[1]) == {"kernel", "bias"}
+
+
+def test_a_users_function_trains_as_the_same_one_of_ours(tmp_path):
+    small = {**SMALL, "out": str(tmp_path), "progress": False}
+    theirs, ours = (xinit.run(activation=f, **small) for f in (jax.nn.silu, "silu"))
+    assert theirs.attrs["path"] != ours.attrs["path"]
+    for name in ("train_loss", "act_std", "grad_pre_std"):
+        np.testing.assert_array_equal(theirs[name], ours[name])
+    np.testing.assert_allclose(theirs["act_slope"], ours["act_slope"], rtol=1e-5)
 
 
 def test_update_ratio_is_that_of_the_last_step():

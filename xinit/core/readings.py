@@ -36,9 +36,13 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "act_saturated": (("layer",), f"share of (unit, example) with {_FLAT_SLOPE}"),
     "act_saturated_low": (("layer",), "the part of act_saturated with z < 0"),
     "act_saturated_high": (("layer",), "the part of act_saturated with z >= 0"),
-    "act_slope": (("layer",), "mean of abs f'(z) / max abs f'"),
+    "act_slope": (("layer",), "mean of abs f'(z) / max abs f'; nan where f' has no bound"),
+    "act_learned": (("layer",), "what activations learn: prelu's slope below zero"),
     "act_inactive": (("layer",), "rectifiers: share of (unit, example) with z <= 0"),
-    "act_dead": (("layer",), f"share of units with {_FLAT_SLOPE} on every probe example"),
+    "act_dead": (
+        ("layer",),
+        f"share of units with {_FLAT_SLOPE} on every probe example; without a bound of f', f'(z) = 0",
+    ),
     "act_cosine_mean": (("layer",), "mean cosine between the activations of different probe examples"),
     "act_copies": (
         ("layer",),

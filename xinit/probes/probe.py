@@ -106,11 +106,11 @@ def make_probe(
     quantiles = statistics.exact_quantiles if tier == "full" else statistics.fine_quantiles
     saturates = jnp.array([f.saturates for f in activations])
     rectifies = jnp.array([f.rectifies for f in activations])
+    bounded = [f.slope_max < np.inf for f in activations]
 
     def probe(params: Params, batch: Batch, edges: Edges) -> Readings:
         logits, outputs, g_params, g_taps = _passes(apply, params, batch, loss)
-        slopes = [f.slope(z) for f, z in zip(activations, outputs.pre, strict=True)]
-        steepness = [jnp.abs(slope) / f.slope_max for f, slope in zip(activations, slopes, strict=True)]
+        slopes, steepness = slopes_at(activations, params, outputs.pre)
         g_pre = [g * len(batch[1]) for g in g_taps[: len(activations)]]
         g_w = [layer["kernel"] for layer in g_params["layers"].values()]
         readings = over_layers(layer_moments, outputs.pre, outputs.post, steepness, g_pre)
@@ -118,6 +118,11 @@ def make_probe(
         for name in ("act_saturated", "act_saturated_low", "act_saturated_high"):
             readings[name] = jnp.where(saturates, readings[name], jnp.nan)
         readings["act_inactive"] = jnp.where(rectifies, readings["act_inactive"], jnp.nan)
+        if not all(bounded):
+            readings["act_slope"] = jnp.where(jnp.array(bounded), readings["act_slope"], jnp.nan)
+        if any(f.learned for f in activations):
+            layers = [params["layers"][l] for l in range(len(activations))]
+            readings["act_learned"] = jnp.stack([layer.get("slope", jnp.float32(jnp.nan)) for layer in layers])
         if tier != "economy":
             hidden = functools.partial(layer_distributions, quantiles)
             bins = [jnp.asarray(edges[name]) for name in ("act_edges", "grad_pre_edges", "grad_w_edges")]
@@ -132,6 +137,27 @@ def make_probe(
         return readings
 
     return probe
+
+
+def slopes_at(
+    activations: Sequence[Activation], params: Params, pre: Sequence[Float[Array, "batch _"]]
+) -> tuple[list[Float[Array, "batch _"]], list[Float[Array, "batch _"]]]:
+    """f'(z) of each layer, with what it has learned, and abs f' as a share of its maximum.
+
+    Where f' has no bound there is no share: infinite, or 0 where f' is.
+    """
+    slopes, steepness = [], []
+    for l, (f, z) in enumerate(zip(activations, pre, strict=True)):
+        slope_max: Array | float = f.slope_max
+        if f.learned is None:
+            slope = f.slope(z)
+        else:
+            a = params["layers"][l]["slope"]
+            slope, slope_max = f.learned.slope(z, a), f.learned.slope_max(a)
+        unbounded = f.slope_max == np.inf
+        slopes.append(slope)
+        steepness.append(jnp.where(slope == 0, 0.0, jnp.inf) if unbounded else jnp.abs(slope) / slope_max)
+    return slopes, steepness
 
 
 def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:

@@ -9,7 +9,7 @@ import numpy as np
 from xinit.networks.activations import Activation
 from xinit.settings.thresholds import thresholds
 from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, longest_depth, phase, walk
-from xinit.theory.moments import RANGE, in_range, kernels, moments
+from xinit.theory.moments import RANGE, in_range, kernels, mean_slope, moments
 
 BOUND = thresholds()["signal_fail"]  # a verdict fails where the std of signal or gradient changes by more
 ABSORBED = thresholds()["slope_absorbed"]  # and where a layer in a tail has a mean |f'| below this share of its maximum
@@ -30,9 +30,9 @@ class Course(NamedTuple):
     """What comes of some weights over `depth` layers, the pre-activations of layer 1 having variance 1.
 
     `signal`, `gradient`: by what the std of the pre-activations changes from layer 1 to the last, and that of dL/dz
-    from the last to layer 1. `cosine`: of two inputs at the last layer, where it was COSINE in layer 1. `layers`: over
-    how many neither std changes by more than BOUND, at most `depth`. `slope`: mean |f'| at the last layer, share of
-    its maximum.
+    from the last to layer 1. `cosine`: of two inputs at the last layer, where it was COSINE in layer 1; nan where
+    nothing is left of them. `layers`: over how many neither std changes by more than BOUND, at most `depth`. `slope`:
+    mean |f'| at the last layer, share of its maximum; nan where it has none.
     """
 
     weights: Weights
@@ -59,7 +59,7 @@ def course(activation: Activation, weights: Weights, depth: int) -> Course:
     """
     settled = phase(activation, weights.weight_variance, weights.bias_variance)
     walked = walk(activation, weights.weight_variance, weights.bias_variance, 1.0, depth)
-    slope = float(moments(activation, walked.q[-1]).slope_size) / activation.slope_max
+    slope = mean_slope(activation, walked.q[-1])
     signal, gradient = math.sqrt(walked.q[-1]), math.sqrt(walked.gradient[-1])
     cosine = _cosine(activation, weights, depth)
     return Course(weights, settled, signal, gradient, cosine, longest_depth(walked, BOUND), slope)
@@ -134,7 +134,7 @@ def best(courses: Sequence[Course]) -> Course:
     >>> best([course(f, weights, 10) for weights in usual(f)]).weights.weight_variance
     2.0
     """
-    usable = [course for course in courses if course.slope >= ABSORBED] or courses
+    usable = [course for course in courses if not course.slope < ABSORBED] or courses
     return min(usable, key=lambda course: (-course.layers, course.change))
 
 
@@ -154,5 +154,7 @@ def _cosine(activation: Activation, weights: Weights, depth: int) -> float:
     gram = np.array([[1.0, COSINE], [COSINE, 1.0]])
     for _ in range(depth - 1):
         gram = weights.weight_variance * kernels(activation, gram)[0] + weights.bias_variance
+        if gram[0, 0] == 0:  # f is 0 wherever a faint signal goes
+            return math.nan
         gram *= in_range(gram[0, 0]) / gram[0, 0]
     return float(gram[0, 1] / gram[0, 0])

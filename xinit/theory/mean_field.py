@@ -138,7 +138,8 @@ def c_map(
     orders = np.arange(len(shares))
     rest, slope_rest = m.second - shares.sum(), q * m.slope_second - orders @ shares
     if rest > NEGLIGIBLE * m.second:
-        orders, shares = np.append(orders, np.round(slope_rest / rest)), np.append(shares, rest)
+        order = max(np.round(slope_rest / rest), 1.0)  # below 1 only where f jumps, which f' does not show
+        orders, shares = np.append(orders, order), np.append(shares, rest)
 
     def step(c: Numbers) -> tuple[Numbers, Numbers]:
         cosines = np.asarray(c, float)[..., None]
@@ -234,8 +235,10 @@ def edge_at(activation: Activation, bias_variance: float) -> Edge | None:
 
 def _edge(activation: Activation, q: Numbers) -> tuple[Numbers, Numbers]:
     m = moments(activation, q)
-    bias_variance = q - m.second / m.slope_second
-    return 1 / m.slope_second, np.where(np.abs(bias_variance) < SAME * q, 0.0, bias_variance)
+    with np.errstate(divide="ignore", invalid="ignore"):  # f' may be 0 wherever signals of this size go
+        bias_variance = q - m.second / m.slope_second
+        weight_variance = 1 / m.slope_second
+    return weight_variance, np.where(np.abs(bias_variance) < SAME * q, 0.0, bias_variance)
 
 
 class Walk(NamedTuple):

@@ -85,10 +85,11 @@ def _by_differentiation(loss: Loss, targets: Shaped[np.ndarray, "batch ..."]) ->
         return slopes
 
     others, counts = np.unique(targets, axis=0, return_counts=True)
+    weights = counts.astype(float)
     if len(others) > OTHERS:
-        others, counts = np.random.default_rng(0).permutation(targets)[:OTHERS], np.ones(OTHERS)
+        others, weights = np.random.default_rng(0).permutation(targets)[:OTHERS], np.ones(OTHERS)
     same = lambda outputs, other: at(outputs, np.repeat(other[None], outputs.shape[2], axis=0))
     return OutputErrors(
         lambda outputs, examples: at(outputs, targets[examples]),
-        lambda outputs: np.average([same(outputs, other) for other in others], axis=0, weights=counts),
+        lambda outputs: np.average([same(outputs, other) for other in others], axis=0, weights=weights),
     )

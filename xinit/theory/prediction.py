@@ -23,7 +23,7 @@ from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss, cross_entropy
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
-from xinit.theory.moments import RANGE, moments
+from xinit.theory.moments import RANGE, mean_slope, moments
 from xinit.theory.output_errors import NoDerivativeError, OutputErrors, constant_errors, output_errors
 from xinit.theory.recursion import Recursion, follow, normals, root
 from xinit.theory.spectra import mean_singular_value
@@ -158,7 +158,7 @@ def _predict(
     values = {name: path.mean(axis=1) for name, (path, _) in followed.items()} | {
         "grad_w_second": of_weights[0],
         "act_cosine": np.array([_mean_cosine(h) for h in wide.post[1:]]),
-        "act_slope": np.array([_mean_slope(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
+        "act_slope": np.array([mean_slope(f, np.diag(z)) for f, z in zip(activations, wide.pre, strict=True)]),
         "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
     }
     values["jacobian_sv_mean"] = _jacobians(widths, activations, laws, values["pre_second"])
@@ -252,10 +252,6 @@ def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
     norms = np.sqrt(np.diag(gram))
     unit = np.divide(gram, norms[:, None] * norms[None, :], out=np.zeros_like(gram), where=gram != 0)
     return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))
-
-
-def _mean_slope(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
-    return float(np.mean(moments(activation, np.diag(gram)).slope_size)) / activation.slope_max
 
 
 def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:

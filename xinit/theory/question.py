@@ -1,5 +1,6 @@
 """What theory is asked: the settings of conf/theory.yaml, checked."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -87,4 +88,5 @@ def _label(raw: Mapping[str, Any]) -> str:
     """The activation with its options, and the numbers that the figure shows."""
     options = {key: value for key, value in raw["activation"].items() if key != "fn"}
     numbers = {key: raw[key] for key in ("weight_variance", "bias_variance", "depth") if raw[key]}
-    return "-".join([raw["activation"]["fn"], *(f"{key}={value}" for key, value in (options | numbers).items())])
+    label = "-".join([raw["activation"]["fn"], *(f"{key}={value}" for key, value in (options | numbers).items())])
+    return re.sub(r"[^\w.+=,-]+", "-", label)[:200]  # a file's name, whatever a function of the user's is told

@@ -8,7 +8,7 @@ import numpy as np
 from xinit.networks.activations import Activation
 from xinit.theory.courses import ABSORBED, BOUND, COSINE, Course, best, edge_for, holds, on_every_q, reached
 from xinit.theory.mean_field import Edge, Phase, edge_at, edge_of_chaos, gains, phase, q_map
-from xinit.theory.moments import moments
+from xinit.theory.moments import mean_slope, moments
 
 EDGE_Q = (0.05, 0.1, 0.3, 0.5, 1.0, 2.0)
 ALIKE = 0.95  # a cosine at the last layer that is worth a sentence
@@ -17,14 +17,15 @@ TENDS = (1e-8, 2e-8)  # q at which the fall of a faint signal is compared with a
 
 
 def moment_rows(activation: Activation) -> list[dict[str, str]]:
-    """Gaussian moments of f and f' at q = 1.
+    """Gaussian moments of f and f' at q = 1, and whether f is odd or even.
 
     >>> moment_rows(xinit.activations.relu())
-    [{'E f': '0.3989', 'E f^2': '0.5000', "E f'^2": '0.5000'}]
+    [{'E f': '0.3989', 'E f^2': '0.5000', "E f'^2": '0.5000', 'parity': 'neither'}]
     """
     m = moments(activation, 1.0)
     values = {"E f": m.mean, "E f^2": m.second, "E f'^2": m.slope_second}
-    return [{name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in values.items()}]  # + 0.0: no minus zero
+    numbers = {name: f"{np.round(value, 4) + 0.0:.4f}" for name, value in values.items()}  # + 0.0: no minus zero
+    return [numbers | {"parity": activation.parity or "neither"}]
 
 
 def gain_rows(activation: Activation) -> list[dict[str, str]]:
@@ -83,7 +84,7 @@ def _remark(activation: Activation, edge: Edge) -> str:
         return "unreachable: E b^2 would be negative"
     if not reached(activation, edge):
         return "repels: a signal beside q* leaves it"
-    slope = _slope(activation, edge.q)
+    slope = mean_slope(activation, edge.q)
     return f"in saturation: mean slope {slope:.2f} of its maximum" if slope < ABSORBED else ""
 
 
@@ -104,8 +105,8 @@ def course_rows(courses: Sequence[Course]) -> list[dict[str, str]]:
             "chi_1": number(course.phase.chi_1),
             "6 xi_c": number(course.phase.trainable_depth),
             **_products(course),
-            "cosine": f"{course.cosine:.3f}",
-            "slope": f"{course.slope:.2f}",
+            "cosine": "-" if math.isnan(course.cosine) else f"{course.cosine:.3f}",
+            "slope": "-" if math.isnan(course.slope) else f"{course.slope:.2f}",
         }
         for course in courses
     ]
@@ -250,10 +251,10 @@ def _beware(activation: Activation, chosen: Course) -> list[str]:
             "batch normalisation does; else the next layer's pre-activations feel the whole second moment."
         )
     edge = edge_at(activation, 0.0)
-    if edge and _slope(activation, edge.q) < ABSORBED:
+    if edge and (slope := mean_slope(activation, edge.q)) < ABSORBED:
         lines.append(
             f"chi_1 = 1 needs s_w^2 = {_five(edge.weight_variance)} and q* = {edge.q:.3g}, where the mean slope is "
-            f"{_slope(activation, edge.q):.2f} of its maximum: the units are saturated. Below it gradients shrink at "
+            f"{slope:.2f} of its maximum: the units are saturated. Below it gradients shrink at "
             "every layer, so take another activation for deep networks."
         )
     if _repels(activation, chosen.weights.weight_variance, chosen.phase):
@@ -279,7 +280,3 @@ def _layers(n: int) -> str:
 
 def _five(value: float) -> str:
     return f"{value:.5g}"
-
-
-def _slope(activation: Activation, q: float) -> float:
-    return float(moments(activation, q).slope_size) / activation.slope_max

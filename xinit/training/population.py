@@ -22,7 +22,7 @@ from jaxtyping import Float, Int, PyTree, UInt32
 
 from xinit.core import prng
 from xinit.data.dataset import Arrays, Chunk
-from xinit.networks.mlp import Params, make_params
+from xinit.networks.mlp import Params, make_params, with_learned
 from xinit.probes.probe import Edges, Readings
 from xinit.schemes import Hyper
 from xinit.training.loop import State, TrainState, for_each_chunk, make_program
@@ -105,7 +105,7 @@ def replica_bytes(problem: Problem, hyper: Hyper, strategy: Strategy) -> int:
 
     def start(hyper: Hyper) -> TrainState:
         params = make_params([jnp.zeros(shape) for shape in layers], [jnp.zeros(o) for _, o in layers])
-        return make_program(problem).start(params, hyper)
+        return make_program(problem).start(with_learned(params, problem.activations), hyper)
 
     state = jax.eval_shape(start, hyper)  # abstract: allocates nothing
     held: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -19,7 +19,7 @@ from xinit.networks import custom_loss
 from xinit.networks.activations import Activation
 from xinit.networks.choices import activation_of, loss_of, losses_for
 from xinit.networks.losses import Loss
-from xinit.networks.mlp import Apply, Params, make_apply, make_params
+from xinit.networks.mlp import Apply, Params, make_apply, make_params, with_learned
 from xinit.probes.extra import ExtraReading, describe, import_extra
 from xinit.probes.probe import BINS, Probe, make_probe, signals
 from xinit.schemes import Hyper, Scheme
@@ -136,7 +136,7 @@ def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
     """Shapes and types of the parameters, for what is checked before there are any."""
     shapes = list(itertools.pairwise(problem.widths))
     zeros = lambda: make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
-    return jax.eval_shape(zeros)
+    return jax.eval_shape(lambda: with_learned(zeros(), problem.activations))
 
 
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
@@ -145,6 +145,7 @@ def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
     first = data["valid"].head(problem.batch_size)
     batch = problem.dataset.decode(first.x), first.y
     params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
+    params = with_learned(params, problem.activations)
     return Run(problem, params, data_key(config), {**hyper, "lr_scale": lr_scale}, data)
 
 
@@ -199,13 +200,9 @@ def build_problem(config: Config) -> Problem:
 
 def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int) -> Problem:
     """The problem, with what readings of the user's give of its network on so many examples."""
-    kernels = [jax.ShapeDtypeStruct(sizes, jnp.float32) for sizes in itertools.pairwise(problem.widths)]
-    biases = [jax.ShapeDtypeStruct((n,), jnp.float32) for n in problem.widths[1:]]
-    layers = enumerate(zip(kernels, biases, strict=True))
-    params = {"layers": {l: {"kernel": kernel, "bias": bias} for l, (kernel, bias) in layers}}
     x, y = (jax.ShapeDtypeStruct((n_examples, *a.shape[1:]), a.dtype) for a in abstract_batch(problem))
     look = lambda params, batch: signals(problem.apply, params, batch, problem.loss)
-    described, n = describe(extra, look, params, (x, y))
+    described, n = describe(extra, look, abstract_params(problem), (x, y))
     return problem._replace(extra=described, extra_numbers=n)
 
 
