@@ -92,7 +92,7 @@ def test_editing_the_function_makes_new_runs(folder, monkeypatch):
     for expected, text in ((2, OWN), (2, OWN), (4, OWN.replace("rate=1.0", "rate=2.0"))):
         (folder / "own.py").write_text(text)
         assert run(monkeypatch, train, *sweep) == cli.DONE
-        assert len(list(folder.glob("runs/synthetic-swish-2x16-standard/*"))) == expected
+        assert len(list(folder.glob("runs/synthetic-swish-2x16-standard/*/config.yaml"))) == expected
 
 
 def test_own_parts_are_compared(folder, monkeypatch, capsys):

@@ -135,8 +135,12 @@ def _abstract_targets(dataset: Dataset, n: int) -> jax.ShapeDtypeStruct:
 def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
     """Shapes and types of the parameters, for what is checked before there are any."""
     shapes = list(itertools.pairwise(problem.widths))
-    zeros = lambda: make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
-    return jax.eval_shape(lambda: with_learned(zeros(), problem.activations))
+
+    def zeros() -> Params:
+        drawn = make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
+        return with_learned(drawn, problem.activations)
+
+    return jax.eval_shape(zeros)
 
 
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
