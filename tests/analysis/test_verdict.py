@@ -16,8 +16,8 @@ from xinit.settings.compose import compose
 from xinit.settings.parse import parse
 
 LIMITS = parse(compose("train", [])).verdict
-FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
-         "diverged_at": None}  # fmt: skip
+FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "steps": 20_000,
+         "examples": 200_000, "sound_examples": 20_000, "diverged_at": None}  # fmt: skip
 RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}
 
 

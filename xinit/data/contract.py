@@ -50,6 +50,14 @@ class DataSettings(Protocol):
         ...
 
     @property
+    def sound_examples(self) -> int | None:
+        """How many examples, in batches of 10, a sound network has seen when it leaves chance, where it was measured.
+
+        The verdict on a run at chance rests on it. `scripts/measure_learning.py` measures it.
+        """
+        return None
+
+    @property
     def generated_bytes(self) -> int:
         """The memory of the fixed examples that `Dataset.load` generates; 0 where `dataset` has loaded them."""
         return 0
