@@ -34,7 +34,7 @@ def course(end, losses=(2.4, 2.2, 2.2, 2.2, 2.2), valid=(2.3, 2.2)):
     ("facts", "others", "level", "words"),
     [
         (after(500), [], "WARN", f"too early to tell: test error 83.3%, chance 83.3%, at learning rate 0.03 after "
-         f"5,000 examples; by step {BUDGET:,} a sound network has left chance here"),
+         f"5,000 examples; by step {BUDGET:,} a sound network has left chance on this set"),
         (after(BUDGET - 1), [], "WARN", "too early"),
         (after(BUDGET), [], "FAIL", f"it is stuck at chance: test error 83.3%, chance 83.3%, at learning rate 0.03 "
          f"after {BUDGET * 10:,} examples, where {BUDGET:,} steps are enough for a sound network"),
@@ -50,7 +50,7 @@ def course(end, losses=(2.4, 2.2, 2.2, 2.2, 2.2), valid=(2.3, 2.2)):
         (after(20_000, learning_rate=1e-6, usual_rate=None), [], "FAIL", "stuck"),
         (after(BUDGET - 1, batch=1000), [], "WARN", f"by step {BUDGET:,}"),  # a step is a step
         (after(BUDGET, batch=1), [], "WARN", f"by step {BUDGET * 10:,}"),  # smaller batches say less
-        (after(500, sound_examples=100), [], "FAIL", "30 steps are enough"),
+        (after(500, sound_examples=10_000), [], "WARN", f"by step {BUDGET // 2:,}"),
         (after(500, test_error=math.nan), [], "FAIL", "the test error is not a number at learning rate 0.03"),
         (after(500, test_error=None, diverged_at=30), [CAUSE], "FAIL", "the loss became infinite or not a number at"),
     ],
@@ -65,6 +65,7 @@ def test_what_is_said_of_a_run_at_chance(facts, others, level, words):
 def test_a_set_without_a_scale_takes_that_of_the_slowest():
     without = {name: value for name, value in after(500).items() if name not in ("sound_examples", "usual_rate")}
     assert steps_to_tell(without, {}, LIMITS) == LIMITS["sound_factor"] * LIMITS["sound_examples"] / 10
+    assert "has left chance on the slowest set that was measured" in learned(without, {}, [], LIMITS).sentence
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,6 @@ def test_a_line_of_progress_fits_a_terminal_and_counts_what_diverged(capsys):
     reporter.probe(10, {"valid_error": errors}, np.arange(len(configs)) < 2, None)
     reporter.probe(20, {"train_error": errors}, np.zeros(len(configs), bool), None)
     first, second = capsys.readouterr().out.splitlines()[-2:]
-    assert first.startswith("step      10  valid orthogonal 32.1%, lecun ")
+    assert first.startswith("step      10  valid orthogonal 32.1%, and 4 more (median of 3, best rate)  ")
     assert ("  2 diverged  370,350 steps/s in all, 0 s left" in first, len(first) <= 120) == (True, True)
-    assert second.startswith("step      20  valid orthogonal 32.1%, lecun ")
+    assert second.startswith("step      20  valid orthogonal 32.1%, ")

@@ -106,7 +106,7 @@ def steps_to_tell(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], 
     has to: near chance both are about the same share of what they are there.
 
     >>> steps_to_tell({"steps": 100, "examples": 1_000, "learning_rate": 0.1, "sound_examples": 12_000}, {}, limits)
-    3000
+    2400
     """
     steps, budget = facts["steps"], _rounded(_sound_steps(facts, limits))
     course = loss_course(facts, readings)
@@ -139,7 +139,7 @@ def loss_course(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray]) ->
     >>> readings = {"step": np.array([0, 25, 50, 100]), "train_loss": np.array([np.nan, 2.2, 2.1, 1.9])}
     >>> course = loss_course({"steps": 100, "examples": 1_000}, readings)
     >>> course.last, round(course.fell, 2), course.steps
-    (1.9, 0.25, 50.0)
+    (1.9, 0.2, 37.5)
     """
     if "train_loss" not in readings or len(readings["step"]) < 3:
         return None
@@ -163,7 +163,8 @@ def _when(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], limits: 
     if slow >= SLOW:
         usual = f"the rate is {_rounded(slow):,} times below the usual {facts['usual_rate']:g}"
         return f"{usual}, and a sound network takes up to {tell:,} steps to leave chance: raise the rate"
-    return f"by step {tell:,} a sound network has left chance here{_rise(readings)}"
+    where = "this set" if facts.get("sound_examples") else "the slowest set that was measured"
+    return f"by step {tell:,} a sound network has left chance on {where}{_rise(readings)}"
 
 
 def _rose(readings: Mapping[str, np.ndarray]) -> bool:
