@@ -42,7 +42,8 @@ def course(end, losses=(2.4, 2.2, 2.2, 2.2, 2.2), valid=(2.3, 2.2)):
         (after(500), [CAUSE._replace(level="WARN")], "WARN", "too early"),
         (after(500, test_error=0.7), [CAUSE], "OK", "it learns: test error 70.0%"),
         (after(500, test_error=0.97), [], "WARN", "too early to tell: test error 97.0%"),
-        (after(20_000, test_error=0.97), [], "FAIL", "stuck at chance"),
+        (after(20_000, test_error=0.97), [], "FAIL", "it errs more than by chance: test error 97.0%, chance 83.3%"),
+        (after(500, test_error=0.97), [CAUSE], "FAIL", "it errs more than by chance"),
         (after(20_000, learning_rate=1e-6), [], "WARN", "the rate is 30,000 times below the usual 0.03, and a sound "
          f"network takes up to {BUDGET * 30_000:,} steps to leave chance: raise the rate"),
         (after(BUDGET, learning_rate=0.01), [], "WARN", f"by step {BUDGET * 3:,} a sound network"),
@@ -83,6 +84,12 @@ def test_beyond_the_budget_the_course_of_the_loss_decides(losses, valid, level, 
     finding = learned(after(100_000), course(100_000, losses, valid), [], LIMITS)
     assert finding.level == level
     assert words in finding.sentence
+
+
+def test_a_short_run_whose_loss_rises_is_told_to_lower_its_rate_and_not_to_wait():
+    finding = learned(after(500), course(500, (2.4, 9.0, 9.0, 9.0, 9.0)), [], LIMITS)
+    words = "the loss has risen from 2.3 to 9, and more steps will not mend that: lower the rate"
+    assert (finding.level, words in finding.sentence, "by step" in finding.sentence) == ("WARN", True, False)
 
 
 def test_a_loss_that_falls_is_extrapolated_to_where_the_error_leaves_chance():

@@ -60,13 +60,16 @@ def learned(
     scores = f"{in_words(facts['test_error'], facts)}, {at}"
     if facts["test_error"] <= needed_error(facts, limits):
         return Finding("OK", "chance", f"it learns: {scores}")
+    worse = facts["test_error"] > 2 * facts["chance_error"] - needed_error(facts, limits)
+    stuck = f"it errs more than by chance: {scores}" if worse else f"it is stuck at chance: {scores}"
     if any(finding.level == "FAIL" for finding in others):
-        return Finding("FAIL", "chance", f"it is stuck at chance: {scores}")
+        return Finding("FAIL", "chance", stuck)
     tell = steps_to_tell(facts, readings, limits)
     if tell > facts["steps"]:
         return Finding("WARN", "early", f"too early to tell: {scores}; {_when(facts, readings, limits)}")
     enough = f"{_rounded(_sound_steps(facts, limits)):,} steps are enough for a sound network"
-    return Finding("FAIL", "chance", f"it is stuck at chance: {scores}, where {enough}{_rise(readings)}")
+    rise = _rise(readings)
+    return Finding("FAIL", "chance", f"{stuck}, where {enough}{f'; {rise}: lower the rate' if rise else ''}")
 
 
 def in_words(error: float, facts: Mapping[str, Any]) -> str:
@@ -163,8 +166,10 @@ def _when(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], limits: 
     if slow >= SLOW:
         usual = f"the rate is {_rounded(slow):,} times below the usual {facts['usual_rate']:g}"
         return f"{usual}, and a sound network takes up to {tell:,} steps to leave chance: raise the rate"
+    if rise := _rise(readings):
+        return f"{rise}, and more steps will not mend that: lower the rate"
     where = "this set" if facts.get("sound_examples") else "the slowest set that was measured"
-    return f"by step {tell:,} a sound network has left chance on {where}{_rise(readings)}"
+    return f"by step {tell:,} a sound network has left chance on {where}"
 
 
 def _rose(readings: Mapping[str, np.ndarray]) -> bool:
@@ -174,11 +179,11 @@ def _rose(readings: Mapping[str, np.ndarray]) -> bool:
 
 
 def _rise(readings: Mapping[str, np.ndarray]) -> str:
-    """What a training loss that is well above the loss at the start says."""
+    """That the training loss is well above the loss at the start, where it is."""
     if "valid_loss" not in readings or readings["step"][0] != 0:
         return ""
     first, last = float(readings["valid_loss"][0]), float(readings["train_loss"][-1])
-    return f"; the loss has risen from {first:.3g} to {last:.3g}: lower the rate" if last > RISEN * first else ""
+    return f"the loss has risen from {first:.3g} to {last:.3g}" if last > RISEN * first else ""
 
 
 def _rounded(steps: float) -> int:
