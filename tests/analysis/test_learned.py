@@ -45,8 +45,9 @@ def course(end, losses=(2.4, 2.2, 2.2, 2.2, 2.2), valid=(2.3, 2.2)):
         (after(20_000, test_error=0.97), [], "FAIL", "it errs more than by chance: test error 97.0%, chance 83.3%"),
         (after(500, test_error=0.97), [CAUSE], "FAIL", "it errs more than by chance"),
         (after(20_000, learning_rate=1e-6), [], "WARN", "the rate is 30,000 times below the usual 0.03, and a sound "
-         f"network takes up to {BUDGET * 30_000:,} steps to leave chance: raise the rate"),
-        (after(BUDGET, learning_rate=0.01), [], "WARN", f"by step {BUDGET * 3:,} a sound network"),
+         f"network takes up to {BUDGET * 10_000:,} steps to leave chance: raise the rate"),
+        (after(BUDGET, learning_rate=0.01), [], "FAIL", "stuck"),
+        (after(BUDGET, learning_rate=0.005), [], "WARN", f"by step {BUDGET * 2:,} a sound network"),
         (after(BUDGET, learning_rate=1.0), [], "FAIL", "stuck"),
         (after(20_000, learning_rate=1e-6, usual_rate=None), [], "FAIL", "stuck"),
         (after(BUDGET - 1, batch=1000), [], "WARN", f"by step {BUDGET:,}"),  # a step is a step

@@ -125,7 +125,8 @@ def _sound_steps(facts: Mapping[str, Any], limits: Mapping[str, float]) -> float
     """The steps within which a sound network leaves chance, from the scale of the set, if it has one."""
     batch = min(facts["examples"] / facts["steps"], limits["sound_batch"])
     examples = facts.get("sound_examples") or limits["sound_examples"]
-    return limits["sound_factor"] * max(1.0, _slowness(facts)) * examples / batch
+    slowness = max(1.0, _slowness(facts) / limits["sound_rates"])
+    return limits["sound_factor"] * slowness * examples / batch
 
 
 def _slowness(facts: Mapping[str, Any]) -> float:

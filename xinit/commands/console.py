@@ -192,7 +192,7 @@ class SweepReporter(Reporter):
         before, after = f"step {step:>7,}", [f"{int(diverged_R.sum())} diverged"] if diverged_R.any() else []
         if self._rate:
             left = (self._all - self._before - step * self._unit) / (self._rate * self._unit)
-            after.append(f"{self._speed()}, {left:,.0f} s left")
+            after.append(f"{self._rate * len(self._members):,.0f} steps/s, {left:,.0f} s left")
         room = LINE - len("  ".join([before, "", *after]))
         self._line([before, self._standing.line(room), *after])
 

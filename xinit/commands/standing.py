@@ -25,6 +25,14 @@ class Measured(NamedTuple):
     done: float
 
 
+class Score(NamedTuple):
+    """The median validation error of n runs that have done this share of their steps."""
+
+    error: float
+    done: float
+    n: int
+
+
 class Standing:
     """The validation errors of a sweep's runs so far.
 
@@ -48,18 +56,18 @@ class Standing:
             self._measured[run] = Measured(error, step / self._steps[run])
 
     def line(self, most: int) -> str:
-        """The best first, as many as there is room for in `most` characters; empty before anything was measured.
+        """What still trains and then what is over, the best first, as many as `most` characters have room for.
 
-        Of a value some of whose runs are ahead of others, as where they train in turn, those furthest ahead count.
+        Of settings some of whose runs are ahead of others, as where they train in turn, those furthest ahead count.
+        Empty before anything was measured.
         """
         scores = {shown: score for shown in self._shown() if (score := self._score(shown))}
         if not scores:
             return ""
-        ranked = sorted(scores, key=lambda shown: scores[shown][0])
-        behind = any(done < 1 for _, done, _ in scores.values())
-        words = [_words(shown, error, done == 1 and behind) for shown, (error, done, _) in scores.items()]
-        words = [word for _, word in sorted(zip(map(ranked.index, scores), words, strict=True))]
-        how = self._how([n for _, _, n in scores.values()])
+        ranked = sorted(scores, key=lambda shown: (scores[shown].done == 1, scores[shown].error))
+        some_train = any(score.done < 1 for score in scores.values())
+        words = [_words(shown, scores[shown].error, some_train and scores[shown].done == 1) for shown in ranked]
+        how = self._how([score.n for score in scores.values()])
         for shown in range(len(words), 0, -1):
             more = [f"and {len(words) - shown} more"] if shown < len(words) else []
             text = f"valid {', '.join([*words[:shown], *more])}{how}"
@@ -70,8 +78,8 @@ class Standing:
     def _shown(self) -> list[str]:
         return list(dict.fromkeys(place.shown for place in self._places.values()))
 
-    def _score(self, shown: str) -> tuple[float, float, int] | None:
-        """The least median of a cell, the share of steps done, and how many runs it is the median of."""
+    def _score(self, shown: str) -> Score | None:
+        """The median of the best cell of these settings; None before any of their runs was measured."""
         runs = [run for run, place in self._places.items() if place.shown == shown and run in self._measured]
         if not runs:
             return None
@@ -81,7 +89,7 @@ class Standing:
             if self._measured[run].done == furthest:
                 cells.setdefault(self._places[run].cell, []).append(self._measured[run].error)
         best = min(cells.values(), key=lambda errors: float(np.median(errors)))
-        return float(np.median(best)), furthest, len(best)
+        return Score(float(np.median(best)), furthest, len(best))
 
     def _how(self, counts: Sequence[int]) -> str:
         """Over how many runs, and what was chosen."""
@@ -100,4 +108,4 @@ def _place(settings: Mapping[str, Any], shown: Sequence[str]) -> Place:
 
 def _words(shown: str, error: float, is_over: bool) -> str:
     percent = "diverged" if np.isinf(error) else f"{error:.1%}"
-    return f"{shown} {percent}".strip() + (" at its end" if is_over else "")
+    return f"{shown} {percent}".strip() + (" when done" if is_over else "")
