@@ -34,9 +34,9 @@ class Settings(DataSettings):
 
     @property
     def sound_examples(self) -> int:
-        """Two for each input: five tanh layers of 256 with Xavier's weights took at most 110 for 64 inputs, at rates
-        of .01 to .1 and five seeds."""
-        return 2 * self.inputs
+        """In proportion to the inputs: for 64 of them two sigmoid layers of 128 with Xavier's weights took 11,000, the
+        slowest that were measured; five tanh layers of 256 took 110, and 710 for 1,024 inputs."""
+        return 175 * self.inputs
 
     @property
     def generated_bytes(self) -> int:
