@@ -88,7 +88,7 @@ def test_a_comparison_is_too_short_where_no_run_has_left_chance_and_some_had_no_
         Outcome(config, pathlib.Path(), "done", summary, [Finding("OK", "signal", ""), Finding(*finding, "")], {})
         for finding in found
     ]
-    assert comparing._tell(outcomes) == (1_000 if told else None)
+    assert comparing._tell(outcomes) == (2_000 if told else None)
 
 
 def test_no_seed_serves_both_the_search_and_the_score():

@@ -109,7 +109,7 @@ def steps_to_tell(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], 
     has to: near chance both are about the same share of what they are there.
 
     >>> steps_to_tell({"steps": 100, "examples": 1_000, "learning_rate": 0.1, "sound_examples": 12_000}, {}, limits)
-    2400
+    4800
     """
     steps, budget = facts["steps"], _rounded(_sound_steps(facts, limits))
     course = loss_course(facts, readings)
@@ -122,7 +122,7 @@ def steps_to_tell(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], 
 
 
 def _sound_steps(facts: Mapping[str, Any], limits: Mapping[str, float]) -> float:
-    """The steps within which a sound network leaves chance, from the scale of the set, if it has one."""
+    """The steps within which even slow sound networks leave chance, from the scale of the set, if it has one."""
     batch = min(facts["examples"] / facts["steps"], limits["sound_batch"])
     examples = facts.get("sound_examples") or limits["sound_examples"]
     slowness = max(1.0, _slowness(facts) / limits["sound_rates"])
@@ -169,8 +169,11 @@ def _when(facts: Mapping[str, Any], readings: Mapping[str, np.ndarray], limits: 
         return f"{usual}, and a sound network takes up to {tell:,} steps to leave chance: raise the rate"
     if rise := _rise(readings):
         return f"{rise}, and more steps will not mend that: lower the rate"
-    where = "this set" if facts.get("sound_examples") else "the slowest set that was measured"
-    return f"by step {tell:,} a sound network has left chance on {where}"
+    where = "on this set" if facts.get("sound_examples") else "even on a hard set"
+    most = _rounded(tell / limits["sound_factor"])
+    if facts["steps"] >= most:
+        return f"the slowest sound networks have left chance {where} by step {tell:,}"
+    return f"most sound networks have left chance {where} by step {most:,}, the slowest by step {tell:,}"
 
 
 def _rose(readings: Mapping[str, np.ndarray]) -> bool:

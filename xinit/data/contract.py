@@ -51,9 +51,9 @@ class DataSettings(Protocol):
 
     @property
     def sound_examples(self) -> int | None:
-        """How many examples, in batches of 10, a sound network has seen when it leaves chance, where it was measured.
+        """How many examples, in batches of 10, most sound networks need to leave chance; None where nobody measured.
 
-        The verdict on a run at chance rests on it. `scripts/measure_learning.py` measures it.
+        The verdict on a run at chance rests on it, with `sound_factor` of conf/verdict for slower ones.
         """
         return None
 
