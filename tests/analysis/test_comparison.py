@@ -324,3 +324,10 @@ def test_errors_far_below_chance_get_a_logarithmic_axis(least, scale):
 def test_nothing_heavy_is_imported(name):
     code = f"import sys, xinit.{name}; sys.exit(any(m in sys.modules for m in ('jax', 'flax', 'scipy', 'matplotlib')))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("tell", [None, 4400])
+def test_a_comparison_too_short_says_so_first(tell):
+    first = conclusions(compared({"he": [0.8, 0.8], "xavier": [0.8, 0.79]}, tell=tell))[0]
+    words = "too early to tell: no run has left chance after 100 steps of 10; by step 4,400 a sound network has"
+    assert first.startswith(words if tell else "he and xavier cannot be told apart")

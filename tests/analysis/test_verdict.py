@@ -11,13 +11,14 @@ import pytest
 from xinit.analysis import verdict
 from xinit.networks import activations
 from xinit.networks.mlp import make_apply, make_params
-from xinit.probes.probe import edges_at_start, make_probe, no_edges
+from xinit.probes.edges import edges_at_start, no_edges
+from xinit.probes.probe import make_probe
 from xinit.settings.compose import compose
 from xinit.settings.parse import parse
 
 LIMITS = parse(compose("train", [])).verdict
-FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "examples": 200_000,
-         "diverged_at": None}  # fmt: skip
+FACTS = {"test_error": 0.6, "chance_error": 5 / 6, "test_examples": 10_000, "learning_rate": 0.03, "steps": 20_000,
+         "examples": 200_000, "sound_examples": 20_000, "diverged_at": None}  # fmt: skip
 RANGE = {"tanh": (-1, 1), "sigmoid": (0, 1), "relu": (0, np.inf), "selu": (-1.758, np.inf)}
 
 

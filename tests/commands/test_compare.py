@@ -1,5 +1,6 @@
 """The fair comparison: its command line, its protocol, and its statistics on real training runs."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -10,10 +11,13 @@ import pytest
 from xinit import compare
 from xinit.analysis import comparison
 from xinit.analysis.comparison import Comparison, Trial
+from xinit.analysis.finding import Finding
+from xinit.analysis.outcomes import Outcome
 from xinit.commands import cli, comparing, sweeping
 from xinit.core.errors import InputError
 from xinit.runs import record
 from xinit.settings.compose import compose
+from xinit.settings.parse import parse
 from xinit.training.population import Population, choose_strategy, stream_count
 from xinit.training.problem import initial_run, load, plan
 
@@ -66,6 +70,25 @@ def test_a_mistake_is_one_sentence_before_any_work(tmp_path, monkeypatch, capsys
     assert words in errors
     assert errors.startswith("xinit: ")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        ([("OK", "chance"), ("WARN", "early")], False),
+        ([("WARN", "early"), ("WARN", "early")], True),
+        ([("FAIL", "chance"), ("WARN", "early"), ("FAIL", "diverged")], True),
+        ([("FAIL", "chance"), ("FAIL", "diverged")], False),  # long enough to tell
+    ],
+)
+def test_a_comparison_is_too_short_where_no_run_has_left_chance_and_some_had_no_time_to(found, told):
+    summary = {"steps": 10, "examples": 100, "learning_rate": 0.1, "sound_examples": 5_000}
+    config = parse(compose("train", ["data=synthetic"]))
+    outcomes = [
+        Outcome(config, pathlib.Path(), "done", summary, [Finding("OK", "signal", ""), Finding(*finding, "")], {})
+        for finding in found
+    ]
+    assert comparing._tell(outcomes) == (2_000 if told else None)
 
 
 def test_no_seed_serves_both_the_search_and_the_score():

@@ -13,7 +13,8 @@ import xinit
 from xinit.core.readings import EDGES, PREDICTED, READINGS, SHARED, TRACED
 from xinit.networks import activations
 from xinit.networks.mlp import make_apply, make_params
-from xinit.probes.probe import make_probe, no_edges
+from xinit.probes.edges import no_edges
+from xinit.probes.probe import make_probe
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 WIDTHS = (12, 10, 16, 7, 5)

@@ -9,8 +9,9 @@ import pytest
 
 from tests.probes.test_probe import BATCH, FUNCTIONS, network
 from xinit.core.errors import InputError
+from xinit.probes.edges import no_edges
 from xinit.probes.extra import ExtraReading, describe
-from xinit.probes.probe import make_probe, no_edges, signals
+from xinit.probes.probe import make_probe, signals
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 DEPTH, LABELS = len(FUNCTIONS), 5

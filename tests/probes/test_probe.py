@@ -9,7 +9,8 @@ from xinit.core.readings import EDGES, PREDICTED, READINGS
 from xinit.initializers import he, variance_scaling, xavier
 from xinit.networks import activations
 from xinit.networks.mlp import make_apply, make_params, with_learned
-from xinit.probes.probe import BINS, backpropagate, edges_at_start, make_probe, no_edges
+from xinit.probes.edges import BINS, edges_at_start, no_edges
+from xinit.probes.probe import backpropagate, make_probe
 from xinit.schemes import layerwise
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")

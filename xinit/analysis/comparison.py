@@ -38,8 +38,9 @@ class Comparison:
     """All that was measured: validation errors of the search, test errors of the scoring runs, and their curves.
 
     `curves` holds for a scheme the examples seen (T) and the validation error while training (S, T), a row for each
-    scoring run, nan from where it diverged. `budget` is in words, such as "20,000 steps of 10", and
-    `error_is` says what an error is.
+    scoring run, nan from where it diverged. `budget` is in words, such as "20,000 steps of 10", and `error_is` says
+    what an error is. `tell` is the step by which a sound network has left chance, where no scoring run has and they
+    were too short for that.
 
     Raises:
       ValueError: a scoring run used a seed of the search, so its score would not be fresh.
@@ -54,6 +55,7 @@ class Comparison:
     scores: tuple[Trial, ...]
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]]
     error_is: str = ERROR_IS["labels"]
+    tell: int | None = None
 
     def __post_init__(self) -> None:
         reused = {trial.seed for trial in self.search} & {trial.seed for trial in self.scores}
@@ -152,7 +154,15 @@ def conclusions(comparison: Comparison) -> list[str]:
     """
     pairs = differences(comparison)
     sentences = [_sentence(pair) for pair in sorted(pairs, key=lambda pair: not pair.real)]
-    return sentences + _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
+    notes = _level_notes(pairs) + _edge_notes(comparison) + _diverged_notes(comparison)
+    return _early_notes(comparison) + sentences + notes
+
+
+def _early_notes(comparison: Comparison) -> list[str]:
+    if comparison.tell is None:
+        return []
+    still = f"no run has left chance after {comparison.budget}"
+    return [f"too early to tell: {still}; by step {comparison.tell:,} a sound network has, so train for longer"]
 
 
 def _sentence(pair: Difference) -> str:

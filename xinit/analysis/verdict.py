@@ -6,24 +6,16 @@ expects, and the remedy it has, are among what is stored.
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from xinit.analysis.finding import LEVELS, Finding
 from xinit.analysis.intervals import mean_interval
+from xinit.analysis.learned import learned
 from xinit.core.readings import EDGES
 
-LEVELS = ("OK", "WARN", "FAIL")
 REMEDIED = ("signal", "gradient", "saturated", "absorbed", "copies")  # rules that another initialisation may satisfy
-
-
-class Finding(NamedTuple):
-    """What one rule found: its level, the rule's name, the sentence (without the level); `at_start` before training."""
-
-    level: str
-    rule: str
-    sentence: str
-    at_start: bool = False
 
 
 def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: Mapping[str, float]) -> list[Finding]:
@@ -34,16 +26,18 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
 
     Args:
       readings: arrays by name, leading axis probe point, the first of them at step 0.
-      facts: test_error, chance_error, test_examples, learning_rate, examples, and diverged_at (a step) or None.
+      facts: test_error, chance_error, test_examples, learning_rate, steps, examples, and diverged_at (a step) or None;
+        where they are known, sound_examples, within which a sound network leaves chance on this set, usual_rate of this
+        optimizer, and error_is, "1 - R^2" where the errors are of regression.
       limits: the thresholds of conf/verdict.
     """
-    findings = [_learned(facts, limits)]
+    findings: list[Finding] = []
     if "act_std" in readings and readings["step"][0] == 0:
         at = lambda i: {name: readings[name][i] for name in readings if name not in EDGES} | _whole(readings)
         findings += judge_start(_networks(readings), limits)
         if len(readings["step"]) > 1:
             findings += _at_end(at(-1), limits)
-    return _worst_first(findings)
+    return _worst_first([learned(facts, readings, findings, limits), *findings])
 
 
 def _at_end(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
@@ -119,20 +113,6 @@ def _networks(readings: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _worst_first(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: -LEVELS.index(finding.level))
-
-
-def _learned(facts: Mapping[str, Any], limits: Mapping[str, float]) -> Finding:
-    """Whether the test error has left chance, by more than sampling noise and by a share worth naming."""
-    if facts["diverged_at"] is not None:
-        where = f"at step {facts['diverged_at']:,} at learning rate {facts['learning_rate']:g}"
-        return Finding("FAIL", "diverged", f"the loss became infinite or not a number {where}")
-    error, chance = facts["test_error"], facts["chance_error"]
-    noise = limits["chance_sigmas"] * math.sqrt(chance * (1 - chance) / facts["test_examples"])
-    at = f"at learning rate {facts['learning_rate']:g} after {facts['examples']:,} examples"
-    scores = f"test error {error:.1%}, chance {chance:.1%}, {at}"
-    if error > chance - max(noise, limits["chance_gain"] * chance):
-        return Finding("FAIL", "chance", f"it is stuck at chance: {scores}")
-    return Finding("OK", "chance", f"it learns: {scores}")
 
 
 def _over_depth(rule: str, compared: str, std_SL: np.ndarray, limits: Mapping[str, float]) -> Finding:

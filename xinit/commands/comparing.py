@@ -14,6 +14,7 @@ import numpy as np
 from xinit.analysis import comparison, comparison_tables
 from xinit.analysis.comparison import Comparison, Trial
 from xinit.analysis.figures import comparison as comparison_figures
+from xinit.analysis.learned import steps_to_tell
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import error_is
 from xinit.commands import sweeping
@@ -73,6 +74,7 @@ def compare(raw: dict[str, Any]) -> None:
         scores=_trials(asked, scored, "test_error"),
         curves=_curves(asked, scored),
         error_is=error_is([outcome.summary for outcome in scored]),
+        tell=_tell(scored),
     )
     if hosts.index_and_count()[0] == 0:
         folder = _folder([*searched, *scored])
@@ -158,6 +160,18 @@ def _curves(
         curves.setdefault(name, []).append(np.pad(errors, (0, len(steps) - len(errors)), constant_values=np.nan))
     examples = steps * outcomes[0].config.batch_size
     return {name: (examples, np.stack(errors)) for name, errors in curves.items()}
+
+
+def _tell(outcomes: Sequence[Outcome]) -> int | None:
+    """The step by which it can be told, where no run has left chance and some of them were too short."""
+    found = [(finding.level, finding.rule) for outcome in outcomes for finding in outcome.findings]
+    if ("OK", "chance") in found or ("WARN", "early") not in found:
+        return None
+    return max(
+        steps_to_tell(outcome.summary, outcome.readings, outcome.config.verdict)
+        for outcome in outcomes
+        if any(finding.rule == "early" for finding in outcome.findings)
+    )
 
 
 def _title(config: Config) -> str:

@@ -14,12 +14,13 @@ from rich.table import Table
 
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import error_is
-from xinit.analysis.swept import label, swept
+from xinit.commands.standing import Standing
 from xinit.commands.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
 from xinit.core.files import append_line, printable
 from xinit.core.readings import share_of
 from xinit.settings.config import Config
 
+LINE = 120  # characters
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 
@@ -27,7 +28,7 @@ class Reporter:
     """Prints one run's progress. A terminal gets a bar and a table that stay in place; a pipe gets lines."""
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
+        self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else LINE)
         self._live: Live | None = None
         self._progress: Progress  # beside `_live`
         self._table: Table | str = ""
@@ -143,22 +144,20 @@ class Reporter:
 
 
 class SweepReporter(Reporter):
-    """Prints the progress of a whole sweep: groups, replicas, steps per second in all, time left, the best so far.
+    """Prints the progress of a whole sweep: groups, replicas, how each setting fares, steps per second, time left.
 
     Work is counted in weights times steps, so that the time left covers groups of different networks.
     """
 
     def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
         super().__init__(console, quiet)
-        self._labels: dict[str, str] = {}
+        self._standing = Standing({})
         self._members: Sequence[str] = ()
-        self._best: tuple[float, str] | None = None
         self._all = self._before = self._size = self._unit = self._rate = 0.0  # work: of the sweep, of what is done
 
     def begin(self, configs: Mapping[str, Config], n_done: int, n_groups: int) -> None:
         """Begin a sweep of `configs`, by the names of their folders, of which `n_done` are done."""
-        names = zip(configs, swept(list(configs.values())), strict=True)
-        self._labels = {name: label(settings) for name, settings in names}
+        self._standing = Standing(configs)
         groups = f" in {n_groups} groups, one program each" if n_groups > 1 else ""
         self.note(f"{len(configs)} runs{groups}" + (f"; {n_done} are done already" if n_done else ""))
 
@@ -191,20 +190,15 @@ class SweepReporter(Reporter):
     def probe(
         self, step: int, row_R: Mapping[str, np.ndarray], diverged_R: np.ndarray, seconds_left: float | None
     ) -> None:
-        """One line: how far the sweep is, and the best run it has seen."""
-        parts = [f"step {step:>7,}"]
+        """One line: how far the sweep is, and how its settings fare."""
         if "valid_error" in row_R:
-            errors = np.where(diverged_R, np.nan, row_R["valid_error"])
-            for r in np.flatnonzero(errors < (self._best[0] if self._best else np.inf)).tolist():
-                self._best = min(self._best or (np.inf, ""), (float(errors[r]), self._labels[self._members[r]]))
-        if self._best:
-            parts.append(f"best valid so far {self._best[0]:.1%} ({self._best[1]})")
-        if diverged_R.any():
-            parts.append(f"{int(diverged_R.sum())} diverged")
+            self._standing.add(self._members, step, row_R["valid_error"], diverged_R)
+        before, after = f"step {step:>7,}", [f"{int(diverged_R.sum())} diverged"] if diverged_R.any() else []
         if self._rate:
             left = (self._all - self._before - step * self._unit) / (self._rate * self._unit)
-            parts += [self._speed(), f"{left:,.0f} s left in all"]
-        self._line(parts)
+            after.append(f"{self._rate * len(self._members):,.0f} steps/s, {left:,.0f} s left")
+        room = LINE - len("  ".join([before, "", *after]))
+        self._line([before, self._standing.line(room), *after])
 
     def _speed(self) -> str:
         return f"{self._rate * len(self._members):,.0f} steps/s in all"

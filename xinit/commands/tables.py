@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from xinit.analysis.learned import in_words
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import cells
 from xinit.analysis.swept import as_text, swept
@@ -45,8 +46,7 @@ def error_line(summary: Mapping[str, Any]) -> str:
     seen = f"{summary['examples']:,} examples"
     if summary.get("paper_share") is not None:
         seen += f": {summary['paper_share']:.1%} of the paper's budget"
-    of += f" ({summary['error_is']})" if of else ""
-    return f"test error {summary['test_error']:.1%}{of}, chance {summary['chance_error']:.1%}, {seen}"
+    return f"{in_words(summary['test_error'], summary)}, {seen}"
 
 
 def loss_and_errors(row: Mapping[str, np.ndarray]) -> str:

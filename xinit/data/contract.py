@@ -55,6 +55,14 @@ class DataSettings(Protocol):
         return "labels"
 
     @property
+    def sound_examples(self) -> int | None:
+        """How many examples, in batches of 10, most sound networks need to leave chance; None where nobody measured.
+
+        The verdict on a run at chance rests on it, with `sound_factor` of conf/verdict for slower ones.
+        """
+        return None
+
+    @property
     def generated_bytes(self) -> int:
         """The memory of the fixed examples that `Dataset.load` generates; 0 where `dataset` has loaded them."""
         return 0

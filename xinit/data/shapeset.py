@@ -29,6 +29,12 @@ class Settings(DataSettings):
         return Sizes(self.epoch, self.valid, self.test)
 
     @property
+    def sound_examples(self) -> int:
+        """Tanh networks of 2, 5 and 20 layers of 256 with Xavier's weights took at most 21,600, at rates of .01 to .1
+        and three or five seeds; rectifiers with He's weights 3,300. Two sigmoid layers of 128 took 82,000."""
+        return 22_000
+
+    @property
     def generated_bytes(self) -> int:
         """A byte for each pixel of the fixed sets."""
         return self.size**2 * (self.valid + self.test)

@@ -1,23 +1,20 @@
 """What is measured of a network, and how it is reduced to readings."""
 
+from xinit.probes.edges import BINS, Edges, edges_at_start, no_edges
 from xinit.probes.extra import Signals
 from xinit.probes.probe import (
-    BINS,
     Batch,
-    Edges,
     Probe,
     Quantiles,
     Readings,
     T,
     backpropagate,
-    edges_at_start,
     errors,
     jacobians,
     layer_distributions,
     layer_moments,
     make_probe,
     mean_loss,
-    no_edges,
     over_layers,
     signals,
     weight_distributions,

@@ -8,6 +8,7 @@ from xinit.runs import record
 from xinit.runs.reporting import Reporter
 from xinit.runs.run_directory import RunDirectory, path_of
 from xinit.settings.config import Config
+from xinit.settings.thresholds import learning_scale
 
 
 def from_disk(config: Config) -> Outcome:
@@ -17,7 +18,7 @@ def from_disk(config: Config) -> Outcome:
     stored = record.finished(path)
     if stored is None:
         return Outcome(config, path, state, {}, [], {})
-    summary, readings = stored.summary, stored.readings()
+    summary, readings = stored.summary | learning_scale(config), stored.readings()
     findings = verdict.judge(readings, summary, config.verdict)
     summary["verdict"] = verdict.sentence(findings, summary.get("remedy"))
     return Outcome(config, path, state, summary, findings, readings, stored.extra())

@@ -50,7 +50,7 @@ HASH = re.compile(r"[0-9a-f]{12}")  # as `run_hash` gives
 # Of a summary what must be numbers: the first five are known of every run that is over.
 NUMBERS = (
     "chance_error", "test_examples", "steps", "examples", "learning_rate", "test_error", "valid_error", "test_loss",
-    "diverged_at", "paper_share", "steps_per_s", "compile_s", "wall_s", "replicas",
+    "diverged_at", "paper_share", "steps_per_s", "compile_s", "wall_s", "replicas", "sound_examples", "usual_rate",
 )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from xinit.core.readings import ERROR_IS
 from xinit.runs import checkpoints
 from xinit.runs.run_directory import RunDirectory
 from xinit.settings.config import Config, as_yaml
+from xinit.settings.thresholds import learning_scale
 from xinit.training.expectations import Expectations
 from xinit.training.problem import chance_error
 from xinit.training.trainer import Trainer
@@ -104,6 +105,7 @@ def _summary(
         "examples": examples,
         "paper_share": examples / published if (published := config.data.published_examples) else None,
         "learning_rate": config.optimizer.learning_rate,
+        **learning_scale(config),
         "diverged_at": diverged_at,
         "run": member.hash,
         "replicas": known["replicas"],

@@ -13,7 +13,8 @@ from jaxtyping import Float
 
 from xinit.data.dataset import Arrays
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Batch, Readings, no_edges
+from xinit.probes.edges import no_edges
+from xinit.probes.probe import Batch, Readings
 from xinit.training.problem import Plan, Problem, initial_run
 
 

@@ -20,8 +20,9 @@ from xinit.networks.activations import Activation
 from xinit.networks.choices import activation_of, loss_of, losses_for
 from xinit.networks.losses import Loss
 from xinit.networks.mlp import Apply, Params, make_apply, make_params, with_learned
+from xinit.probes.edges import BINS
 from xinit.probes.extra import ExtraReading, describe, import_extra
-from xinit.probes.probe import BINS, Probe, make_probe, signals
+from xinit.probes.probe import Probe, make_probe, signals
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
 from xinit.training.choices import check_scheme, scheme_of

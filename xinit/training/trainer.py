@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int, PyTree
 
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Edges, edges_at_start, no_edges
+from xinit.probes.edges import Edges, edges_at_start, no_edges
 from xinit.training.loop import TrainState
 from xinit.training.population import Population, Strategy, stream_count
 from xinit.training.problem import Run
