@@ -16,7 +16,8 @@ from jaxtyping import Float, Int
 
 from xinit.data.dataset import Arrays, Chunk, Examples
 from xinit.networks.mlp import Params
-from xinit.probes.probe import Batch, Edges, Readings, errors, mean_loss
+from xinit.probes.edges import Edges
+from xinit.probes.probe import Batch, Readings, errors, mean_loss
 from xinit.schemes import Hyper
 from xinit.training.problem import Problem
 

@@ -23,7 +23,8 @@ from jaxtyping import Float, Int, PyTree, UInt32
 from xinit.core import prng
 from xinit.data.dataset import Arrays, Chunk
 from xinit.networks.mlp import Params, make_params, with_learned
-from xinit.probes.probe import Edges, Readings
+from xinit.probes.edges import Edges
+from xinit.probes.probe import Readings
 from xinit.schemes import Hyper
 from xinit.training.loop import State, TrainState, for_each_chunk, make_program
 from xinit.training.problem import Problem
