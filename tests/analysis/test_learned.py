@@ -132,8 +132,8 @@ def test_the_error_that_has_left_chance(error_is, error, n, needed):
 def test_regression_speaks_of_the_variance():
     facts = FACTS | {"test_error": 0.31, "chance_error": 1.0, "error_is": "1 - R^2"}
     finding = learned(facts, {}, [], LIMITS)
-    assert (finding.level, in_words(0.31, facts)) == ("OK", "test error 0.31 of the variance, chance 1.00")
-    assert finding.sentence.startswith("it learns: test error 0.31 of the variance")
+    assert (finding.level, in_words(0.31, facts)) == ("OK", "test error 31.0% of the variance (1 - R^2), chance 100.0%")
+    assert finding.sentence.startswith("it learns: test error 31.0% of the variance")
 
 
 def test_a_verdict_names_the_cause_first_and_calls_for_no_other_initialisation_where_there_is_none():

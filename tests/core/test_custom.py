@@ -55,6 +55,7 @@ def test_a_function_without_a_name_at_the_top_of_a_module_is_refused(function):
         ("activation=mine activation.fn=a:b", "activation=mine ++activation.fn=a:b"),
         ("activation.fn=tanh,jax.nn:silu", "activation=custom ++activation.fn=tanh,jax.nn:silu"),
         ("activation=tanh,jax.nn:silu", "activation=tanh,jax.nn:silu"),  # each job of the sweep is read anew
+        (r"activation=jax.nn\:silu", r"activation=custom ++activation.fn=jax.nn\:silu"),  # as a sweeper writes it
         ("activation.fn=[tanh,a:b]", "activation=custom ++activation.fn=[tanh,a:b]"),
         ("activation=[tanh,a:b]", "++activation.fn=[tanh,a:b]"),
         ("activation.fn=relu", "++activation.fn=relu"),

@@ -22,7 +22,7 @@ APPENDED = ("scheme", "experiment")
 
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
 
-FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+FUNCTION = re.compile(r"[A-Za-z_][\w.]*\\?:[A-Za-z_]\w*")  # a sweeper of Hydra's puts a backslash before the colon
 OWN_FUNCTION = re.compile(r"[a-z_]+\.fn=[^=]*:")  # a group's fn is one of the user's, or some are of a list or a sweep
 
 MOST_NUMBERS = 10_000  # in an array that is a setting: no list of widths, seeds or values is longer
