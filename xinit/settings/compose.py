@@ -22,6 +22,7 @@ APPENDED = ("scheme", "experiment")
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+MIXED = re.compile(r"[\w.]+(,[\w.]+)*(:\w+(,[\w.]+)*)+")  # of a sweep: tanh,jax.nn:silu
 OWN_FUNCTION = re.compile(r"[a-z_]+\.fn=[^=]*:")  # a group's fn is one of the user's, or some are of a list or a sweep
 
 NOT_TEXT = ("null", "true", "false", "inf", "nan")  # words that mean something else unless they are quoted
@@ -50,7 +51,7 @@ def normalise(arguments: Sequence[str]) -> list[str]:
         key, _, value = argument.partition("=")
         if key == "activation" and match[2] == "[":
             return [f"++activation.fn={value}"]
-        if key in own and FUNCTION.fullmatch(value):
+        if (key in own and FUNCTION.fullmatch(value)) or (key == "activation" and MIXED.fullmatch(value)):
             return [*one(f"{key}=custom"), f"++{key}.fn={value}"]
         if key in groups:
             return [f"+{argument}" if key in APPENDED else argument]
@@ -59,10 +60,13 @@ def normalise(arguments: Sequence[str]) -> list[str]:
         return [f"++{key}={value}"]
 
     chosen = {argument.lstrip("+").partition("=")[0] for argument in arguments}
-    named = dict.fromkeys(argument.partition(".fn=")[0] for argument in arguments if OWN_FUNCTION.match(argument))
-    meant = [f"{group}=custom" for group in named if group in own - chosen]
-    left = [argument for argument in arguments if argument not in ("scheme=null", "experiment=null")]
-    return [override for argument in [*meant, *left] for override in one(argument)]
+    normalised = []
+    for argument in arguments:
+        group = argument.partition(".fn=")[0]
+        if OWN_FUNCTION.match(argument) and group in own - chosen:  # not before flags such as -m
+            normalised += one(f"{group}=custom")
+        normalised += one(argument) if argument not in ("scheme=null", "experiment=null") else []
+    return normalised
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
