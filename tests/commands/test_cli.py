@@ -38,6 +38,7 @@ def main(monkeypatch, tmp_path, *arguments):
         (["activation=[tanh,relu]", "scheme.gain=2"], ["++activation.fn=[tanh,relu]", "++scheme.gain=2"]),
         (["experiment=glorot2010", "hydra.verbose=true"], ["+experiment=glorot2010", "hydra.verbose=true"]),
         (["--config-dir", "x", "~verdict"], ["--config-dir", "x", "~verdict"]),
+        (["-m", "activation.fn=a:f,tanh"], ["-m", "activation=custom", "++activation.fn=a:f,tanh"]),
         (["data.train=train[:5]"], ["++data.train='train[:5]'"]),
         (["data.test=a+b[:9%]+c,d[3:]"], ["++data.test='a+b[:9%]+c','d[3:]'"]),
         (["data.test='train[:5]'", "data.pixel_range=[0,1]"], ["++data.test='train[:5]'", "++data.pixel_range=[0,1]"]),

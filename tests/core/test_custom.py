@@ -63,7 +63,7 @@ def test_a_function_without_a_name_at_the_top_of_a_module_is_refused(function):
         ("+scheme=custom scheme.fn=a.b:c", "+scheme=custom ++scheme.fn=a.b:c"),
         ("scheme=a.b:c", "+scheme=custom ++scheme.fn=a.b:c"),
         ("data.fn=a:b data.n=3", "data=custom ++data.fn=a:b ++data.n=3"),
-        ("optimizer.fn=optax:lion schedule.fn=a:b", "optimizer=custom schedule=custom ++optimizer.fn=optax:lion "
+        ("optimizer.fn=optax:lion schedule.fn=a:b", "optimizer=custom ++optimizer.fn=optax:lion schedule=custom "
          "++schedule.fn=a:b"),
         ("probe.extra=[a:b]", "++probe.extra=[a:b]"),
         ("hydra.fn=a:b", "hydra.fn=a:b"),

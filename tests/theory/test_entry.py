@@ -16,6 +16,7 @@ from xinit.settings.compose import conf_dir
 from xinit.theory import __main__ as entry
 from xinit.theory import courses, figures, tables
 from xinit.theory.courses import Weights, best, course, edge_for, usual
+from xinit.theory.question import take_question
 
 pytestmark = pytest.mark.heavy
 
@@ -58,6 +59,8 @@ def test_tanh_at_its_critical_point(answered, tmp_path):
         (["activation=leaky_relu", "activation.negative_slope=0.2", "depth=5"], ["1.9231"]),
         (["activation=selu", "bias_variance=0.2", "depth=8"], ["s_b^2 = 0.2", "over 8 layers"]),
         (["activation=linear", "weight_variance=2", "depth=5"], ["grows without end: there is no c*"]),
+        (["activation=squared_relu", "depth=5"], ["0.5000 │ 1.5000 │ 2.0000 │ neither", "│ 0.5 │ 1 │ 0.125 │ repels"]),
+        (["activation.fn=jax.nn:silu", "depth=5"], ["jax.nn:silu: moments", "0.2066 │ 0.3558 │ 0.3795 │ neither"]),
     ],
 )  # fmt: skip
 def test_what_is_said_of_others(answered, tmp_path, arguments, words):
@@ -95,6 +98,18 @@ def test_a_mistake_is_one_sentence_before_any_work(answered, tmp_path, monkeypat
     assert error.startswith("xinit: ")
     assert words in error
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("activation", "label"),
+    [
+        ({"fn": "jax.nn:silu"}, "jax.nn-silu-depth=5"),
+        ({"fn": "jax.nn:elu", "alpha": 2, "facts": {"kinks": [0]}}, "jax.nn-elu-alpha=2-facts=-kinks-0--depth=5"),
+    ],
+)
+def test_a_label_is_the_name_of_a_file(activation, label):
+    raw = {"activation": activation, "weight_variance": None, "bias_variance": 0, "depth": 5}
+    assert take_question(raw | {"out": "runs", "figure": False}).label == label
 
 
 def test_the_bounds_are_the_verdicts():

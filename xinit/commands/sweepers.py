@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from xinit.commands import sweeping
 from xinit.commands.launcher import OthersLauncher, PopulationLauncher
 from xinit.core.errors import InputError
+from xinit.settings.compose import normalise
 from xinit.settings.hydra_errors import not_installed
 
 
@@ -45,7 +46,8 @@ class BoundedSweeper(BasicSweeper):
         if most is not None and (type(most) is not int or most < 1):
             raise InputError(f"hydra.sweeper.max_batch_size is {most!r}; it must be at least 1, or null.")
         n = 0
-        for batch in self.split_arguments(overrides, most):
+        for jobs in self.split_arguments(overrides, most):
+            batch = [normalise(job) for job in jobs]  # a job may choose a function of the user's
             self.validate_batch_is_legal(batch)
             for job in self.launcher.launch(batch, initial_job_idx=n):
                 _ = job.return_value  # raises what the job raised

@@ -62,10 +62,13 @@ def normalise(arguments: Sequence[str]) -> list[str]:
         return [f"++{key}={value}"]
 
     chosen = {argument.lstrip("+").partition("=")[0] for argument in arguments}
-    named = dict.fromkeys(argument.partition(".fn=")[0] for argument in arguments if OWN_FUNCTION.match(argument))
-    meant = [f"{group}=custom" for group in named if group in own - chosen]
-    left = [argument for argument in arguments if argument not in ("scheme=null", "experiment=null")]
-    return [override for argument in [*meant, *left] for override in one(argument)]
+    normalised = []
+    for argument in arguments:
+        group = argument.partition(".fn=")[0]
+        if OWN_FUNCTION.match(argument) and group in own - chosen:  # not before flags such as -m
+            normalised += one(f"{group}=custom")
+        normalised += one(argument) if argument not in ("scheme=null", "experiment=null") else []
+    return normalised
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:
