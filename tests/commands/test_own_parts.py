@@ -2,6 +2,7 @@
 
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -37,6 +38,8 @@ def rank(params, batch, outputs):
     values = [jnp.linalg.svd(h, compute_uv=False) ** 2 for h in outputs.post]
     return {"participation": jnp.stack([v.sum() ** 2 / (v**2).sum() for v in values])}
 """
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
+COMMANDS = re.search(r"\*\*Every choice can be your own.*?```\n(.*?)```", README.read_text(), re.S)[1].splitlines()
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=300", "probe.points=5", "data.valid=1000", "data.test=1000",
          "population.strategy=map"]  # fmt: skip
 SWEEP = ["scheme=xavier", "activation=tanh,own:swish", "optimizer=sgd,own:plain,own:heavy", "seed=0,1",
@@ -101,6 +104,28 @@ def test_own_parts_are_compared(folder, monkeypatch, capsys):
     assert run(monkeypatch, compare, *settings, *small) == cli.DONE
     assert "own:small" in capsys.readouterr().out
     assert len(list(folder.glob("runs/synthetic-swish-2x16-*/*/summary.json"))) == 2 * (2 + 2)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_commands_of_the_readme(command, folder, monkeypatch):
+    (folder / "mypkg").mkdir()
+    names = {"small": "my_init", "swish": "my_activation", "heavy": "my_optimizer", "rank": "my_reading"}
+    text = re.sub(r"(?<=def )\w+", lambda name: names.get(name[0], name[0]), OWN)
+    (folder / "mypkg" / "mymodule.py").write_text(text)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
+        monkeypatch.delitem(sys.modules, name)
+    generator = np.random.default_rng(0)
+    np.savez(folder / "my.npz", x=generator.normal(size=(600, 5)).astype("f"), y=generator.integers(3, size=600))
+    words, *arguments = command.removeprefix("python -m ").split()
+    assert words == "xinit.train"
+    given = [argument for argument in SMALL if "data=arrays" not in arguments or not argument.startswith("data")]
+    monkeypatch.setattr(sys, "argv", [words, *given, "steps=20", "probe=economy", "probe.examples=100", *arguments])
+    assert train.main() == cli.DONE
+    runs = list(folder.glob("runs/*/*/summary.json"))
+    assert len(runs) == (8 if "-m" in arguments else 1)
+    configs = "".join((path.parent / "config.yaml").read_text() for path in runs)
+    for function in re.findall(r"\w[\w.]*:\w+", command):
+        assert function in configs
 
 
 def test_functions_that_python_gives(folder):
