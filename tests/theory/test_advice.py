@@ -3,11 +3,13 @@
 import itertools
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from xinit import initializers
 from xinit.networks import activations
+from xinit.networks.elementwise import activation_from
 from xinit.settings.compose import compose
 from xinit.settings.parse import parse
 from xinit.theory.advice import change_over_depth, expected_dead, remedy
@@ -99,3 +101,13 @@ def test_dead_units_to_expect_do_not_depend_on_the_size_of_the_inputs():
     np.testing.assert_array_equal(dead, expected_dead(functions, 100 * x @ x.T))
     assert 0 <= dead[0] < dead[-1] < 0.5
     assert expected_dead((activations.leaky_relu(0.1),), x @ x.T) == 0
+
+
+def test_weights_that_leave_nothing_of_the_signal_are_not_the_best():
+    """relu(x - 1) is 0 wherever faint signals go: there both products are 0 / 0."""
+    f = activation_from("mine:f", lambda x: jnp.maximum(x - 1, 0), {})
+    law = initializers.xavier().law(100, 100)
+    change = change_over_depth((100,) * 6, [f] * 4, [law] * 5, 1.0, np.array([1e-6, 1.0, 10.0]))
+    assert np.isinf(change.most[0])
+    assert np.isfinite(change.most[2])
+    assert "nan" not in remedy((100,) * 6, [f] * 4, 1.0, GOOD, WITHIN)

@@ -275,3 +275,9 @@ def test_evaluate_sees_the_whole_sets_also_when_batches_do_not_divide_them():
         logits, _ = run.problem.apply(run.params, examples.x)
         wrong = np.mean(np.argmax(np.asarray(logits), axis=1) != np.asarray(examples.y))
         assert float(errors[f"{name}_error"]) == pytest.approx(wrong, abs=1e-6)
+
+
+def test_where_theory_cannot_follow_the_signal_a_run_is_judged_by_what_it_shows(tmp_path):
+    readings = xinit.run(activation=jnp.exp, out=str(tmp_path), progress=False, **SMALL | {"steps": 10, "depth": 2})
+    assert readings.attrs["verdict"].startswith("FAIL")
+    assert "No remedy is known. The activation jax.numpy:exp has no finite" in readings.attrs["verdict"]

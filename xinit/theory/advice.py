@@ -56,11 +56,11 @@ class Change(NamedTuple):
 
     @property
     def most(self) -> Numbers:
-        """The larger of the two changes, as a factor above 1."""
+        """The larger of the two changes, as a factor above 1; infinite where nothing is left of the signal."""
         with np.errstate(divide="ignore", over="ignore"):
             logs = [np.abs(np.log(change)) for change in self]
             most: Numbers = np.exp(np.max(logs, axis=0))
-            return most
+            return np.where(np.isnan(most), np.inf, most)[()]
 
 
 def change_over_depth(
@@ -91,7 +91,8 @@ def change_over_depth(
         signal.append(m.second)
         if l < len(activations) - 1:
             gradient = gradient * (widths[l + 2] * laws[l + 1].variance) * scale * m.slope_second
-    return Change(np.sqrt(signal[-1] / signal[1]), np.sqrt(gradient))
+    with np.errstate(invalid="ignore"):  # f may be 0 wherever a faint signal goes
+        return Change(np.sqrt(signal[-1] / signal[1]), np.sqrt(gradient))
 
 
 def remedy(

@@ -40,7 +40,10 @@ class Expectations:
     def remedy(self, config: Config) -> str:
         """What would mend the initialisation of one of the runs, in a sentence."""
         laws = stated_laws(config.scheme, self._problem)
-        return remedy_for(config, self._problem, self._data, laws, self._fault)
+        try:
+            return remedy_for(config, self._problem, self._data, laws, self._fault)
+        except InputError as error:  # no finite moments where the signal goes
+            return f"No remedy is known. {error}"
 
     @functools.cached_property
     def _examples(self) -> tuple[Float[np.ndarray, "batch batch"], Shaped[np.ndarray, "batch ..."]]:
