@@ -164,6 +164,12 @@ def test_the_last_update_beside_the_weights(ratio, words):
     assert words is None or words in findings[0].sentence
 
 
+@pytest.mark.parametrize(("schedule", "level"), [("constant", "WARN"), ("cosine", "OK")])
+def test_under_a_schedule_the_last_update_may_be_none(schedule, level):
+    updates = np.array([[1e-3] * 6, [1e-9] * 6])
+    assert judged(readings() | {"update_ratio": updates}, schedule=schedule)[0] == level
+
+
 WIDTHS = (32, 24, 24, 24, 24, 24, 5)
 
 

@@ -28,7 +28,7 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
       readings: arrays by name, leading axis probe point, the first of them at step 0.
       facts: test_error, chance_error, test_examples, learning_rate, steps, examples, and diverged_at (a step) or None;
         where they are known, sound_examples, within which a sound network leaves chance on this set, usual_rate of this
-        optimizer, and error_is, "1 - R^2" where the errors are of regression.
+        optimizer, its schedule, and error_is, "1 - R^2" where the errors are of regression.
       limits: the thresholds of conf/verdict.
     """
     findings: list[Finding] = []
@@ -36,14 +36,13 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
         at = lambda i: {name: readings[name][i] for name in readings if name not in EDGES} | _whole(readings)
         findings += judge_start(_networks(readings), limits)
         if len(readings["step"]) > 1:
-            findings += _at_end(at(-1), limits)
+            findings += [*_at_end(at(-1), limits), *_updates(readings, facts, limits)]
     return _worst_first([learned(facts, readings, findings, limits), *findings])
 
 
 def _at_end(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
     with np.errstate(invalid="ignore"):  # as at the start
-        flat_or_dead = [*_flat_layers(readings, "at the end", limits), *_dead(readings, "at the end", limits)]
-        return [*flat_or_dead, *_updates(readings, limits)]
+        return [*_flat_layers(readings, "at the end", limits), *_dead(readings, "at the end", limits)]
 
 
 def judge_start(networks: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> list[Finding]:
@@ -201,15 +200,19 @@ def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -
         yield Finding("WARN", "spectrum", f"the end-to-end Jacobian carries few directions ({detail})")
 
 
-def _updates(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:
-    """How large the last step was beside the weights."""
-    ratio = np.nan_to_num(readings.get("update_ratio", np.zeros(1)))  # nan where a matrix is zero
+def _updates(
+    readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: Mapping[str, float]
+) -> Iterator[Finding]:
+    """How large the last step was beside the weights; a schedule may end at 0, so then all that were measured count."""
+    ratios = np.nan_to_num(readings.get("update_ratio", np.zeros((1, 1))))  # nan where a matrix is zero
+    ratio = ratios[-1]
+    largest = ratio.max() if facts.get("schedule", "constant") == "constant" else ratios.max()
     l = int(np.argmax(ratio))
     if ratio[l] > limits["update_high"]:
         detail = f"{ratio[l]:.2g} of weight matrix {l + 1} in one step"
         yield Finding("WARN", "update", f"the last update is large beside the weights ({detail}): lower the rate")
-    elif 0 < ratio[l] < limits["update_low"]:
-        detail = f"at most {ratio[l]:.2g} in one step"
+    elif 0 < largest < limits["update_low"]:
+        detail = f"at most {largest:.2g} in one step"
         yield Finding("WARN", "update", f"the weights hardly move ({detail}): raise the rate")
 
 

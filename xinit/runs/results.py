@@ -105,6 +105,7 @@ def _summary(
         "examples": examples,
         "paper_share": examples / published if (published := config.data.published_examples) else None,
         "learning_rate": config.optimizer.learning_rate,
+        "schedule": config.schedule.fn,
         **learning_scale(config),
         "diverged_at": diverged_at,
         "run": member.hash,
