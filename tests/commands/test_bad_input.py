@@ -52,8 +52,8 @@ TRAIN = {  # arguments -> words of the sentence
     "name=..": "name is '..'; it must be a plain folder name",
     "name=été": "The argument 'name=été' cannot be read: a character in it needs quotes;",
     # losses
-    "loss=regression": "loss=regression needs values, real numbers, as targets; data=shapeset has labels, "
-    "whole numbers from 0. Choose loss=cross_entropy or loss=squared_error, or a function of your own.",
+    "loss=regression": "loss=regression needs values, real numbers of a float type, as targets; data=shapeset has "
+    "labels, whole numbers of an integer type. Choose loss=cross_entropy or loss=squared_error, or",
     "loss=hinge": "Unknown loss 'hinge'; Allowed: cross_entropy, custom, label_smoothing, regression, squared_error.",
     "loss.smoothing=1": "loss.smoothing is 1; it must be at least 0 and below 1.",
     "loss=label_smoothing loss.smoothing=nan": "loss.smoothing is nan; it must be at least 0 and below 1.",
@@ -155,6 +155,7 @@ TRAIN = {  # arguments -> words of the sentence
 }
 SETS = {  # arrays in files: name -> arrays; and what is said of them, as above, where SETS is their folder
     "good.npz": {"x": np.eye(50), "y": np.arange(50) % 5},
+    "floats.npz": {"x": np.eye(50), "y": np.arange(50) / 5},
     "lengths.npz": {"x": np.eye(50), "y": np.arange(49) % 5},
     "nan.npz": {"x": np.eye(50) * np.nan, "y": np.arange(50) % 5},
     "negative.npz": {"x": np.eye(50), "y": np.arange(50) % 5 - 1},
@@ -177,7 +178,9 @@ ARRAYS = {
     "data=arrays data.file=SETS/objects.npz": "holds Python objects, which are not read since that may",
     "data=arrays data.file=SETS/names.npz": "has images, labels: there are none to train on; it must have x and y, or",
     "data=arrays data.file=SETS/text.npz": "which is no .npz, or a damaged one; it must be an .npz or a folder",
-    "data=arrays data.file=SETS/good.npz": "probe.examples is 300; the test set has 10 examples, so at most that.",
+    "data=arrays data.file=SETS/good.npz data.test=1": "probe.examples is 300; the test set has 1 examples, so at most",
+    "data=arrays data.file=SETS/good.npz loss=regression": "loss=regression needs values, real numbers of a float type",
+    "data=arrays data.file=SETS/floats.npz": "loss=cross_entropy needs labels, whole numbers of an integer type, as",
     "data=arrays data.file=SETS/good.npz batch_size=36": "has 35 training examples, so at most that.",
     "data=arrays data.file=SETS/good.npz data.classes=4": "so it must be at least 5, or null.",
     "data=arrays data.file=SETS/good.npz data.classes=many": "data.classes is 'many'; it must be a whole number",

@@ -115,11 +115,11 @@ def test_the_commands_of_the_readme(command, folder, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == "mypkg"]:
         monkeypatch.delitem(sys.modules, name)
     generator = np.random.default_rng(0)
-    np.savez(folder / "my.npz", x=generator.normal(size=(600, 5)).astype("f"), y=generator.integers(3, size=600))
+    np.savez(folder / "my.npz", x=generator.normal(size=(150, 5)).astype("f"), y=generator.integers(3, size=150))
     words, *arguments = command.removeprefix("python -m ").split()
     assert words == "xinit.train"
     given = [argument for argument in SMALL if "data=arrays" not in arguments or not argument.startswith("data")]
-    monkeypatch.setattr(sys, "argv", [words, *given, "steps=20", "probe=economy", "probe.examples=100", *arguments])
+    monkeypatch.setattr(sys, "argv", [words, *given, "steps=20", "probe=economy", *arguments])
     assert train.main() == cli.DONE
     runs = list(folder.glob("runs/*/*/summary.json"))
     assert len(runs) == (8 if "-m" in arguments else 1)

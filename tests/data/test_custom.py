@@ -147,7 +147,6 @@ def test_both_spellings_name_the_choice():
             "Unknown setting data.clases; did you mean classes? Allowed: classes, fn, n, noise",
         ),
         ("spirals", {"data.noise": "much"}, "data.noise is 'much'; it must be of type float."),
-        ("spirals", {"data.n": 20}, "probe.examples is 50; the test set has 4 examples, so at most that."),
         (
             "spirals",
             {"data.n": 2},

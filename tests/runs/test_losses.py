@@ -90,7 +90,8 @@ def test_losses_of_labels_do_not_take_values(line, tmp_path, loss):
         build_problem(parse(container(tmp_path, loss=loss)))
     fn = {"label_smoothing": "cross_entropy"}.get(loss, loss)
     assert str(raised.value) == (
-        f"loss={fn} needs labels, whole numbers from 0, as targets; data=line has values, real numbers. "
+        f"loss={fn} needs labels, whole numbers of an integer type, as targets; data=line has values, real numbers "
+        "of a float type. "
         "Choose loss=regression, or a function of your own."
     )
 

@@ -3,7 +3,7 @@
 import dataclasses
 import pathlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, ClassVar, Self
 
 from xinit.core.errors import InputError
 from xinit.core.identity import OUTSIDE_IDENTITY
@@ -25,6 +25,7 @@ class Settings(DataSettings):
     `content` is a checksum of the arrays: a run is known by what they hold, and not by the name of the file.
     """
 
+    of_the_user: ClassVar[bool] = True
     kind: Text
     file: Text = field(metadata=OUTSIDE_IDENTITY)
     train: Part | None = None

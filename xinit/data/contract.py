@@ -33,6 +33,7 @@ class DataSettings(Protocol):
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
     kind: str
+    of_the_user: ClassVar[bool] = False  # a set of any size: where the test set is small, all of it is probed
     published_examples: ClassVar[int | None] = None  # how many examples a paper trained on, where one says so
 
     @property

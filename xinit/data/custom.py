@@ -5,7 +5,7 @@ import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from xinit.core.custom import calling, import_function, is_custom, source_of
 from xinit.core.errors import InputError
@@ -31,6 +31,7 @@ class Settings(DataSettings):
     them, as in `arrays`.
     """
 
+    of_the_user: ClassVar[bool] = True
     kind: Text
     fn: Annotated[str, Rule(is_custom, "a function of yours, as module:function")]
     pixel_range: Range | None = (-1.0, 1.0)

@@ -71,6 +71,8 @@ def parse(raw: Mapping[str, Any]) -> Config:
     data = _data(_take(raw, "data"), batch_size)
     sizes = data.sizes
     probe = _probe(_take(raw, "probe"))
+    if data.of_the_user and 2 <= sizes.test < probe.examples:
+        probe = dataclasses.replace(probe, examples=sizes.test)
     if probe.examples > sizes.test:
         raise InputError(
             f"probe.examples is {probe.examples}; the test set has {sizes.test} examples, so at most that."

@@ -28,7 +28,7 @@ from xinit.settings.config import Config
 from xinit.training.choices import check_scheme, scheme_of
 from xinit.training.optimization import Optimizer, Schedule, check_optimizer, numbers_of, optimizer_of, schedule_of
 
-TARGETS = {"labels": "labels, whole numbers from 0", "values": "values, real numbers"}
+TARGETS = {"labels": "labels, whole numbers of an integer type", "values": "values, real numbers of a float type"}
 
 
 class Problem(NamedTuple):
