@@ -81,7 +81,7 @@ def test_cfg_of_a_package_that_is_none_is_bad_input(monkeypatch, capsys):
     [
         ("+scheme=xa", ["+scheme=xavier", "+scheme=xavier_gain"]),
         ("scheme=xa", ["scheme=xavier", "scheme=xavier_gain"]),
-        ("scheme=xavier activation=so", ["activation=softsign"]),  # a word before that Hydra would refuse
+        ("scheme=xavier activation=softs", ["activation=softsign"]),  # a word before that Hydra would refuse
         ("-m scheme=xavier,he seed=0,1 optimizer.l", ["optimizer.learning_rate="]),
         ("optimizer=adam optimizer.b", ["optimizer.b1=", "optimizer.b2="]),
         ("hydra/launcher=population_j", ["hydra/launcher=population_joblib"]),

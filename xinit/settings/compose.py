@@ -188,7 +188,7 @@ def _as_text(value: Any, path: str) -> str:
         return f"{{{','.join(f'{key}:{_as_text(item, path)}' for key, item in value.items())}}}"
     if isinstance(value, list | tuple | range):
         return f"[{','.join(_as_text(item, path) for item in value)}]"
-    allowed = "a text, a number, true, false, null, or a list or mapping of these"
+    allowed = "a text, a number, true, false, null, a function, or a list or mapping of these"
     raise InputError(f"{path} is {value!r}; it must be {allowed}.")
 
 
