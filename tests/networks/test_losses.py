@@ -26,8 +26,8 @@ LOG_P = OUTPUTS - np.log(np.exp(OUTPUTS.astype(float)).sum(axis=1, keepdims=True
 BY_HAND = {
     "cross-entropy": (cross_entropy(), LABELS, -(ONE_HOT * LOG_P).sum(axis=1)),
     "smoothed": (cross_entropy(0.2), LABELS, -((0.8 * ONE_HOT + 0.05) * LOG_P).sum(axis=1)),
-    "squared error": (squared_error(), LABELS, ((OUTPUTS - ONE_HOT) ** 2).sum(axis=1) / 2),
-    "regression": (regression(), VALUES, ((OUTPUTS - VALUES) ** 2).sum(axis=1) / 2),
+    "squared error": (squared_error(), LABELS, ((OUTPUTS - ONE_HOT) ** 2).mean(axis=1) / 2),
+    "regression": (regression(), VALUES, ((OUTPUTS - VALUES) ** 2).mean(axis=1) / 2),
 }
 
 

@@ -73,11 +73,11 @@ def test_a_regression_learns_and_its_page_says_what_its_error_is(line, tmp_path)
     assert summary["error_is"] == "1 - R^2"
     assert summary["chance_error"] == pytest.approx(np.mean(np.asarray(y) ** 2), rel=1e-5)
     assert 0.05 < summary["test_error"] < 0.3 * summary["chance_error"]
-    assert summary["test_loss"] == pytest.approx(summary["test_error"], rel=1e-5)  # half the sum over two outputs
+    assert summary["test_loss"] == pytest.approx(summary["test_error"] / 2, rel=1e-5)
     assert json.loads((outcome.path / "summary.json").read_text())["error_is"] == "1 - R^2"
     assert re.match(r"test error \d+\.\d% of the variance \(1 - R\^2\), chance \d+\.\d%, 4,000 ex", error_line(summary))
     readings = xinit.open(outcome.path)
-    assert readings.train_loss.values[1:] == pytest.approx(readings.train_error.values[1:], rel=1e-4)
+    assert readings.train_loss.values[1:] == pytest.approx(readings.train_error.values[1:] / 2, rel=1e-4)
     assert "error, % of the variance" in [axes.get_title() for axes in xinit.figure(readings).axes]
     page = report.write([outcome.path]).read_text()
     assert "of the variance (1 - R^2), where the best constant answer leaves" in page

@@ -86,7 +86,7 @@ def test_gradients_are_as_predicted(name, scheme):
 def test_another_loss_is_another_prediction():
     sizes = [predicted(*LOSSES[name], "he").values["grad_pre_second"] for name in LOSSES]
     for one, other in itertools.combinations(sizes, 2):
-        assert np.all(np.abs(np.log(one / other)) > 0.1)
+        assert np.max(np.abs(np.log(one / other))) > 0.1
 
 
 def test_a_derivative_that_is_not_finite_leaves_the_gradients_unpredicted():

@@ -14,6 +14,8 @@ from jaxtyping import Float, Int, Shaped
 
 from xinit.core.errors import InputError
 
+Target = Callable[[Shaped[np.ndarray, "batch ..."], int], Float[np.ndarray, "outputs batch"]]
+
 
 class Residual(NamedTuple):
     """dL/do = mean(o) - target(y), in NumPy, for the losses that have this form: theory goes on from it.
@@ -23,7 +25,7 @@ class Residual(NamedTuple):
     """
 
     mean: Callable[[Float[np.ndarray, "network outputs batch"]], Float[np.ndarray, "network outputs batch"]]
-    target: Callable[[Shaped[np.ndarray, "batch ..."], int], Float[np.ndarray, "outputs batch"]]
+    target: Target
 
 
 class Loss(NamedTuple):
@@ -71,8 +73,9 @@ def cross_entropy(smoothing: float = 0.0) -> Loss:
 
 
 def squared_error() -> Loss:
-    """1/2 sum_k (o_k - onehot(y)_k)^2 on linear outputs, as Saxe et al. 2014, section 1, have it for linear networks.
+    """1/2 mean_k (o_k - onehot(y)_k)^2 on linear outputs; Saxe et al. 2014, section 1, have the sum over k.
 
+    The mean over K outputs keeps dL/do of the size that the cross-entropy's has, so that usual learning rates serve.
     The quadratic cost that Glorot & Bengio 2010, section 4.1, set against the cross-entropy differs if its outputs are
     probabilities, as in Figure 5 of experiments/glorot2010: its slope vanishes where these are wrong, too.
     """
@@ -80,19 +83,23 @@ def squared_error() -> Loss:
     def function(outputs_BO: Float[Array, "batch outputs"], y_B: Int[Array, " batch"]) -> Float[Array, " batch"]:
         return _half_squares(outputs_BO, nn.one_hot(y_B, outputs_BO.shape[1], dtype=outputs_BO.dtype))
 
-    return Loss("squared_error", function, "labels", Residual(lambda outputs: outputs, _one_hot))
+    return Loss("squared_error", function, "labels", _residual_of_squares(_one_hot))
 
 
 def regression() -> Loss:
-    """1/2 sum_k (o_k - y_k)^2, for targets that are real numbers: -log of a normal density but for a constant."""
-    target = lambda y, n: np.asarray(y, float).T
-    return Loss("regression", _half_squares, "values", Residual(lambda outputs: outputs, target))
+    """1/2 mean_k (o_k - y_k)^2, for targets that are real numbers: half of the error, 1 - R^2, on training examples."""
+    return Loss("regression", _half_squares, "values", _residual_of_squares(lambda y, n: np.asarray(y, float).T))
 
 
 def _half_squares(
     outputs_BO: Float[Array, "batch outputs"], y_BO: Float[Array, "batch outputs"]
 ) -> Float[Array, " batch"]:
-    return 0.5 * jnp.sum((outputs_BO - y_BO) ** 2, axis=1)
+    return 0.5 * jnp.mean((outputs_BO - y_BO) ** 2, axis=1)
+
+
+def _residual_of_squares(target: Target) -> Residual:
+    """dL/do = (o - target) / K, K the number of outputs."""
+    return Residual(lambda outputs: outputs / outputs.shape[1], lambda y, n: target(y, n) / n)
 
 
 def _softmax(outputs: Float[np.ndarray, "network outputs batch"]) -> Float[np.ndarray, "network outputs batch"]:

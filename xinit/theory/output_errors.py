@@ -41,12 +41,12 @@ def output_errors(loss: Loss, targets: Shaped[np.ndarray, "batch ..."], n_output
 
     >>> from xinit.networks.losses import squared_error
     >>> errors = output_errors(squared_error(), np.array([0, 1]), 2)
-    >>> errors.own(np.zeros((1, 2, 1)), np.array([1]))  # 0 - onehot(1)
-    array([[[ 0.],
-            [-1.]]])
-    >>> errors.shared(np.zeros((1, 2, 1)))  # both classes are as frequent
-    array([[[-0.5],
+    >>> errors.own(np.zeros((1, 2, 1)), np.array([1]))  # (0 - onehot(1)) / 2
+    array([[[ 0. ],
             [-0.5]]])
+    >>> errors.shared(np.zeros((1, 2, 1)))  # both classes are as frequent
+    array([[[-0.25],
+            [-0.25]]])
 
     Args:
       loss: of the network.
