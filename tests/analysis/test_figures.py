@@ -78,3 +78,13 @@ def test_an_axis_is_logarithmic_where_there_is_something_to_see(values, scale):
             tick for tick, label in zip(axes.get_yticks(), axes.get_yticklabels(), strict=True) if label.get_text()
         ]
         assert sum(low <= tick <= high for tick in shown) >= 2
+
+
+def test_an_error_above_the_variance_stays_in_the_picture():
+    data = {"step": np.array([0, 1, 2]), "train_error": np.array([np.nan, 3.0, 0.5])}
+    tops = []
+    for valid, chance in (([0.9, 0.5, 0.3], 0.8), ([1.4, 0.9, 0.3], 1.02), ([np.inf, np.nan, 0.3], 1.02)):
+        axes = Figure().subplots()
+        run_figures._error(axes, data | {"valid_error": np.array(valid)}, {"chance_error": chance})
+        tops.append(axes.get_ylim()[1])
+    assert tops == pytest.approx([100, 147, 210])

@@ -420,6 +420,9 @@ def test_a_tracker_of_ones_own(tmp_path, monkeypatch):
     (tmp_path / "own_tracker.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     runner.execute_all([config_of(tmp_path, **{"tracker": "own_tracker:lines", "tracker.file": "seen"})], Notes())
+    for settings, words in (({"tracker.fill": 1}, "Unknown setting tracker.fill; did you mean file?"), ({}, "needs")):
+        with pytest.raises(InputError, match=words):
+            runner.execute_all([config_of(tmp_path / "no", tracker="own_tracker:lines", **settings)], Notes())
     seen = [json.loads(line) for line in (tmp_path / "seen").read_text().splitlines()]
     points = xinit.open(next(tmp_path.glob("*/*/readings.nc")).parent).step.values.tolist()
     assert seen == [["point", step] for step in points] + [["end", 300]]

@@ -82,7 +82,8 @@ def check_options(
             raise InputError(f"{path}.{key} is {value!r}; it must be of type {words}.")
     missing = _required(function) - set(options)
     if missing:
-        raise InputError(f"{path} {function.__name__} needs {', '.join(f'{path}.{key}' for key in sorted(missing))}.")
+        name = getattr(function, "__name__", "of yours")
+        raise InputError(f"{path} {name} needs {', '.join(f'{path}.{key}' for key in sorted(missing))}.")
 
 
 def _public_functions(module: types.ModuleType) -> dict[str, Callable[..., Any]]:

@@ -152,7 +152,7 @@ class Config:
     init_seed: Seed
     data_seed: Seed
     precision: Annotated[str, one_of("float32", "tensorfloat32", "bfloat16")]
-    prng: Text  # jax's generator of random numbers, which the process has, not a setting
+    prng: Text = field(metadata=unless(prng.DEFAULT))  # jax's generator of random numbers: the process has it
     verdict: Mapping[str, float] = field(metadata=OUTSIDE_IDENTITY)  # its thresholds, as in conf/verdict/default.yaml
     tracker: TrackerConfig = field(metadata=OUTSIDE_IDENTITY)
     population: PopulationConfig = field(metadata=OUTSIDE_IDENTITY)
@@ -168,8 +168,6 @@ class Config:
     def identity(self) -> dict[str, Any]:
         """What decides the results: the part of the config that a run's hash covers."""
         identity = identity_of(self)
-        if self.prng == prng.DEFAULT:
-            del identity["prng"]
         choices = [identity["scheme"], *identity["activations"], identity["optimizer"]]
         choices += [identity[name] for name in ("loss", "schedule") if name in identity]
         for choice in choices:  # 0 and 0.0 are one number, hence one run

@@ -119,7 +119,8 @@ def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[st
     if "chance_error" in summary:
         axes.axhline(100 * summary["chance_error"], color="tab:red", lw=1, ls="--", label="chance")
     axes.set(title=f"error, %{share_of(summary.get('error_is'))}")
-    axes.set_ylim(0, 100)
+    most = max(np.nan_to_num(readings["valid_error"], nan=0, posinf=2).max(), summary.get("chance_error", 0))
+    axes.set_ylim(0, 100 if most <= 1 else min(105 * most, 210))  # a regression may err by more than the variance
     axes.legend(frameon=False, loc="lower left")
     step_axis(axes, steps)
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from xinit.core.custom import import_function, is_custom
 from xinit.core.extra import NOTHING, Extra
-from xinit.core.factories import call_factory
+from xinit.core.factories import call_factory, check_options
 from xinit.runs import trackers
 from xinit.runs.trackers.contract import Ending, Start, TrackedRun, Tracker
 from xinit.runs.trackers.points import Readings, ending_of, point_of
@@ -28,7 +28,9 @@ def check_choice(choice: TrackerConfig) -> None:
 def _start_of(choice: TrackerConfig) -> Start | None:
     """What begins to track a run; None where nothing does."""
     if is_custom(choice.fn):
-        return functools.partial(import_function("tracker.fn", choice.fn), **choice.options)
+        function = import_function("tracker.fn", choice.fn)
+        check_options(functools.partial(function, None), choice.options, "tracker", also=["patience"])
+        return functools.partial(function, **choice.options)
     start: Start | None = call_factory(trackers, choice.fn, choice.options, "tracker", also=["patience"])
     return start
 
