@@ -12,12 +12,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 # Each line may import from the lines above it, and a package from itself.
 ORDER = [
     {"core"},
-    {"networks", "initializers", "data"},
+    {"initializers"},
+    {"networks", "data"},
     {"settings"},
     {"theory"},
     {"analysis"},
     {"schemes", "probes"},
-    {"training", "tracing"},
+    {"tracing"},
+    {"training"},
     {"runs"},
     {"commands"},
     {"report"},

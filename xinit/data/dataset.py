@@ -1,7 +1,7 @@
 """What a data set is to the trainer, and the two kinds there are: generated without end, and stored."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeAlias
 
 import jax
@@ -35,7 +35,8 @@ class Dataset:
     it, (x_BI float32, y_B). `decode` turns stored inputs into float32. `chance_error` is that of the best constant
     answer where the class prior is known. `targets` says what y is: "labels", int32 from 0 to n_outputs - 1, or
     "values", (N, n_outputs) float32 with mean 0 and variance 1 over the training examples, for regression.
-    `stored_bytes` is the memory of what `load` puts on the device without generating it.
+    `stored_bytes` is the memory of what `load` puts on the device without generating it. `shape` is that of one example
+    before it was written in one row: (height, width, channels) of an image.
     """
 
     n_inputs: int
@@ -48,6 +49,12 @@ class Dataset:
     chance_error: float | None = None
     targets: str = "labels"
     stored_bytes: int = 0
+    shape: tuple[int, ...] = ()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one example: of what has none but a row of numbers, their count."""
+        return self.shape or (self.n_inputs,)
 
 
 def numbers(x: Array) -> Array:
@@ -78,6 +85,7 @@ def endless(
     n_test: int,
     decode: Callable[[Array], Array],
     chance_error: float | None = None,
+    shape: tuple[int, ...] = (),
 ) -> Dataset:
     """A generated set: batch t is a function of the key and t alone; `sample(key, n)` draws n examples."""
 
@@ -94,7 +102,7 @@ def endless(
         x, y = chunk
         return decode(x[i]), y[i]
 
-    return Dataset(n_inputs, n_outputs, CHUNK_STEPS, load, draw, batch, decode, chance_error)
+    return Dataset(n_inputs, n_outputs, CHUNK_STEPS, load, draw, batch, decode, chance_error, shape=shape)
 
 
 def stored(
@@ -104,6 +112,7 @@ def stored(
     n_outputs: int,
     decode: Callable[[Array], Array],
     targets: str = "labels",
+    shape: tuple[int, ...] = (),
 ) -> Dataset:
     """A stored set of `train`, `valid` and `test`: each epoch its own permutation, the last partial batch left out."""
     n, n_inputs = sets["train"][0].shape
@@ -119,4 +128,5 @@ def stored(
 
     load = lambda: {name: Examples(jnp.asarray(x), jnp.asarray(y)) for name, (x, y) in sets.items()}
     n_bytes = sum(array.nbytes for pair in sets.values() for array in pair)
-    return Dataset(n_inputs, n_outputs, chunk_steps, load, draw, batch, decode, targets=targets, stored_bytes=n_bytes)
+    made = Dataset(n_inputs, n_outputs, chunk_steps, load, draw, batch, decode, targets=targets, stored_bytes=n_bytes)
+    return replace(made, shape=shape)

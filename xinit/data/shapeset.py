@@ -53,4 +53,5 @@ class Settings(DataSettings):
             n_test=self.test,
             decode=pixels_to(self.pixel_range),
             chance_error=scenes.CHANCE_ERROR,
+            shape=(self.size, self.size, 1),
         )

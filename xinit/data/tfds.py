@@ -90,11 +90,15 @@ class Settings(DataSettings):
             "valid": (splits.valid_x, splits.valid_y),
             "test": (splits.test_x, splits.test_y),
         }
-        return stored(sets, batch_size, n_outputs=splits.n_classes, decode=pixels_to(self.pixel_range))
+        decode = pixels_to(self.pixel_range)
+        return stored(sets, batch_size, n_outputs=splits.n_classes, decode=decode, shape=splits.shape)
 
 
 class Splits(NamedTuple):
-    """A set's three parts: `*_x` uint8 (N, height * width * channels), `*_y` int32 (N,) in 0..n_classes-1."""
+    """A set's three parts: `*_x` uint8 (N, height * width * channels), `*_y` int32 (N,) in 0..n_classes-1.
+
+    `shape` is (height, width, channels) of its images.
+    """
 
     train_x: np.ndarray
     train_y: np.ndarray
@@ -103,6 +107,7 @@ class Splits(NamedTuple):
     test_x: np.ndarray
     test_y: np.ndarray
     n_classes: int
+    shape: tuple[int, ...]
 
 
 def load(name: str, data_dir: str | None, *, train: Asked = None, valid: Asked = 10_000, test: Asked = None) -> Splits:
@@ -124,7 +129,7 @@ def load(name: str, data_dir: str | None, *, train: Asked = None, valid: Asked =
     prepared = _open(name, data_dir)
     parts = _cut(prepared, train, valid, test)
     train_x, train_y, valid_x, valid_y, test_x, test_y = (a for part in parts for a in _taken(prepared, part))
-    return Splits(train_x, train_y, valid_x, valid_y, test_x, test_y, prepared.n_classes)
+    return Splits(train_x, train_y, valid_x, valid_y, test_x, test_y, prepared.n_classes, prepared.shape)
 
 
 def sizes(name: str, data_dir: str | None, *, train: Asked, valid: Asked, test: Asked) -> Sizes:

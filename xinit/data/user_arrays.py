@@ -30,13 +30,15 @@ class Pair(NamedTuple):
 class Given(NamedTuple):
     """Arrays that were checked, by the part they are for; what others are cut from is `train`. `source` is in words.
 
-    `content` is a checksum of what they hold, `targets` what y is: "labels" or "values".
+    `content` is a checksum of what they hold, `targets` what y is: "labels" or "values". `shape` is (height, width,
+    channels) of examples that are images, of one channel where they have none; () of others.
     """
 
     source: str
     parts: Mapping[str, Pair]
     content: str
     targets: str
+    shape: tuple[int, ...] = ()
 
 
 def named(value: Any, given: str) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def check(arrays: Mapping[str, Any], source: str, *, copy: bool = False) -> Give
       InputError: one is missing, of another length or width than its partner, no numbers, not finite; bad labels.
     """
     check_names(arrays, source)
-    parts = {}
+    parts, shape = {}, ()
     for suffix, part in SUFFIXES.items():
         if f"x{suffix}" in arrays:
             x, y = (_as_array(arrays[name], name, source, copy) for name in (f"x{suffix}", f"y{suffix}"))
@@ -85,10 +87,11 @@ def check(arrays: Mapping[str, Any], source: str, *, copy: bool = False) -> Give
                     "one of both."
                 )
             parts[part] = pair
+            shape = (*x.shape[1:], 1)[:3] if x.ndim in (3, 4) else ()
     for part in parts:
         _check_alike(parts["train"], parts[part], part, source)
     targets = "labels" if parts["train"].y.dtype == np.int32 else "values"
-    return Given(source, parts, _checksum(parts), targets)
+    return Given(source, parts, _checksum(parts), targets, shape)
 
 
 def check_names(names: Collection[str], source: str) -> None:

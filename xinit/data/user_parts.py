@@ -111,7 +111,7 @@ def dataset(
         _check_varied(parts["train"].y, given.source)
         parts = _standardised(parts, "y")
     n_outputs = classes or parts["train"].y.shape[1]
-    return stored(parts, batch_size, n_outputs=n_outputs, decode=decode, targets=given.targets)
+    return stored(parts, batch_size, n_outputs=n_outputs, decode=decode, targets=given.targets, shape=given.shape)
 
 
 def _check_varied(y: np.ndarray, source: str) -> None:

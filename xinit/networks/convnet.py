@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from xinit.core.errors import InputError
-from xinit.networks.network import Frame, Image, Network, Pool
+from xinit.networks.network import Frame, Network
 from xinit.networks.stack import Draft
 
 __all__ = ["convnet"]
@@ -20,11 +20,11 @@ def convnet(frame: Frame, halve: Sequence[int] = (), norm: str = "none") -> Netw
     if len(frame.inputs) != 3:
         raise InputError(f"network=convnet needs images; the data has {frame.inputs[0]} numbers an example.")
     draft = Draft(frame)
-    draft.add(Image(frame.inputs))
+    draft.image()
     for l, (width, activation) in enumerate(zip(frame.widths, frame.activations, strict=True)):
         draft.multiply(width, window=WINDOW, stride=2 if l + 1 in halve else 1)
         draft.normalise(norm)
         draft.activate(activation)
-    draft.add(Pool())
+    draft.pool()
     draft.multiply(frame.n_outputs, last=True)
     return draft.network("convnet")

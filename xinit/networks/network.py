@@ -164,17 +164,13 @@ class Pool(NamedTuple):
     """h <- its mean over all positions."""
 
 
-class Flatten(NamedTuple):
-    """h <- its values in one row."""
-
-
 class Image(NamedTuple):
     """h <- its values as an image (height, width, channels)."""
 
     shape: tuple[int, ...]
 
 
-Step = Multiply | Normalise | Activate | Branch | Join | Shift | Pool | Flatten | Image
+Step = Multiply | Normalise | Activate | Branch | Join | Shift | Pool | Image
 
 
 @runtime_checkable
@@ -260,10 +256,12 @@ class Network:
             params = params if weight.bias is None or bias is None else put(params, weight.bias, bias)
         return params
 
-    def per_weight(self, params: Params, values: Float[Array, " weight"]) -> Params:
-        """A tree like the parameters, of what belongs to the module of a weight its own value, else 1."""
+    def scaled(self, updates: Params, factors: Float[Array, " weight"]) -> Params:
+        """A tree like the parameters, with what belongs to the module of a weight times that weight's factor."""
         owners = {weight.path[:-1]: weight.place for weight in self.weights}
-        return _mapped(params, lambda path: values[owners[path[:-1]]] if path[:-1] in owners else 1.0)
+        scale = lambda path, update: update * factors[owners[path[:-1]]] if path[:-1] in owners else update
+        scaled: Params = _mapped(updates, scale)
+        return scaled
 
 
 def at(tree: Any, path: Path) -> Any:
@@ -286,7 +284,7 @@ def completed(start: Any, drawn: Any) -> Any:
     return {name: completed(value, drawn[name]) if name in drawn else value for name, value in start.items()}
 
 
-def _mapped(tree: Any, value_of: Callable[[Path], Any], path: Path = ()) -> Any:
+def _mapped(tree: Any, function: Callable[[Path, Any], Any], path: Path = ()) -> Any:
     if not isinstance(tree, Mapping):
-        return value_of(path)
-    return {name: _mapped(below, value_of, (*path, name)) for name, below in tree.items()}
+        return function(path, tree)
+    return {name: _mapped(below, function, (*path, name)) for name, below in tree.items()}

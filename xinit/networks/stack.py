@@ -1,5 +1,6 @@
 """Networks that are written down step by step: their parameters, and the one function that goes through the steps."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,6 @@ from xinit.networks.network import (
     Activate,
     Apply,
     Branch,
-    Flatten,
     Frame,
     Image,
     Join,
@@ -86,8 +86,6 @@ def walk(
                 h = h + stack.shifts[number][...]
             case Pool():
                 h = jnp.mean(h, axis=tuple(range(1, h.ndim - 1)))
-            case Flatten():
-                h = h.reshape(len(h), -1)
             case Image(shape):
                 h = h.reshape(len(h), *shape)
     return h, Outputs(tuple(pre), tuple(post), tuple(into))
@@ -119,7 +117,7 @@ class Draft:
 
     def __init__(self, frame: Frame) -> None:
         self.frame = frame
-        self.units = frame.inputs[-1] if len(frame.inputs) == 3 else _size(frame.inputs)
+        self.units = math.prod(frame.inputs)
         self.steps: list[Step] = []
         self._weights: list[Weight] = []
         self._norms: list[tuple[str, int]] = []
@@ -171,9 +169,14 @@ class Draft:
         self.steps.append(Shift(self._shifts))
         self._shifts += 1
 
-    def add(self, step: Step) -> None:
-        """A step without parameters."""
-        self.steps.append(step)
+    def image(self) -> None:
+        """The row of inputs as the image that it is."""
+        self.steps.append(Image(self.frame.inputs))
+        self.units = self.frame.inputs[-1]
+
+    def pool(self) -> None:
+        """The mean over positions."""
+        self.steps.append(Pool())
 
     def network(self, name: str) -> Network:
         """The network that was written down."""
@@ -186,7 +189,9 @@ class Draft:
         precision = self.frame.precision
 
         def module() -> Stack:
-            layers = [_layer(weight, stride, precision) for weight, stride in zip(self._weights, self._strides)]
+            layers = [
+                _layer(weight, stride, precision) for weight, stride in zip(self._weights, self._strides, strict=True)
+            ]
             for weight, own in slopes.items():
                 if own is not None:
                     layers[weight].slope = nnx.Param(jnp.float32(own.start))
@@ -215,7 +220,7 @@ class Draft:
         made: Apply = apply
         return Network(
             name,
-            _size(self.frame.inputs),
+            math.prod(self.frame.inputs),
             self.frame.n_outputs,
             tuple(self._weights),
             _layers(steps, self._weights),
@@ -223,13 +228,6 @@ class Draft:
             start,
             steps,
         )
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
 
 
 def _layer(weight: Weight, stride: int, precision: str) -> Any:

@@ -2,21 +2,17 @@
 
 from xinit.probes.edges import BINS, Edges, edges_at_start, no_edges
 from xinit.probes.extra import Signals
+from xinit.probes.passes import Batch, Passed, backpropagate, errors, mean_loss, signals, zero_taps
 from xinit.probes.probe import (
-    Batch,
     Probe,
     Quantiles,
     Readings,
     T,
-    backpropagate,
-    errors,
     jacobians,
     layer_distributions,
     layer_moments,
     make_probe,
-    mean_loss,
     over_layers,
-    signals,
     weight_distributions,
     weight_moments,
 )
@@ -25,6 +21,7 @@ __all__ = [
     "BINS",
     "Batch",
     "Edges",
+    "Passed",
     "Probe",
     "Quantiles",
     "Readings",
@@ -43,4 +40,5 @@ __all__ = [
     "signals",
     "weight_distributions",
     "weight_moments",
+    "zero_taps",
 ]

@@ -13,11 +13,11 @@ Edges = Mapping[str, ArrayLike]  # of the histograms' bins, (layer, BINS + 1) ea
 BINS = 128
 
 
-def no_edges(n_layers: int) -> dict[str, Float[np.ndarray, "_ ..."]]:
+def no_edges(n_layers: int, n_weights: int) -> dict[str, Float[np.ndarray, "_ ..."]]:
     """Edges for the first look at a network, whose readings then decide the real ones."""
     unit = np.linspace(-1, 1, BINS + 1, dtype=np.float32)
     hidden = np.tile(unit, (n_layers, 1))
-    edges = {"act_edges": hidden, "grad_pre_edges": hidden, "grad_w_edges": np.tile(unit, (n_layers + 1, 1))}
+    edges = {"act_edges": hidden, "grad_pre_edges": hidden, "grad_w_edges": np.tile(unit, (n_weights, 1))}
     return edges | {"act_low": hidden[:, 0], "act_high": hidden[:, -1]}
 
 

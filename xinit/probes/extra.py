@@ -15,7 +15,7 @@ from jaxtyping import Float, Shaped
 
 from xinit.core import custom, extra
 from xinit.core.errors import InputError
-from xinit.networks.mlp import Params
+from xinit.networks.network import Params
 
 PATH = "probe.extra"
 Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]
@@ -24,14 +24,15 @@ Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]
 class Signals(NamedTuple):
     """What passes through the network on the probe examples; `pre`, `post` and `grad_pre` have an entry a hidden layer.
 
-    The outputs (B, O), pre-activations z and activations f(z) (B, width); dL/dz (B, width), per example, and dL/dW and
-    dL/db of the mean loss, in the tree of the parameters: params["layers"][l]["kernel"] is (I, O).
+    The outputs (B, O), pre-activations z and activations f(z) (B, width), of a convolution (B, height, width, channels);
+    dL/dz likewise, per example, and dL/dW and dL/db of the mean loss, in the tree of the parameters: of a network of
+    ours params["layers"][l]["kernel"] is (I, O).
     """
 
     logits: Float[Array, "batch outputs"]
-    pre: tuple[Float[Array, "batch _"], ...]
-    post: tuple[Float[Array, "batch _"], ...]
-    grad_pre: tuple[Float[Array, "batch _"], ...]
+    pre: tuple[Float[Array, "batch ..."], ...]
+    post: tuple[Float[Array, "batch ..."], ...]
+    grad_pre: tuple[Float[Array, "batch ..."], ...]
     grad_params: Params
 
 
@@ -103,18 +104,18 @@ def describe(
     look: Callable[[Params, Batch], Signals],
     params: Any,
     batch: Any,
+    depth: int,
 ) -> tuple[extra.Extra, int]:
     """The axes and definitions of the readings of a network, and how many numbers they are; nothing is compiled.
 
     Axes are told from shapes, see `core.extra.axes_of`, unless the function says them: `function.axes = {name: axes}`.
-    `params` and `batch` are shapes and types, as `jax.eval_shape` takes them.
+    `params` and `batch` are shapes and types, as `jax.eval_shape` takes them; `depth` counts the hidden layers.
 
     Raises:
       InputError: as `measure_extra`, or a name or an axis cannot be one of a reading of the user's.
     """
     measure = lambda params, batch: measure_extra(readings, params, batch, look(params, batch))
     shapes = jax.eval_shape(measure, params, batch)
-    depth = len(params["layers"]) - 1
     described: dict[str, tuple[extra.Axes, str]] = {}
     lengths = {axis: depth + more for axis, more in extra.BEYOND_DEPTH.items()}
     for one, arrays in zip(readings, shapes, strict=True):

@@ -1,7 +1,6 @@
 """Schemes that look at the activation in front of a layer: rectifiers' slopes, gains, the edge of chaos."""
 
 import math
-from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -11,7 +10,8 @@ from xinit.core.errors import InputError
 from xinit.core.readings import FLAT
 from xinit.initializers import LawfulInitializer, independent, variance_scaling
 from xinit.networks.activations import Activation
-from xinit.schemes.contract import Scheme, layerwise, per_layer
+from xinit.networks.network import Network, Weight
+from xinit.schemes.contract import Scheme, layerwise, per_weight
 from xinit.theory.mean_field import Edge, Gains, edge_at, edge_of_chaos, gains
 from xinit.theory.moments import slope_distribution
 
@@ -26,7 +26,8 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
     With `negative_slope="activation"`, a is that of the activation in front of the layer (the first layer takes the
     first activation's); an activation that is no rectifier raises InputError.
 
-    >>> laws = he(negative_slope="activation").law((64, 32, 10), [xinit.activations.leaky_relu(0.5)])
+    >>> network = xinit.networks.mlp.plain((64, 32, 10), [xinit.activations.leaky_relu(0.5)])
+    >>> laws = he(negative_slope="activation").law(network)
     >>> [round(law.variance, 5) for law in laws]
     [0.025, 0.05]
     """
@@ -35,8 +36,8 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
     if negative_slope != "activation":
         raise InputError(f"scheme.negative_slope is {negative_slope!r}; it must be a number or `activation`.")
 
-    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
-        activation = _in_front(l, activations)
+    def choose(weight: Weight, network: Network) -> LawfulInitializer:
+        activation = _in_front(weight, network)
         if activation.negative_slope is None:
             raise InputError(
                 f"scheme he with negative_slope=activation needs a rectifier, but the activation is {activation.name}; "
@@ -44,12 +45,12 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
             )
         return initializers.he(fan, activation.negative_slope, distribution)
 
-    return per_layer(choose)
+    return per_weight(choose)
 
 
-def _in_front(l: int, activations: Sequence[Activation]) -> Activation:
-    """The activation whose output layer l (from 0) sees; the first layer, which sees inputs, takes the first."""
-    return activations[max(l - 1, 0)]
+def _in_front(weight: Weight, network: Network) -> Activation:
+    """The activation whose output a weight reads; what reads the inputs takes the network's first."""
+    return weight.reads or network.activations[0]
 
 
 def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution: str = "uniform") -> Scheme:
@@ -58,7 +59,7 @@ def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution:
     Xavier (Glorot & Bengio 2010, eq. 16) supposes f(z) = z: g puts back what f takes off. The first layer sees inputs,
     not activations: its g is 1. Neither gain makes chi_1 = 1, which is what `critical` does.
 
-    >>> laws = xavier_gain().law((64, 64, 64), [xinit.activations.relu()])
+    >>> laws = xavier_gain().law(xinit.networks.mlp.plain((64, 64, 64), [xinit.activations.relu()]))
     >>> [round(64 * law.variance, 3) for law in laws]
     [1.0, 2.0]
 
@@ -75,14 +76,14 @@ def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution:
     _check_q(q)
     xavier = initializers.xavier(distribution)
 
-    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
-        if l == 0:
+    def choose(weight: Weight, network: Network) -> LawfulInitializer:
+        if weight.reads is None:
             return xavier
         with jax.ensure_compile_time_eval():
-            gain = getattr(gains(activations[l - 1], q), correction)
+            gain = getattr(gains(weight.reads, q), correction)
         return variance_scaling(gain**2, "avg", distribution)
 
-    return per_layer(choose)
+    return per_weight(choose)
 
 
 def critical(q: float = 1.0) -> Scheme:
@@ -92,7 +93,7 @@ def critical(q: float = 1.0) -> Scheme:
     f the activation in front (for the first layer, the first): neither gradients nor what tells two inputs apart fade
     exponentially. For relu it is He's (2, 0) at any q.
 
-    >>> law, _ = critical(q=0.5).law((64, 64, 10), [xinit.activations.tanh()])
+    >>> law, _ = critical(q=0.5).law(xinit.networks.mlp.plain((64, 64, 10), [xinit.activations.tanh()]))
     >>> round(64 * law.variance, 2), round(law.bias_variance, 2)
     (1.69, 0.04)
 
@@ -102,12 +103,12 @@ def critical(q: float = 1.0) -> Scheme:
     """
     _check_q(q)
 
-    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
+    def choose(weight: Weight, network: Network) -> LawfulInitializer:
         with jax.ensure_compile_time_eval():
-            edge = _usable_edge(_in_front(l, activations), q)
+            edge = _usable_edge(_in_front(weight, network), q)
         return independent(lambda n_in, n_out: edge.weight_variance / n_in, "normal", edge.bias_variance)
 
-    return per_layer(choose)
+    return per_weight(choose)
 
 
 def _check_q(q: float) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,13 +10,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.nn.initializers import Initializer
 from jax.typing import ArrayLike, DTypeLike
-from jaxtyping import Float, Int, Num
+from jaxtyping import Float, Num, Shaped
 
 from xinit import initializers
 from xinit.core.errors import InputError
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
-from xinit.networks.mlp import Params, make_params
+from xinit.networks.network import Network, Params, Weight
 
 __all__ = [
     "Hyper",
@@ -30,42 +29,38 @@ __all__ = [
     "layer_keys",
     "layerwise",
     "optimizers_of",
-    "per_layer",
+    "per_weight",
 ]
 
 # Numbers by their names: arrays where they are traced; `lr_scale` has one for each weight.
 Hyper = Mapping[str, Float[Array, "*weight"] | float]
-Batch = tuple[Float[Array, "batch inputs"], Int[Array, " batch"]]
-Choose = Callable[[int, Sequence[Activation]], Initializer]  # of the layer, from 0
+Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]
+Choose = Callable[[Weight, Network], Initializer]
 Laws = tuple[Law, ...]
-LrScale = Callable[[Sequence[int]], Sequence[float]]  # from the widths, one factor a layer
+LrScale = Callable[[Network], Sequence[float]]  # one factor a weight
 
 
 @runtime_checkable
 class Scheme(Protocol):
-    """The weights of a whole network, and one factor of the learning rate for each layer."""
+    """The weights of a whole network, and one factor of the learning rate for each of them."""
 
     def __call__(
-        self,
-        key: Array,
-        widths: Sequence[int],
-        activations: Sequence[Activation],
-        hyper: Hyper,
-        batch: Batch,
-        /,
+        self, key: Array, network: Network, hyper: Hyper, batch: Batch, /
     ) -> tuple[Params, Float[Array, " weight"]]:
-        """The parameters and the factors."""
+        """The parameters and the factors. What is left out of the parameters is as `network.start` has it."""
 
 
 @runtime_checkable
 class LawfulScheme(Protocol):
-    """A scheme that states, by an attribute `law`, what it promises of each layer's weights at gain 1.
+    """A scheme that states, by an attribute `law`, what it promises of each weight at gain 1.
 
-    A function of your own does so by `my_scheme.law = lambda widths, activations: (Law(2 / widths[0]), ...)`.
+    A function of your own does so by one line:
+
+        my_scheme.law = lambda network: tuple(Law(2 / weight.fan_in) for weight in network.weights)
     """
 
-    def law(self, widths: Sequence[int], activations: Sequence[Activation], /) -> Laws | None:
-        """The laws of all layers; None where one of them is not known."""
+    def law(self, network: Network, /) -> Laws | None:
+        """The laws of all weights; None where one of them is not known."""
 
 
 @runtime_checkable
@@ -77,14 +72,14 @@ class TunedScheme(Protocol):
         """Their names; None where any will do."""
 
 
-def law_of(scheme: Scheme, widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
-    """What the scheme promises of each layer's weights at gain 1; None where it, or one of its layers, says nothing.
+def law_of(scheme: Scheme, network: Network) -> Laws | None:
+    """What the scheme promises of each weight at gain 1; None where it says nothing of one of them.
 
-    >>> xavier = layerwise(initializers.xavier())
-    >>> [law.variance for law in law_of(xavier, (30, 20, 30), [xinit.activations.tanh()])]
+    >>> network = xinit.networks.mlp.plain((30, 20, 30), [xinit.activations.tanh()])
+    >>> [law.variance for law in law_of(layerwise(initializers.xavier()), network)]
     [0.04, 0.04]
     """
-    return scheme.law(widths, activations) if isinstance(scheme, LawfulScheme) else None
+    return scheme.law(network) if isinstance(scheme, LawfulScheme) else None
 
 
 def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
@@ -97,7 +92,7 @@ def optimizers_of(scheme: Scheme) -> Sequence[str] | None:
 
 
 def layer_keys(key: Array, n_layers: int) -> Array:
-    """One key a layer. The split is prefix-stable: layer l has the same key at every depth.
+    """One key a weight. The split is prefix-stable: weight l has the same key at every depth.
 
     >>> shallow, deep = layer_keys(jax.random.key(0), 2), layer_keys(jax.random.key(0), 5)
     >>> bool((jax.random.key_data(shallow) == jax.random.key_data(deep[:2])).all())
@@ -106,69 +101,71 @@ def layer_keys(key: Array, n_layers: int) -> Array:
     return jax.random.split(key, n_layers)
 
 
-def unscaled(widths: Sequence[int]) -> Sequence[float]:
-    """The same learning rate for every layer.
+def unscaled(network: Network) -> Sequence[float]:
+    """The same learning rate for every weight.
 
-    >>> unscaled((784, 100, 10))
+    >>> unscaled(xinit.networks.mlp.plain((784, 100, 10), [xinit.activations.tanh()]))
     [1.0, 1.0]
     """
-    return [1.0] * (len(widths) - 1)
+    return [1.0] * len(network.weights)
 
 
-def per_layer(
+def per_weight(
     choose: Choose,
     lr_scale: LrScale = unscaled,
     optimizers: Sequence[str] | None = None,
 ) -> Scheme:
-    """The scheme whose layer l (from 0) has kernel gain x choose(l, activations)(key_l, (I, O)).
+    """The scheme whose weight w has kernel gain x choose(w, network)(key_w, shape).
 
     Biases are normal with the variance that the initialiser's law gives them: 0, but for `critical`. `optimizers` are
     those that `lr_scale` is made for, any by default.
 
-    >>> scheme = per_layer(lambda l, activations: initializers.xavier() if l == 0 else initializers.he())
-    >>> [law.variance for law in law_of(scheme, (60, 40, 10), [xinit.activations.relu()])]
+    >>> scheme = per_weight(lambda w, network: initializers.xavier() if w.role == "first" else initializers.he())
+    >>> network = xinit.networks.mlp.plain((60, 40, 10), [xinit.activations.relu()])
+    >>> [law.variance for law in law_of(scheme, network)]
     [0.02, 0.05]
     """
 
-    def scheme(
-        key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: object
-    ) -> tuple[Params, Float[Array, " weight"]]:
-        shapes = list(itertools.pairwise(widths))
+    def scheme(key: Array, network: Network, hyper: Hyper, batch: object) -> tuple[Params, Float[Array, " weight"]]:
         kernels, biases = [], []
-        for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
-            initializer = choose(l, activations)
-            kernels.append(hyper["gain"] * initializer(key_l, shape, jnp.float32))
-            biases.append(_bias(initializer, key_l, shape))
-        return make_params(kernels, biases), jnp.array(lr_scale(widths), jnp.float32)
+        for key_w, weight in zip(layer_keys(key, len(network.weights)), network.weights, strict=True):
+            initializer = choose(weight, network)
+            kernels.append(hyper["gain"] * initializer(key_w, weight.shape, jnp.float32))
+            biases.append(_bias(initializer, key_w, weight))
+        params, _ = network.start(key)
+        return network.with_weights(params, kernels, biases), jnp.array(lr_scale(network), jnp.float32)
 
-    def law(widths: Sequence[int], activations: Sequence[Activation]) -> Laws | None:
-        chosen = [initializers.law_of(choose(l, activations)) for l in range(len(widths) - 1)]
+    def law(network: Network) -> Laws | None:
+        chosen = [initializers.law_of(choose(weight, network)) for weight in network.weights]
         stated = [one for one in chosen if one is not None]
         if len(stated) < len(chosen):
             return None
-        return tuple(one(*shape) for one, shape in zip(stated, itertools.pairwise(widths), strict=True))
+        return tuple(one.at(weight.kernel) for one, weight in zip(stated, network.weights, strict=True))
 
     vars(scheme).update(law=law, optimizers=optimizers)
     return scheme
 
 
-def _bias(initializer: Initializer, key: Array, shape: tuple[int, int]) -> Float[Array, " outputs"]:
+def _bias(initializer: Initializer, key: Array, weight: Weight) -> Float[Array, " outputs"] | None:
+    if weight.bias is None:
+        return None
     law = initializers.law_of(initializer)
-    variance = law(*shape).bias_variance if law else 0.0
+    variance = law.at(weight.kernel).bias_variance if law else 0.0
     if not variance:
-        return jnp.zeros(shape[1], jnp.float32)
+        return jnp.zeros(weight.units, jnp.float32)
     std: float = variance**0.5
-    return std * jax.random.normal(jax.random.fold_in(key, 0), shape[1:], jnp.float32)
+    return std * jax.random.normal(jax.random.fold_in(key, 0), (weight.units,), jnp.float32)
 
 
 def layerwise(initializer: Initializer) -> Scheme:
-    """The scheme that draws every kernel with the same initialiser: `per_layer` with one choice.
+    """The scheme that draws every kernel with the same initialiser: `per_weight` with one choice.
 
-    >>> params, lr_scale = layerwise(initializers.he())(jax.random.key(0), (8, 4, 2), [], {"gain": 1.0}, None)
+    >>> network = xinit.networks.mlp.plain((8, 4, 2), [xinit.activations.tanh()])
+    >>> params, lr_scale = layerwise(initializers.he())(jax.random.key(0), network, {"gain": 1.0}, None)
     >>> lr_scale.tolist()
     [1.0, 1.0]
     """
-    return per_layer(lambda l, activations: initializer)
+    return per_weight(lambda weight, network: initializer)
 
 
 def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
@@ -184,15 +181,19 @@ def _in_the_precision_asked(function: Callable[..., ArrayLike]) -> Initializer:
 
 
 def from_function(function: Callable[..., Any]) -> Scheme:
-    """A user's function as a scheme: five arguments are a scheme already, (key, shape[, dtype]) an initialiser.
+    """A user's function as a scheme, by what it takes.
+
+    (key, network, hyper, batch) is a scheme already, (key, widths, activations, hyper, batch) one of plain networks,
+    (key, shape[, dtype]) an initialiser.
 
     >>> scheme = from_function(lambda key, shape, dtype: jnp.zeros(shape, dtype))
-    >>> params, lr_scale = scheme(jax.random.key(0), (8, 4, 2), [], {"gain": 1.0}, None)
+    >>> network = xinit.networks.mlp.plain((8, 4, 2), [xinit.activations.tanh()])
+    >>> params, lr_scale = scheme(jax.random.key(0), network, {"gain": 1.0}, None)
     >>> lr_scale.tolist()
     [1.0, 1.0]
 
     Raises:
-      InputError: it takes neither.
+      InputError: it takes none of these.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
@@ -200,12 +201,36 @@ def from_function(function: Callable[..., Any]) -> Scheme:
         raise InputError(f"{function!r} is not a function whose arguments can be read.") from None
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     required = [p for p in positional if p.default is p.empty]
-    if len(required) == 5:
+    if len(required) == 4:
         return function
+    if len(required) == 5:
+        return _of_plain_networks(function)
     if len(required) in (2, 3) and not any(p.kind is p.KEYWORD_ONLY and p.default is p.empty for p in parameters):
         return layerwise(function if len(positional) > 2 else _in_the_precision_asked(function))
     raise InputError(
         f"{getattr(function, '__name__', function)!r} takes ({', '.join(p.name for p in parameters)}); an initialiser "
-        "takes (key, shape, dtype) and a scheme (key, widths, activations, hyper, batch); give a factory of either "
-        "its arguments with scheme.kwargs={...}."
+        "takes (key, shape, dtype) and a scheme (key, network, hyper, batch); give a factory of either its arguments "
+        "with scheme.kwargs={...}."
     )
+
+
+def _of_plain_networks(function: Callable[..., tuple[Params, Float[Array, " weight"]]]) -> Scheme:
+    """A scheme that is told widths and activations, which say everything of a plain network and of no other."""
+
+    def told(network: Network) -> tuple[tuple[int, ...], tuple[Activation, ...]]:
+        if not network.is_plain:
+            raise InputError(
+                f"scheme {getattr(function, '__name__', function)!r} takes (key, widths, activations, hyper, batch), "
+                f"which say everything of network=mlp alone; for network={network.name} it must take (key, network, "
+                "hyper, batch)."
+            )
+        return network.widths, network.activations
+
+    def scheme(key: Array, network: Network, hyper: Hyper, batch: Batch) -> tuple[Params, Float[Array, " weight"]]:
+        return function(key, *told(network), hyper, batch)
+
+    stated = getattr(function, "law", None)
+    if stated is not None:
+        vars(scheme)["law"] = lambda network: stated(*told(network))
+    vars(scheme)["optimizers"] = optimizers_of(function)
+    return scheme

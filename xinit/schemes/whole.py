@@ -1,6 +1,5 @@
 """Schemes that look at the whole network: its data, its pairs of units, its widths."""
 
-import itertools
 from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
@@ -11,8 +10,8 @@ from jaxtyping import Float, Inexact
 from xinit.core.errors import InputError
 from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
 from xinit.networks.activations import Activation
-from xinit.networks.mlp import Params, make_params
-from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_layer, unscaled
+from xinit.networks.network import FIRST, LAST, Network, Params, Site, Weight
+from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_weight, unscaled
 from xinit.settings.optimizer_kinds import LIKE
 
 __all__ = ["looks_linear", "lsuv", "mup"]
@@ -27,7 +26,8 @@ def lsuv() -> Scheme:
 
     >>> x = jax.random.normal(jax.random.key(0), (100, 8))
     >>> batch = x, jnp.zeros(100, int)
-    >>> params, _ = lsuv()(jax.random.key(1), (8, 16, 4), [xinit.activations.tanh()], {"gain": 1.0}, batch)
+    >>> network = xinit.networks.mlp.plain((8, 16, 4), [xinit.activations.tanh()], "highest")
+    >>> params, _ = lsuv()(jax.random.key(1), network, {"gain": 1.0}, batch)
     >>> f"{jnp.std(x @ params['layers'][0]['kernel']):.3f}"
     '1.000'
 
@@ -35,20 +35,22 @@ def lsuv() -> Scheme:
     """
     draw = orthogonal()
 
-    def scheme(
-        key: Array, widths: Sequence[int], activations: Sequence[Activation], hyper: Hyper, batch: Batch
-    ) -> tuple[Params, Float[Array, " weight"]]:
-        shapes, h, kernels = list(itertools.pairwise(widths)), jnp.asarray(batch[0], jnp.float32), []
-        for l, (key_l, shape) in enumerate(zip(layer_keys(key, len(shapes)), shapes, strict=True)):
-            kernel = draw(key_l, shape, jnp.float32)
-            z = jnp.matmul(h, kernel, precision="highest")
-            std = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
-            kernels.append(kernel / std)
-            if l < len(activations):
-                h = activations[l].function(z / std)
-        gained = [hyper["gain"] * kernel for kernel in kernels]
-        biases = [jnp.zeros(o, jnp.float32) for _, o in shapes]
-        return make_params(gained, biases), jnp.array(unscaled(widths), jnp.float32)
+    def scheme(key: Array, network: Network, hyper: Hyper, batch: Batch) -> tuple[Params, Float[Array, " weight"]]:
+        keys = layer_keys(key, len(network.weights))
+        kernels = [draw(key_w, w.shape, jnp.float32) for key_w, w in zip(keys, network.weights, strict=True)]
+        params, state = network.start(key)
+        stds: dict[int, Array] = {}
+
+        def divided(site: Site, z: Array) -> Array:
+            if site.kind != "weight":
+                return z
+            stds[site.number] = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
+            return z / stds[site.number]
+
+        orthonormal = network.with_weights(params, kernels)
+        network.apply(orthonormal, state, jnp.asarray(batch[0], jnp.float32), divided, None, True)
+        finished = [hyper["gain"] * (kernel / stds[l]) for l, kernel in enumerate(kernels)]
+        return network.with_weights(params, finished), jnp.array(unscaled(network), jnp.float32)
 
     return scheme
 
@@ -62,19 +64,25 @@ def looks_linear() -> Scheme:
     from its first hidden layer to its last are 1, at any depth. The first layer keeps all of the input if it has at
     least twice as many units, else a random projection of it; the last reads a random projection off.
 
-    >>> [law.structure for law in looks_linear().law((8, 16, 4), [xinit.activations.relu()])]
+    >>> network = xinit.networks.mlp.plain((8, 16, 4), [xinit.activations.relu()])
+    >>> [law.structure for law in looks_linear().law(network)]
     ['mirrored', 'mirrored']
 
     Raises:
       InputError: when weights are drawn, an activation that is no rectifier, or a hidden layer of odd width.
     """
 
-    def choose(l: int, activations: Sequence[Activation]) -> LawfulInitializer:
-        slopes = [_negative_slope(activation) for activation in activations]
-        behind = 1 + slopes[l - 1] if l else 1.0
-        return _mirrored(inputs=l > 0, outputs=l < len(activations), scale=1 / behind)
+    def choose(weight: Weight, network: Network) -> LawfulInitializer:
+        if not network.is_plain:
+            raise InputError(
+                f"scheme looks_linear mirrors the layers of network=mlp without a norm; network={network.name} has "
+                "other steps."
+            )
+        slopes = [_negative_slope(activation) for activation in network.activations]
+        behind = 1 + slopes[weight.place - 1] if weight.reads else 1.0
+        return _mirrored(inputs=weight.reads is not None, outputs=weight.role != LAST, scale=1 / behind)
 
-    return per_layer(choose)
+    return per_weight(choose)
 
 
 def _negative_slope(activation: Activation) -> float:
@@ -129,7 +137,7 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
     At the base width this is `lecun` with one learning rate. Table 3 leaves constants free: for relu take gain sqrt(2).
     Biases share the factor of their layer's kernel, where Table 3 gives them the first layer's.
 
-    >>> laws = mup(base_width=64).law((32, 256, 256, 10), [xinit.activations.relu()] * 2)
+    >>> laws = mup(base_width=64).law(xinit.networks.mlp.plain((32, 256, 256, 10), [xinit.activations.relu()] * 2))
     >>> [law.variance for law in laws]  # the last layer's is 4 times smaller than 1/n_in
     [0.03125, 0.00390625, 0.0009765625]
 
@@ -148,10 +156,9 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
     hidden = variance_scaling(1.0, "in", "normal")
     last = independent(lambda i, o: base_width / i**2, "normal")
 
-    def lr_scale(widths: Sequence[int]) -> Sequence[float]:
-        shapes = list(itertools.pairwise(widths))
+    def lr_scale(network: Network) -> Sequence[float]:
         first, middle, end = LR_FACTORS[optimizer]
-        factors = [first, *[middle] * (len(shapes) - 2), end][-len(shapes) :]
-        return [factor(*shape, base_width) for factor, shape in zip(factors, shapes, strict=True)]
+        factor = lambda weight: {FIRST: first, LAST: end}.get(weight.role, middle)
+        return [factor(weight)(weight.fan_in, weight.fan_out, base_width) for weight in network.weights]
 
-    return per_layer(lambda l, activations: last if l == len(activations) else hidden, lr_scale, LIKE[optimizer])
+    return per_weight(lambda weight, network: last if weight.role == LAST else hidden, lr_scale, LIKE[optimizer])

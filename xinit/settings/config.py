@@ -72,6 +72,22 @@ class ActivationConfig:
 
 
 @dataclass(frozen=True)
+class NetworkConfig:
+    """`fn` names a factory in xinit.networks, or is "module:function"."""
+
+    fn: Text = "mlp"
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """A short name for tables and folders."""
+        return self.fn.rpartition(":")[2]
+
+
+PLAIN = NetworkConfig("mlp", {"norm": "none"})  # what there was before other networks were
+
+
+@dataclass(frozen=True)
 class LossConfig:
     """`fn` names a factory in xinit.networks.losses, or is "module:function"."""
 
@@ -145,6 +161,7 @@ class Config:
     data: DataSettings
     optimizer: OptimizerConfig
     probe: ProbeConfig
+    network: NetworkConfig = field(metadata=unless(PLAIN))
     loss: LossConfig = field(metadata=unless(LossConfig()))
     schedule: ScheduleConfig = field(metadata=unless(ScheduleConfig()))
     batch_size: Count
@@ -169,7 +186,7 @@ class Config:
         """What decides the results: the part of the config that a run's hash covers."""
         identity = identity_of(self)
         choices = [identity["scheme"], *identity["activations"], identity["optimizer"]]
-        choices += [identity[name] for name in ("loss", "schedule") if name in identity]
+        choices += [identity[name] for name in ("loss", "schedule", "network") if name in identity]
         for choice in choices:  # 0 and 0.0 are one number, hence one run
             if "options" in choice:
                 choice["options"] = {k: float(v) if type(v) is int else v for k, v in choice["options"].items()}
@@ -179,6 +196,7 @@ class Config:
         """The functions of the user's that a run is made of, each with the setting that names it."""
         chosen = [("scheme.fn", self.scheme.fn)]
         chosen += [("activation.fn", name) for name in dict.fromkeys(choice.fn for choice in self.activations)]
+        chosen += [("network.fn", self.network.fn)]
         chosen += [("data.fn", getattr(self.data, "fn", "")), ("loss.fn", self.loss.fn)]
         chosen += [("optimizer.fn", self.optimizer.fn), ("schedule.fn", self.schedule.fn)]
         chosen += [("probe.extra", name) for name in self.probe.extra]

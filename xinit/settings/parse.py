@@ -30,9 +30,11 @@ from xinit.data.contract import DataSettings, settings_class
 from xinit.networks import profiles
 from xinit.settings.config import (
     DEPTH,
+    PLAIN,
     ActivationConfig,
     Config,
     LossConfig,
+    NetworkConfig,
     PopulationConfig,
     ProbeConfig,
     SchemeConfig,
@@ -83,10 +85,12 @@ def parse(raw: Mapping[str, Any]) -> Config:
     loss = build_with_rest(LossConfig, _take(raw, "loss"), "loss", "options")
     scheme = told(_scheme(_take(raw, "scheme")), optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
+    network = _network(_take(raw, "network"))
+    parts = [data.label, *([network.label] if network != PLAIN else [])]
     functions = list(dict.fromkeys(activation.label for activation in activations))
     name = _take(raw, "name")
     if name is None:
-        name = re.sub(r"[^\w.+=,-]", "-", f"{data.label}-{'-'.join(functions)}-{shape}-{scheme.label}")[:100]
+        name = re.sub(r"[^\w.+=,-]", "-", "-".join([*parts, *functions, shape, scheme.label]))[:100]
     typed(_take(raw, "seed"), Seed, "seed")  # only its children, init_seed and data_seed, count
     made = {
         "scheme": scheme,
@@ -95,6 +99,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
         "data": data,
         "optimizer": optimizer,
         "probe": probe,
+        "network": network,
         "loss": loss,
         "schedule": schedule,
         "prng": prng.generator(),
@@ -192,6 +197,14 @@ def _scheme(raw: Any) -> SchemeConfig:
     if not is_custom(scheme.fn):
         _check_numbers(scheme.options, "scheme")
     return scheme
+
+
+def _network(raw: Any) -> NetworkConfig:
+    """The choice; the options of a user's own module are for its function to know."""
+    network = build_with_rest(NetworkConfig, raw, "network", "options")
+    if not is_custom(network.fn):
+        _check_numbers(network.options, "network")
+    return network
 
 
 def _check_numbers(options: Mapping[str, Any], path: str) -> None:

@@ -21,6 +21,7 @@ from xinit.core.readings import FLAT
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss, cross_entropy
+from xinit.networks.network import Network
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, mean_slope, moments
@@ -102,8 +103,7 @@ def on_one_core(function: Callable[P, T]) -> Callable[P, T]:
 
 @on_one_core
 def predict(
-    widths: Sequence[int],
-    activations: Sequence[Activation],
+    described: Network,
     laws: Sequence[Law],
     gram: Float[np.ndarray, "batch batch"],
     targets: Shaped[np.ndarray, "batch ..."],
@@ -133,6 +133,7 @@ def predict(
     Raises:
       InputError: an activation has no finite moments where the signal goes.
     """
+    widths, activations = described.widths, described.activations
     network = widths, activations, laws, np.asarray(gram, float)
     try:
         prediction = _predict(*network, output_errors(loss, np.asarray(targets), widths[-1]))

@@ -1,6 +1,6 @@
 """What a choice of a scheme means: a function of ours by its name, or one of the user's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -9,7 +9,7 @@ from xinit import initializers, schemes
 from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
-from xinit.networks.activations import Activation
+from xinit.networks.network import Network
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import SchemeConfig
 
@@ -32,8 +32,7 @@ def scheme_of(config: SchemeConfig) -> Scheme:
 
 def check_scheme(
     scheme: Scheme,
-    widths: Sequence[int],
-    activations: Sequence[Activation],
+    network: Network,
     hyper: Hyper,
     batch: tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct],
     fn: str,
@@ -43,27 +42,28 @@ def check_scheme(
     Raises:
       InputError: it does not.
     """
-    draw = lambda key, hyper, batch: scheme(key, widths, activations, hyper, batch)
+    draw = lambda key, hyper, batch: scheme(key, network, hyper, batch)
     made = custom.calling("scheme", fn, jax.eval_shape, draw, jax.random.key(0), hyper, batch)
-    _check_params(made, widths, fn)
+    _check_params(made, network, fn)
 
 
-def _check_params(made: Any, widths: Sequence[int], fn: str) -> None:
+def _check_params(made: Any, network: Network, fn: str) -> None:
     """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
     try:
         params, lr_scale = made
-        layers = [params["layers"][l] for l in range(len(widths) - 1)]
+        kernels, biases = network.kernels(params), network.biases(params)
     except (TypeError, ValueError, KeyError):
         raise InputError(
             f"scheme {fn!r} must return (Params, lr_scale), as xinit.networks.mlp.make_params makes."
         ) from None
-    for l, layer in enumerate(layers):
-        for part, shape in (("kernel", tuple(widths[l : l + 2])), ("bias", tuple(widths[l + 1 : l + 2]))):
-            came = getattr(layer[part], "shape", None), str(getattr(layer[part], "dtype", None))
+    for weight, kernel, bias in zip(network.weights, kernels, biases, strict=True):
+        parts = [("kernel", kernel, weight.shape), ("bias", bias, (weight.units,))]
+        for part, array, shape in parts[: 1 if weight.bias is None else 2]:
+            came = getattr(array, "shape", None), str(getattr(array, "dtype", None))
             if came != (shape, "float32"):
                 raise InputError(
-                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {l + 1}; "
+                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {weight.place + 1}; "
                     f"it must return shape {shape} and type float32."
                 )
-    if getattr(lr_scale, "shape", None) != (len(layers),):
-        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(layers)} layers.")
+    if getattr(lr_scale, "shape", None) != (len(kernels),):
+        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(kernels)} layers.")

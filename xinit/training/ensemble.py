@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Float
 
 from xinit.data.dataset import Arrays
-from xinit.networks.mlp import Params
+from xinit.networks.network import Network, Params
 from xinit.probes.edges import no_edges
-from xinit.probes.probe import Batch, Readings
+from xinit.probes.passes import Batch
+from xinit.probes.probe import Readings
 from xinit.training.problem import Plan, Problem, initial_run
 
 
@@ -28,16 +29,17 @@ def measure(planned: Plan, data: Arrays, seeds: Sequence[int]) -> dict[str, Floa
 
     Also `weight_second` and `bias_second`, (seed, weight): the mean squares of the weights that were drawn.
     """
-    batch, edges = probe_batch(planned.problem, data), no_edges(len(planned.problem.activations))
+    network = planned.problem.network
+    batch, edges = probe_batch(planned.problem, data), no_edges(len(network.layers), len(network.weights))
     assert planned.problem.probe is not None  # `inspection.prepare` and `fault_of` ask for one
     probe = planned.problem.probe
-    measure_one = jax.jit(lambda params, batch: probe(params, batch, edges) | _drawn(params))
+    measure_one = jax.jit(lambda params, state, batch: probe(params, state, batch, edges) | _drawn(network, params))
     rows: list[dict[str, np.ndarray]] = []
     ahead: Readings | None = None  # a network is drawn while the one before is measured; two are in memory
     for seed in seeds:
         own = dataclasses.replace(planned.configs[0], init_seed=seed)
         run = initial_run(planned._replace(configs=(own,)), 0, data)
-        row = measure_one(run.params, batch)
+        row = measure_one(run.params, run.state, batch)
         rows += [_as_floats(ahead)] if ahead else []
         ahead = row
     rows += [_as_floats(ahead)] if ahead else []
@@ -48,7 +50,7 @@ def _as_floats(row: Readings) -> dict[str, np.ndarray]:
     return {name: np.asarray(value, float) for name, value in row.items()}
 
 
-def _drawn(params: Params) -> Readings:
-    parts = {"weight_second": "kernel", "bias_second": "bias"}
-    layers = params["layers"].values()
-    return {name: jnp.stack([(layer[part] ** 2).mean() for layer in layers]) for name, part in parts.items()}
+def _drawn(network: Network, params: Params) -> Readings:
+    second = lambda array: jnp.float32(0) if array is None else (array**2).mean()
+    drawn = {"weight_second": network.kernels(params), "bias_second": network.biases(params)}
+    return {name: jnp.stack([second(array) for array in arrays]) for name, arrays in drawn.items()}

@@ -96,7 +96,7 @@ def predicted_readings(
     if not laws:
         return {}
     try:
-        prediction = predict(problem.widths, problem.activations, laws, gram, targets, problem.loss)
+        prediction = predict(problem.network, laws, gram, targets, problem.loss)
     except InputError:  # no finite moments where the signal goes: the run is judged by what it shows
         return {}
     found = {f"{name}_predicted": prediction.values[name] for name in ("act_slope", "act_cosine", "jacobian_sv_mean")}
@@ -110,20 +110,22 @@ def predicted_readings(
 
 def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
     """The laws of all weights, gain included, as the scheme states them; none where it states none."""
-    stated = law_of(scheme_of(scheme), problem.widths, problem.activations)
+    stated = law_of(scheme_of(scheme), problem.network)
     return [law.scaled(scheme.gain) for law in stated or ()]
 
 
 def bounds(problem: Problem) -> dict[str, Float[np.ndarray, " layer"]]:
     """(layer,) the range of each activation function, by the names of the readings."""
-    return {name: np.array([getattr(f, name.removeprefix("act_")) for f in problem.activations]) for name in RANGES}
+    return {
+        name: np.array([getattr(f, name.removeprefix("act_")) for f in problem.network.activations]) for name in RANGES
+    }
 
 
 def dead_expected(problem: Problem, gram: Float[np.ndarray, "batch batch"]) -> dict[str, Float[np.ndarray, " layer"]]:
     """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers."""
-    if not all(f.rectifies for f in problem.activations):
+    if not all(f.rectifies for f in problem.network.activations):
         return {}
-    return {"act_dead_expected": expected_dead(problem.activations, gram)}
+    return {"act_dead_expected": expected_dead(problem.network.activations, gram)}
 
 
 def remedy_for(
@@ -139,13 +141,11 @@ def remedy_for(
       fault: as `fault_of` says.
     """
     gram, targets = examples(problem, data)
-    narrow = min(problem.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.activations)
-    dead = (
-        predict(problem.widths, problem.activations, laws, gram, targets, problem.loss).dead if narrow and laws else 0.0
-    )
+    narrow = min(problem.network.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.network.activations)
+    dead = predict(problem.network, laws, gram, targets, problem.loss).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
     within = config.verdict["signal_warn"], config.verdict["signal_fail"]
-    return remedy(problem.widths, problem.activations, q, *within, laws, fault, dead)
+    return remedy(problem.network.widths, problem.network.activations, q, *within, laws, fault, dead)
 
 
 def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:

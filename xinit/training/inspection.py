@@ -5,6 +5,7 @@ The measured side is the probe that training uses, on the initial networks of se
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 
 import jax
@@ -16,6 +17,7 @@ from xinit.analysis.inspection import HORIZON, Inspection, Reach
 from xinit.core.errors import InputError
 from xinit.data.dataset import Arrays
 from xinit.initializers import Law
+from xinit.networks.network import Network
 from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
@@ -44,15 +46,15 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     networks = ensemble.measure(planned, data, range(config.init_seed, config.init_seed + n_seeds))
     problem, limits = planned.problem, config.verdict
     laws, source = laws_of(planned, networks)
-    prediction = predict(problem.widths, problem.activations, laws, gram, targets, problem.loss)
-    measured = _measured(networks, problem.widths)
+    prediction = predict(problem.network, laws, gram, targets, problem.loss)
+    measured = _measured(networks, problem.network)
     findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
     others = range(config.init_seed + n_seeds, config.init_seed + 2 * n_seeds)
     fault = functools.partial(fault_of, config, data, others)
     sentence = remedy_for(config, problem, data, laws, fault) if verdict.calls_for_remedy(findings) else None
     return Inspection(
         config,
-        problem.widths,
+        problem.network.widths,
         prediction,
         measured,
         {name: _score(prediction, name, values) for name, values in measured.items()},
@@ -80,7 +82,7 @@ def predict_config(config: Config) -> Prediction:
     problem = planned.problem
     gram, targets = examples(problem, data)
     networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
-    return predict(problem.widths, problem.activations, laws_of(planned, networks)[0], gram, targets, problem.loss)
+    return predict(problem.network, laws_of(planned, networks)[0], gram, targets, problem.loss)
 
 
 def laws_of(planned: Plan, networks: Mapping[str, Float[np.ndarray, "seed ..."]]) -> tuple[list[Law], str]:
@@ -95,13 +97,13 @@ def laws_of(planned: Plan, networks: Mapping[str, Float[np.ndarray, "seed ..."]]
 
 def _dead_of(prediction: Prediction, laws: Sequence[Law], problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
     """As `dead_expected`; without biases a prediction has come to the same."""
-    plain = all(f.rectifies for f in problem.activations) and not any(law.bias_variance for law in laws)
+    plain = all(f.rectifies for f in problem.network.activations) and not any(law.bias_variance for law in laws)
     same = plain and not prediction.void
     return {"act_dead_expected": prediction.values["act_dead"]} if same else dead_expected(problem, gram)
 
 
-def _measured(networks: Mapping[str, np.ndarray], widths: Sequence[int]) -> dict[str, np.ndarray]:
-    sizes = np.array(widths[:-1], float) * np.array(widths[1:])
+def _measured(networks: Mapping[str, np.ndarray], network: Network) -> dict[str, np.ndarray]:
+    sizes = np.array([math.prod(weight.shape) for weight in network.weights], float)
     found = {f"{name}_second": networks[f"{name}_mean"] ** 2 + networks[f"{name}_std"] ** 2 for name in SIGNALS}
     found["grad_w_second"] = networks["grad_w_norm"] ** 2 / sizes
     return found | {name: networks[reading] for name, reading in ALSO_MEASURED.items() if reading in networks}
@@ -128,10 +130,11 @@ def _mean_variance(fans: Sequence[int], laws: Sequence[Law]) -> float:
 
 def _reach(planned: Plan, laws: Sequence[Law], prediction: Prediction, limits: Mapping[str, float]) -> Reach | None:
     """None where the hidden layers have different activations, or theory says nothing of them."""
-    widths, functions = planned.problem.widths, planned.problem.activations
+    network = planned.problem.network
+    widths, functions = network.widths, network.activations
     start = float(prediction.values["pre_second"][0])
     hidden = laws[1:-1]
-    if len({f.name for f in functions}) > 1 or not start > 0:
+    if not network.is_plain or len({f.name for f in functions}) > 1 or not start > 0:
         return None
     forward, backward = _mean_variance(widths[1:-2], hidden), _mean_variance(widths[2:-1], hidden)
     bias = float(np.mean([law.bias_variance for law in hidden]))

@@ -15,9 +15,11 @@ from jax import Array, lax
 from jaxtyping import Float, Int
 
 from xinit.data.dataset import Arrays, Chunk, Examples
-from xinit.networks.mlp import Params
+from xinit.networks.network import Network, Params
+from xinit.networks.network import State as NetworkState
 from xinit.probes.edges import Edges
-from xinit.probes.probe import Batch, Readings, errors, mean_loss
+from xinit.probes.passes import Batch, errors, mean_loss
+from xinit.probes.probe import Readings
 from xinit.schemes import Hyper
 from xinit.training.problem import Problem
 
@@ -28,12 +30,13 @@ EVALUATION_BATCH = 500  # keeps the activations of a 10,000-example set out of m
 
 
 class TrainState(NamedTuple):
-    """What a replica needs to go on: parameters, optimizer state, running sums since the last probe, and whether.
+    """What a replica needs to go on: parameters, state of the network and the optimizer, sums since the last probe.
 
     `diverged_at` is the first step whose loss was not finite, 0 while there is none.
     """
 
     params: Params
+    state: NetworkState
     opt_state: optax.OptState
     loss_sum: Float[Array, "*replica"]
     error_sum: Float[Array, "*replica"]
@@ -44,7 +47,7 @@ class TrainState(NamedTuple):
 class Start(Protocol):
     """The state of a replica before its first step."""
 
-    def __call__(self, params: Params, hyper: Hyper) -> TrainState:
+    def __call__(self, params: Params, state: NetworkState, hyper: Hyper) -> TrainState:
         """The state."""
 
 
@@ -84,7 +87,7 @@ class Measure(Protocol):
 class Evaluate(Protocol):
     """Loss and error on the whole valid and test sets."""
 
-    def __call__(self, params: Params, data: Arrays) -> Readings:
+    def __call__(self, params: Params, state: NetworkState, data: Arrays) -> Readings:
         """Both, by their names."""
 
 
@@ -108,7 +111,7 @@ def make_program(problem: Problem) -> Program:
         _make_start(problem),
         problem.dataset.draw,
         _make_advance(problem),
-        _update_ratio,
+        _make_update_ratio(problem.network),
         _make_measure(problem),
         _make_evaluate(problem),
     )
@@ -132,25 +135,30 @@ def for_each_chunk(
 
 
 def _make_start(problem: Problem) -> Start:
-    def start(params: Params, hyper: Hyper) -> TrainState:
+    def start(params: Params, state: NetworkState, hyper: Hyper) -> TrainState:
         zero = jnp.float32(0)
-        return TrainState(params, problem.optimizer(hyper).init(params), zero, zero, jnp.int32(0))
+        return TrainState(params, state, problem.optimizer(hyper).init(params), zero, zero, jnp.int32(0))
 
     return start
 
 
 def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Array, ""]], TrainState]:
+    network = problem.network
+
     def step(state: TrainState, hyper: Hyper, batch: Batch, number: Int[Array, ""]) -> TrainState:
+        key = jax.random.fold_in(jax.random.wrap_key_data(hyper["network_key"]), number) if network.draws else None
         hyper = problem.schedule(hyper, number)
-        loss_of = lambda params: mean_loss(problem.apply, params, batch, loss=problem.loss)
-        (loss, (outputs, _)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        value_of = lambda params: mean_loss(problem.apply, params, batch, loss=problem.loss)[0]
+        loss_of = lambda params: mean_loss(network, params, state.state, batch, problem.loss, key=key, train=True)
+        (loss, (outputs, _, network_state)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
+        value_of = lambda params: loss_of(params)[0]
         of_the_batch = {"value": loss, "grad": grads, "value_fn": value_of}  # for optimizers that search along a line
         update: Callable[..., tuple[Params, optax.OptState]] = problem.optimizer(hyper).update
         updates, opt_state = update(grads, state.opt_state, state.params, **of_the_batch)
         first_failure = ~jnp.isfinite(loss) & (state.diverged_at == 0)
+        updates = network.scaled(updates, jnp.asarray(hyper["lr_scale"]))
         return TrainState(
-            params=optax.apply_updates(state.params, _scaled(updates, jnp.asarray(hyper["lr_scale"]))),
+            params=optax.apply_updates(state.params, updates),
+            state=network_state,
             opt_state=opt_state,
             loss_sum=state.loss_sum + loss,
             error_sum=state.error_sum + jnp.mean(errors(outputs, batch[1])),
@@ -158,12 +166,6 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Arra
         )
 
     return step
-
-
-def _scaled(updates: Params, lr_scale: Float[Array, " weight"]) -> Params:
-    """Each layer's update times its own learning-rate factor."""
-    layers = updates["layers"]
-    return {"layers": {l: {part: u * lr_scale[l] for part, u in layer.items()} for l, layer in layers.items()}}
 
 
 def _make_advance(problem: Problem) -> Advance:
@@ -185,14 +187,19 @@ def _make_advance(problem: Problem) -> Advance:
     return advance
 
 
-def _update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
-    """(weight,) ||W - W'|| / ||W||, kernels only."""
-    pairs = [(before["layers"][l]["kernel"], layer["kernel"]) for l, layer in after["layers"].items()]
-    return jnp.stack([jnp.linalg.norm(new - old) / jnp.linalg.norm(old) for old, new in pairs])
+def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Array, " weight"]]:
+    size = lambda kernel: jnp.linalg.norm(kernel.ravel())
+
+    def update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
+        """(weight,) ||W - W'|| / ||W||, kernels only."""
+        pairs = zip(network.kernels(before), network.kernels(after), strict=True)
+        return jnp.stack([size(new - old) / size(old) for old, new in pairs])
+
+    return update_ratio
 
 
 def _make_measure(problem: Problem) -> Measure:
-    dataset = problem.dataset
+    dataset, network = problem.dataset, problem.network
 
     def measure(
         state: TrainState,
@@ -206,10 +213,10 @@ def _make_measure(problem: Problem) -> Measure:
             batch = dataset.decode(data["probe"].x), data["probe"].y
             valid = data["valid"].head(VALID_EXAMPLES)
             batch_of_valid = dataset.decode(valid.x), valid.y
-            loss, (outputs, _) = mean_loss(problem.apply, state.params, batch_of_valid, loss=problem.loss)
+            loss, (outputs, *_) = mean_loss(network, state.params, state.state, batch_of_valid, problem.loss)
             error = jnp.mean(errors(outputs, valid.y))
             readings |= {"valid_loss": loss, "valid_error": error, "update_ratio": update_ratio}
-            readings |= problem.probe(state.params, batch, edges)
+            readings |= problem.probe(state.params, state.state, batch, edges)
         return readings
 
     return measure
@@ -218,22 +225,22 @@ def _make_measure(problem: Problem) -> Measure:
 def _make_evaluate(problem: Problem) -> Evaluate:
     dataset = problem.dataset
 
-    def totals(params: Params, examples: Examples) -> Float[Array, "2"]:
+    def totals(params: Params, state: NetworkState, examples: Examples) -> Float[Array, "2"]:
         batch = dataset.decode(examples.x), examples.y
-        loss, (outputs, _) = mean_loss(problem.apply, params, batch, loss=problem.loss)
+        loss, (outputs, *_) = mean_loss(problem.network, params, state, batch, problem.loss)
         return jnp.stack([loss * len(examples.y), jnp.sum(errors(outputs, examples.y))])
 
-    def mean_over(params: Params, examples: Examples) -> Float[Array, "2"]:
+    def mean_over(params: Params, state: NetworkState, examples: Examples) -> Float[Array, "2"]:
         n = len(examples.y)
         whole = n // EVALUATION_BATCH * EVALUATION_BATCH
         batches = jax.tree.map(lambda a: a[:whole].reshape(-1, EVALUATION_BATCH, *a.shape[1:]), examples)
-        total = jnp.sum(lax.map(lambda batch: totals(params, batch), batches), axis=0)
+        total = jnp.sum(lax.map(lambda batch: totals(params, state, batch), batches), axis=0)
         if whole < n:
-            total += totals(params, Examples(examples.x[whole:], examples.y[whole:]))
+            total += totals(params, state, Examples(examples.x[whole:], examples.y[whole:]))
         return total / n
 
-    def evaluate(params: Params, data: Arrays) -> Readings:
-        valid, test = mean_over(params, data["valid"]), mean_over(params, data["test"])
+    def evaluate(params: Params, state: NetworkState, data: Arrays) -> Readings:
+        valid, test = mean_over(params, state, data["valid"]), mean_over(params, state, data["test"])
         return {"valid_loss": valid[0], "valid_error": valid[1], "test_loss": test[0], "test_error": test[1]}
 
     return evaluate

@@ -6,7 +6,6 @@ the cache of one core). No strategy changes what a replica computes. Nothing is 
 several processes each runs a population of its own share of the replicas, on its own devices.
 """
 
-import itertools
 import os
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
@@ -22,7 +21,7 @@ from jaxtyping import Float, Int, PyTree, UInt32
 
 from xinit.core import prng
 from xinit.data.dataset import Arrays, Chunk
-from xinit.networks.mlp import Params, make_params, with_learned
+from xinit.networks.network import Params
 from xinit.probes.edges import Edges
 from xinit.probes.probe import Readings
 from xinit.schemes import Hyper
@@ -85,8 +84,8 @@ def choose_strategy(asked: str, problem: Problem, n_replicas: int) -> Strategy:
 
 
 def weight_bytes(problem: Problem) -> int:
-    """Bytes of one replica's float32 parameters."""
-    return 4 * sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
+    """Bytes of one replica's parameters."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(problem.network.like[0]))
 
 
 def last_level_cache() -> int:
@@ -102,13 +101,7 @@ def replica_bytes(problem: Problem, hyper: Hyper, strategy: Strategy) -> int:
 
     One copy lies beside them while `update_ratio` is measured; under `vmap` so do the gradients of all replicas.
     """
-    layers = list(itertools.pairwise(problem.widths))
-
-    def start(hyper: Hyper) -> TrainState:
-        params = make_params([jnp.zeros(shape) for shape in layers], [jnp.zeros(o) for _, o in layers])
-        return make_program(problem).start(with_learned(params, problem.activations), hyper)
-
-    state = jax.eval_shape(start, hyper)  # abstract: allocates nothing
+    state = jax.eval_shape(make_program(problem).start, *problem.network.like, hyper)  # abstract: allocates nothing
     held: int = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     return held + (2 if strategy.name == "vmap" else 1) * weight_bytes(problem)
 
@@ -194,12 +187,14 @@ class Population:
         ) -> Readings:
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
-        self.start = jitted(lambda *own: each(program.start, *own), R, R, donate_argnums=0)
+        self.start = jitted(lambda *own: each(program.start, *own), R, R, R, donate_argnums=0)
         self.segment = jitted(_segment(problem, strategy), R, R, R, R, whole, whole, whole, donate_argnums=0)
         self.copy: Ahead[Params] = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
         self.update_ratio = jitted(lambda *own: each(program.update_ratio, *own), R, R)
         self.measure = jitted(measure, R, whole, R, whole, R)
-        self.evaluate = jitted(lambda params, data: each(lambda p: program.evaluate(p, data), params), R, whole)
+        self.evaluate = jitted(
+            lambda params, state, data: each(lambda *own: program.evaluate(*own, data), params, state), R, R, whole
+        )
 
     def place(self, tree: PyTree[ArrayLike]) -> PyTree[Array]:
         """Arrays of n replicas, on their devices."""

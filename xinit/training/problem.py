@@ -1,14 +1,14 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
-import itertools
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import PyTree
+from jaxtyping import Float
 
 from xinit.core import backend
 from xinit.core.custom import is_custom
@@ -16,13 +16,13 @@ from xinit.core.errors import InputError
 from xinit.core.extra import NOTHING, Extra
 from xinit.data.dataset import Arrays, Dataset
 from xinit.networks import custom_loss
-from xinit.networks.activations import Activation
-from xinit.networks.choices import activation_of, loss_of, losses_for
+from xinit.networks.choices import activation_of, loss_of, losses_for, network_of
 from xinit.networks.losses import Loss
-from xinit.networks.mlp import Apply, Params, make_apply, make_params, with_learned
+from xinit.networks.network import Frame, Network, Params, State, completed
 from xinit.probes.edges import BINS
 from xinit.probes.extra import ExtraReading, describe, import_extra
-from xinit.probes.probe import Probe, make_probe, signals
+from xinit.probes.passes import Batch, signals
+from xinit.probes.probe import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
 from xinit.training.choices import check_scheme, scheme_of
@@ -30,16 +30,17 @@ from xinit.training.optimization import Optimizer, Schedule, check_optimizer, nu
 
 TARGETS = {"labels": "labels, whole numbers of an integer type", "values": "values, real numbers of a float type"}
 
+# (key, hyper, batch): the weights, the network's state, and one factor of the learning rate for each weight.
+Draw = Callable[[Array, Hyper, Batch], tuple[Params, State, Float[Array, " weight"]]]
+
 
 class Problem(NamedTuple):
-    """What decides the compiled program. `widths` runs from inputs to classes; `points` are the probed steps.
+    """What decides the compiled program. `points` are the probed steps.
 
     `extra` describes the readings of the user's that the probe gives, `extra_numbers` is how many numbers they have.
     """
 
-    widths: tuple[int, ...]
-    activations: tuple[Activation, ...]
-    apply: Apply
+    network: Network
     dataset: Dataset
     loss: Loss
     optimizer: Optimizer
@@ -53,10 +54,15 @@ class Problem(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A problem and what is a number or an array in it: weights to start from, data order, hyper-parameters, data."""
+    """A problem and what is a number or an array in it: weights to start from, data order, hyper-parameters, data.
+
+    `state` is what the network changes beside its weights. Where it draws numbers while it trains, the hyper-parameters
+    hold the words of its key, `network_key`.
+    """
 
     problem: Problem
     params: Params
+    state: State
     data_key: Array
     hyper: Hyper
     data: Arrays
@@ -65,12 +71,13 @@ class Run(NamedTuple):
 class Plan(NamedTuple):
     """Checked configs that share a program, before anything is generated or compiled.
 
-    One scheme and one set of numbers for each config; schemes are jitted, and equal ones are one function.
+    One way to draw the weights and one set of numbers for each config; `draws` are jitted, and equal ones are one
+    function.
     """
 
     configs: tuple[Config, ...]
     problem: Problem
-    schemes: tuple[Scheme, ...]
+    draws: tuple[Draw, ...]
     hypers: tuple[Hyper, ...]
 
 
@@ -82,35 +89,55 @@ def plan(configs: Sequence[Config]) -> Plan:
     """
     problem = build_problem(configs[0])
     backend.check_memory(needed_bytes(problem, configs[0]))
-    check_optimizer(configs[0].optimizer, problem.optimizer, abstract_params(problem))
+    check_optimizer(configs[0].optimizer, problem.optimizer, problem.network.like[0])
     batch = abstract_batch(problem)
     jitted = {}
     for config in configs:
         name = repr((config.scheme.fn, config.scheme.options))
         if name not in jitted:
             scheme = scheme_of(config.scheme)
-            check_scheme(scheme, problem.widths, problem.activations, numbers_of(config), batch, config.scheme.fn)
-            jitted[name] = jax.jit(scheme, static_argnums=(1, 2))
-    schemes = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
-    return Plan(tuple(configs), problem, schemes, tuple(map(numbers_of, configs)))
+            check_scheme(scheme, problem.network, numbers_of(config), batch, config.scheme.fn)
+            jitted[name] = jax.jit(functools.partial(_draw, scheme, problem.network))
+    draws = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
+    return Plan(tuple(configs), problem, draws, tuple(map(numbers_of, configs)))
+
+
+def _draw(
+    scheme: Scheme, network: Network, key: Array, hyper: Hyper, batch: Batch
+) -> tuple[Params, State, Float[Array, " weight"]]:
+    """What the scheme draws, completed with what it does not; the network's state; the factors of the rates."""
+    start, state = network.start(key)
+    drawn, lr_scale = scheme(key, network, hyper, batch)
+    return completed(start, drawn), state, lr_scale
 
 
 def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
     """The memory that a run needs at the least, by what it is for and the settings that decide it."""
-    layers, values, float32 = len(config.widths), sum(problem.widths), 4
+    network, float32 = problem.network, 4
+    values, layers = signal_values(problem), len(network.layers)
     probed = config.probe.examples if problem.probe else 0
     jacobians = min(config.probe.jacobian_examples, probed) if config.probe.tier == "full" else 0
-    weights = sum((i + 1) * o for i, o in itertools.pairwise(problem.widths))
+    weights = sum(leaf.size for leaf in jax.tree.leaves(network.like))
     return {
         "the weights and their update (width, depth)": 2 * float32 * weights,
         "the fixed examples (data.valid, data.test)": config.data.generated_bytes,
         "the stored examples (data)": problem.dataset.stored_bytes,
         "the signals of a batch (batch_size)": 2 * float32 * values * config.batch_size,
         "the signals of the probe (probe.examples)": 2 * float32 * values * probed,
-        "the Jacobians (probe.jacobian_examples, width)": float32 * max(problem.widths) ** 2 * jacobians,
+        "the Jacobians (probe.jacobian_examples, width)": float32 * max(network.widths) ** 2 * jacobians,
         "the histograms (probe.points, depth)": 3 * float32 * BINS * layers * len(problem.points) if probed else 0,
         "your readings (probe.extra, probe.points)": float32 * problem.extra_numbers * len(problem.points),
     }
+
+
+def signal_values(problem: Problem) -> int:
+    """How many numbers of one example pass a network: its inputs, what its layers read, its outputs."""
+    network = problem.network
+    params, state = network.like
+    key = jax.random.key(0) if network.draws else None
+    x = jax.ShapeDtypeStruct((1, network.n_inputs), jnp.float32)
+    shapes = jax.eval_shape(lambda *arrays: network.apply(*arrays, None, key, True)[1].pre, params, state, x)
+    return network.n_inputs + sum(shape.size for shape in shapes) + network.n_outputs
 
 
 def load(planned: Plan) -> Arrays:
@@ -123,7 +150,7 @@ def load(planned: Plan) -> Arrays:
 def abstract_batch(problem: Problem) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """Shapes and types of a batch (x_BI, y_B), for what is checked before there are data."""
     n = problem.batch_size
-    return jax.ShapeDtypeStruct((n, problem.widths[0]), jnp.float32), _abstract_targets(problem.dataset, n)
+    return jax.ShapeDtypeStruct((n, problem.network.n_inputs), jnp.float32), _abstract_targets(problem.dataset, n)
 
 
 def _abstract_targets(dataset: Dataset, n: int) -> jax.ShapeDtypeStruct:
@@ -133,25 +160,14 @@ def _abstract_targets(dataset: Dataset, n: int) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((n,), jnp.int32)
 
 
-def abstract_params(problem: Problem) -> PyTree[jax.ShapeDtypeStruct]:
-    """Shapes and types of the parameters, for what is checked before there are any."""
-    shapes = list(itertools.pairwise(problem.widths))
-
-    def zeros() -> Params:
-        drawn = make_params([jnp.zeros(shape) for shape in shapes], [jnp.zeros(o) for _, o in shapes])
-        return with_learned(drawn, problem.activations)
-
-    return jax.eval_shape(zeros)
-
-
 def initial_run(planned: Plan, i: int, data: Arrays) -> Run:
     """The run of a plan's i-th config, its initial weights drawn: each on its own, whatever runs beside it."""
     problem, config, hyper = planned.problem, planned.configs[i], planned.hypers[i]
     first = data["valid"].head(problem.batch_size)
     batch = problem.dataset.decode(first.x), first.y
-    params, lr_scale = planned.schemes[i](init_key(config), problem.widths, problem.activations, hyper, batch)
-    params = with_learned(params, problem.activations)
-    return Run(problem, params, data_key(config), {**hyper, "lr_scale": lr_scale}, data)
+    params, state, lr_scale = planned.draws[i](init_key(config), hyper, batch)
+    own = {"network_key": jax.random.key_data(network_key(config))} if problem.network.draws else {}
+    return Run(problem, params, state, data_key(config), {**hyper, "lr_scale": lr_scale, **own}, data)
 
 
 def build(config: Config) -> Run:
@@ -184,6 +200,11 @@ def data_key(config: Config) -> Array:
     return jax.random.fold_in(jax.random.key(config.data_seed), 1)
 
 
+def network_key(config: Config) -> Array:
+    """The key of what the network draws while it trains, as dropout does."""
+    return jax.random.fold_in(jax.random.key(config.data_seed), 2)
+
+
 def build_problem(config: Config) -> Problem:
     """The static side of a config."""
     made = {repr(choice): activation_of(choice.fn, choice.options) for choice in config.activations}
@@ -191,23 +212,25 @@ def build_problem(config: Config) -> Problem:
     optimizer = optimizer_of(config.optimizer)
     dataset = config.data.dataset(config.batch_size)
     loss = _loss(config, dataset)
-    widths = (dataset.n_inputs, *config.widths, dataset.n_outputs)
-    apply = make_apply(widths, functions, config.precision)
+    frame = Frame(dataset.input_shape, config.widths, functions, dataset.n_outputs, config.precision)
+    network = network_of(config.network.fn, config.network.options, frame)
     probe, extra = None, import_extra(config.probe.extra)
     if config.probe.tier != "off":
-        probe = make_probe(apply, functions, config.probe.tier, config.probe.jacobian_examples, loss, extra)
+        probe = make_probe(network, config.probe.tier, config.probe.jacobian_examples, loss, extra)
     points = probe_points(config) if probe else (config.steps,)
     schedule = schedule_of(config.schedule, config.steps)
     numbers = points, config.steps, config.batch_size
-    problem = Problem(widths, functions, apply, dataset, loss, optimizer, schedule, probe, *numbers)
+    problem = Problem(network, dataset, loss, optimizer, schedule, probe, *numbers)
     return _with_extra(problem, extra, config.probe.examples) if extra else problem
 
 
 def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int) -> Problem:
     """The problem, with what readings of the user's give of its network on so many examples."""
     x, y = (jax.ShapeDtypeStruct((n_examples, *a.shape[1:]), a.dtype) for a in abstract_batch(problem))
-    look = lambda params, batch: signals(problem.apply, params, batch, problem.loss)
-    described, n = describe(extra, look, abstract_params(problem), (x, y))
+    network = problem.network
+    params, state = network.like
+    look = lambda params, batch: signals(network, params, jax.tree.map(jnp.zeros_like, state), batch, problem.loss)
+    described, n = describe(extra, look, params, (x, y), len(network.layers))
     return problem._replace(extra=described, extra_numbers=n)
 
 

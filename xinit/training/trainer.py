@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int, PyTree
 
-from xinit.networks.mlp import Params
+from xinit.networks.network import Params
 from xinit.probes.edges import Edges, edges_at_start, no_edges
 from xinit.training.loop import TrainState
 from xinit.training.population import Population, Strategy, stream_count
@@ -27,19 +27,21 @@ class Trainer:
     def __init__(self, population: Population, runs: Iterable[Run]) -> None:
         """Draw the initial weights; each of the runs is asked for once, since copies of all weights count."""
         self.population, self.problem = population, population.problem
-        drawn = [jax.tree.map(np.asarray, (run.params, run.hyper, jax.random.key_data(run.data_key))) for run in runs]
+        own = lambda run: (run.params, run.state, run.hyper, jax.random.key_data(run.data_key))
+        drawn = [jax.tree.map(np.asarray, own(run)) for run in runs]
         self._streams = population.streams([tuple(words.tolist()) for *_, words in drawn])
-        params, hyper, _ = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
+        *start, hyper, _ = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
         del drawn
-        params, self._hyper = population.place(params), population.place(hyper)
-        self.state: TrainState = population.start(params, self._hyper)
+        start, self._hyper = [population.place(tree) for tree in start], population.place(hyper)
+        self.state: TrainState = population.start(*start, self._hyper)
         self.step = 0
         self.edges: dict[str, np.ndarray] = {}
         self._probed_at = 0
-        n_layers = len(self.problem.activations)
-        empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers).items()}
+        network = self.problem.network
+        n_layers, n_weights = len(network.layers), len(network.weights)
+        empty = {name: np.stack([edges] * population.n) for name, edges in no_edges(n_layers, n_weights).items()}
         self._no_edges = population.place(empty)
-        self._ratio = population.place(np.full((population.n, n_layers + 1), np.nan, np.float32))
+        self._ratio = population.place(np.full((population.n, n_weights), np.nan, np.float32))
 
     def compile(self) -> None:
         """Compile all programs ahead, so that the time of training is that of training."""
@@ -48,7 +50,7 @@ class Trainer:
         population.copy.compile(params)
         population.update_ratio.compile(params, params)
         population.measure.compile(*self._measure_arguments(self._no_edges))
-        population.evaluate.compile(params, population.data)
+        population.evaluate.compile(params, self.state.state, population.data)
 
     def advance(self, stop: int, *, before_probe: bool = False) -> None:
         """Train to step `stop`; before a probe the last step runs on its own, for its `update_ratio`."""
@@ -74,7 +76,7 @@ class Trainer:
         if not self.edges and self.problem.probe is not None:
             first = self._measure(self._no_edges)
             members = [{name: values[r] for name, values in first.items()} for r in range(population.n)]
-            edges = [edges_at_start(self.problem.activations, member) for member in members]
+            edges = [edges_at_start(self.problem.network.activations, member) for member in members]
             self.edges = {name: np.stack([own[name] for own in edges]) for name in edges[0]}
         row = self._measure(population.place(self.edges) if self.edges else self._no_edges)
         zeros = [population.place(np.zeros(population.n, np.float32)) for _ in range(2)]  # one each: states are donated
@@ -93,7 +95,7 @@ class Trainer:
     def evaluate(self) -> dict[str, Float[np.ndarray, " replica"]]:
         """(replica,) loss and error on the whole valid and test sets."""
         scores: dict[str, np.ndarray] = self.population.take(
-            self.population.evaluate(self.state.params, self.population.data)
+            self.population.evaluate(self.state.params, self.state.state, self.population.data)
         )
         return scores
 
