@@ -162,7 +162,7 @@ def layer_moments(
 
 def weight_moments(g_w: Float[Array, "..."]) -> Readings:
     """Size of one layer's weight gradient."""
-    return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w.ravel())}
+    return {"grad_w_std": jnp.std(g_w), "grad_w_norm": jnp.linalg.norm(g_w)}
 
 
 def layer_distributions(

@@ -188,7 +188,7 @@ def _make_advance(problem: Problem) -> Advance:
 
 
 def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Array, " weight"]]:
-    size = lambda kernel: jnp.linalg.norm(kernel.ravel())
+    size = lambda kernel: jnp.linalg.norm(kernel)
 
     def update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
         """(weight,) ||W - W'|| / ||W||, kernels only."""
