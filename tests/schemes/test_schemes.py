@@ -322,7 +322,7 @@ def test_users_functions():
         return "params", "lr_scale"
 
     def of_plain_networks(key, widths, activations, hyper, batch):
-        return widths, activations
+        return {"widths": jnp.array(widths)}, jnp.ones(len(activations) + 1)
 
     network = plain((3, 2), ())
     for function in (initialiser, shape_only):
@@ -330,7 +330,9 @@ def test_users_functions():
         np.testing.assert_array_equal(params["layers"][0]["kernel"], np.full((3, 2), 2.0))
         assert params["layers"][0]["kernel"].dtype == jnp.float32
     assert schemes.from_function(scheme) is scheme
-    assert schemes.from_function(of_plain_networks)(jax.random.key(0), network, HYPER, None) == ((3, 2), ())
+    batch = jnp.zeros((5, 3)), jnp.zeros(5, int)
+    params, lr_scale = schemes.from_function(of_plain_networks)(jax.random.key(0), network, HYPER, batch)
+    assert (params["widths"].tolist(), lr_scale.tolist()) == ([3, 2], [1])
     assert schemes.from_function(jax.nn.initializers.he_normal()) is not None
     with pytest.raises(InputError, match=r"takes \(scale, column_axis, dtype\); an initialiser takes \(key, shape"):
         schemes.from_function(jax.nn.initializers.orthogonal)
