@@ -99,7 +99,7 @@ class _Walk:
                     self.pre.append(mean_gram(seen))
                     self.into.append(signal)
                     after, slopes = units.activated(f, signal)
-                    signal = units.scaled(after, self._lead_forward(after))
+                    signal = units.scaled(after, self._lead_forward(after, is_normalised=signal is not seen))
                     self.slopes.append(slopes)
                     self.post.append(mean_gram(signal))
                 case Branch(number):
@@ -107,7 +107,7 @@ class _Walk:
                     self.mains[number] = sum(u.count for u in signal)
                 case Join(_, skip, scale):
                     kept = units.fitted(main, sum(u.count for u in signal))
-                    signal = seen = units.ranged(units.added(kept, signal, self.rng, skip, scale))
+                    signal = seen = units.merged(units.ranged(units.added(kept, signal, self.rng, skip, scale)))
                     on_branch = False
         return signal
 
@@ -142,13 +142,13 @@ class _Walk:
         self.reads.append(mean_gram(signal))
         return units.ranged((Units(weight.units, weight.fan_in * law.variance * self.reads[-1] + law.bias_variance),))
 
-    def _lead_forward(self, after: Signal) -> float:
-        """What the size of f(z) is to be multiplied with: its mean is taken at the networks' sizes."""
+    def _lead_forward(self, after: Signal, is_normalised: bool) -> float:
+        """What the size of f(z) is to be multiplied with: of Gaussian units it is that at the networks' sizes of z."""
         if self.drawn is None:
             return 1.0
         place, into = len(self.post), self.into[-1]
         size = np.mean(np.diag(mean_gram(after))[self.few])
-        if len(into) > 1 or into[0].values is not None:
+        if is_normalised or len(into) > 1 or into[0].values is not None:
             return self.drawn.lead(self.drawn.post[place], size)
         passed_on = np.mean(self.drawn.growth[place] * np.diag(into[0].gram)[self.few])
         return float((passed_on / size) ** self.drawn.narrowing)

@@ -20,6 +20,7 @@ from xinit.networks.stack import EPSILON
 from xinit.theory.moments import in_range, kernels, mean_slope, values_and_slopes
 
 DRAWN = 2000  # units of a group, where they are drawn: a mean square is good to 3 %
+MOST_GROUPS = 6  # of Gaussian units; each costs what a layer does
 DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
 JITTER = 1e-6  # of the mean square, added to what is drawn: kernels of equal examples are that far from positive
 
@@ -69,6 +70,21 @@ def fitted(signal: Signal, count: int) -> Signal:
     return tuple(kept)
 
 
+def merged(signal: Signal) -> Signal:
+    """At most MOST_GROUPS of Gaussian units: neighbours of about the same size are taken as of one law.
+
+    >>> [units.count for units in merged(tuple(Units(1, np.eye(1) * size) for size in (1, 2, 3, 4, 5, 6, 6.1)))]
+    [1, 1, 1, 1, 1, 2]
+    """
+    groups = list(signal)
+    while len(groups) > MOST_GROUPS and all(units.values is None for units in groups):
+        sizes = np.log([np.mean(np.diag(units.gram)) for units in groups])
+        place = int(np.argmin(np.abs(np.diff(sizes))))
+        pair = tuple(groups[place : place + 2])
+        groups[place : place + 2] = [Units(sum(units.count for units in pair), mean_gram(pair))]
+    return tuple(groups)
+
+
 def aligned(one: Signal, other: Signal) -> Iterator[tuple[Units, Units]]:
     """The units of two signals of the same layer side by side, in groups that have one law in both.
 
@@ -106,8 +122,10 @@ def with_values(units: Units, rng: np.random.Generator) -> Float[np.ndarray, "dr
     """
     if units.values is not None:
         return units.values
-    normal = rng.standard_normal((DRAWN, len(units.gram)))
-    return normal @ root(units.gram, JITTER).T if units.gram.any() else np.zeros_like(normal)
+    if not units.gram.any():
+        return np.zeros((DRAWN, len(units.gram)))
+    half = rng.standard_normal((DRAWN // 2, len(units.gram))) @ root(units.gram, JITTER).T
+    return _of_size(np.concatenate([half, -half]), units.gram)
 
 
 def added(main: Signal, branch: Signal, rng: np.random.Generator, skip: float = 1.0, scale: float = 1.0) -> Signal:
@@ -120,8 +138,7 @@ def added(main: Signal, branch: Signal, rng: np.random.Generator, skip: float = 
     for one, other in aligned(main, branch):
         gram, values = skip**2 * one.gram + scale**2 * other.gram, None
         if one.values is not None or other.values is not None:
-            values = skip * with_values(one, rng) + scale * with_values(other, rng)
-            values *= _ratio(np.sqrt(np.diag(gram)), np.sqrt(np.mean(values**2, axis=0)))
+            values = _of_size(skip * with_values(one, rng) + scale * with_values(other, rng), gram)
         joined.append(Units(one.count, gram, values))
     return tuple(joined)
 
@@ -246,8 +263,10 @@ def _product(values: Float[np.ndarray, "drawn batch"]) -> Float[np.ndarray, "bat
     return values.T @ values / len(values)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+def _of_size(values: Float[np.ndarray, "drawn batch"], gram: Float[np.ndarray, "batch batch"]) -> np.ndarray:
+    """The values, each example's of the mean square that is known of it."""
+    size = np.mean(values**2, axis=0)
+    return values * np.sqrt(np.divide(np.diag(gram), size, out=np.zeros_like(size), where=size > 0))
 
 
 @functools.cache
