@@ -131,7 +131,7 @@ def _predicted(planned: "Plan", data: "Arrays", settings: Mapping[str, Any]) -> 
     problem, size = planned.problem, settings["batch_size"]
     gram, labels = inspection.examples(problem, data)
     laws, _ = inspection.laws_of(planned, {})
-    about = lambda some: predict(problem.widths, problem.activations, laws, gram[some, some], labels[some]).values
+    about = lambda some: predict(problem.network, laws, gram[some, some], labels[some]).values
     whole = about(slice(None))
     batches = [about(slice(b * size, (b + 1) * size))["grad_w_second"] for b in range(settings["batches"])]
     return {

@@ -12,11 +12,13 @@ from xinit.initializers import Law, variance_scaling
 from xinit.networks import activations as functions
 from xinit.networks.activations import Activation
 from xinit.networks.network import Network
+from xinit.theory.coverage import uncovered
 from xinit.theory.moments import Numbers, in_range, kernels, moments
 from xinit.theory.output_errors import constant_errors
-from xinit.theory.prediction import LEFT_OUT, on_one_core, uncovered
+from xinit.theory.prediction import LEFT_OUT, on_one_core
 from xinit.theory.recursion import follow
-from xinit.theory.units import Units, dead_share
+from xinit.theory.shares import dead_share
+from xinit.theory.units import Units
 
 SCALES = np.geomspace(1e-3, 1e4, 113)  # of the weights' variance times a fan, in steps of 15 %: a sigmoid needs 40
 FINER = np.geomspace(1 / 1.15, 1.15, 31)  # around the best of them
@@ -126,8 +128,8 @@ def change_of(network: Network, laws: Sequence[Law], input_second: float) -> Cha
     if uncovered(network) or not sites:
         return Change(np.nan, np.nan)
     wide = follow(network, laws, np.array([[float(input_second)]]), constant_errors(), np.array([], int))
-    pre = [float(wide.pre[place][0, 0]) for place, _ in sites]
-    grads = [float(wide.grads[site][0, 0]) for _, site in sites]
+    pre = [float(wide.pre[place, 0]) for place, _ in sites]
+    grads = [float(wide.grads[site][0]) for _, site in sites]
     with np.errstate(divide="ignore", invalid="ignore"):  # of what is 0 everywhere
         return Change(float(np.sqrt(np.divide(pre[-1], pre[0]))), float(np.sqrt(np.divide(grads[0], grads[-1]))))
 
