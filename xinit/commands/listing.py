@@ -139,6 +139,7 @@ def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
 
 def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
     from xinit import initializers, schemes
+    from xinit.networks.mlp import plain
 
     given = {key: value for key, value in choice.settings.items() if value is not None}  # null: the factory's default
     options = {key: value for key, value in given.items() if key not in ("fn", "gain")}
@@ -146,7 +147,7 @@ def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
         return Row(choice, None, "it is yours")
     try:
         made = call_factory((schemes, initializers), choice.settings["fn"], options, "scheme")
-        laws = schemes.law_of(schemes.from_function(made), (n_in, n_in, n_out, n_out), (f, f))
+        laws = schemes.law_of(schemes.from_function(made), plain((n_in, n_in, n_out, n_out), (f, f)))
     except InputError as error:
         return Row(choice, None, str(error).removeprefix(f"scheme {choice.name}").strip(" :."))
     return Row(choice, laws[1]) if laws else Row(choice, None, "its weights depend on the data")
