@@ -11,7 +11,7 @@ from jax.nn.initializers import Initializer
 from jax.typing import DTypeLike
 from jaxtyping import Inexact
 
-from xinit.initializers.kernel import Kernel
+from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import Law, LawOf, law_of, lawful
 
 __all__ = ["on"]
@@ -32,14 +32,15 @@ def on(initializer: Initializer, kernel: Kernel) -> Initializer:
     if kernel == Kernel(kernel.shape):
         return initializer
     stated = law_of(initializer)
-    _, *axes = kernel
     if stated is not None and stated.draw is not None:
-        return lawful(stated.draw, stated.at, **dict(zip(Kernel._fields[1:], axes, strict=True)))
+        axes: KernelAxes = {"in_axis": kernel.in_axis, "out_axis": kernel.out_axis, "batch_axis": kernel.batch_axis}
+        axes["groups"] = kernel.groups
+        return lawful(stated.draw, stated.at, **axes)
 
     def init(
         key: Array, shape: Sequence[int], dtype: DTypeLike | None = None, out_sharding: Any = None
     ) -> Inexact[Array, "..."]:
-        return _placed(initializer, stated, key, Kernel(tuple(shape), *axes), dtype)
+        return _placed(initializer, stated, key, kernel._replace(shape=tuple(shape)), dtype)
 
     if stated is not None:
         vars(init)["law"] = stated

@@ -270,7 +270,7 @@ CHECKS = {
 def _free(sample: Sample, law: Law | None) -> float:
     """How many weights are free: of mirrored ones a quarter, at the least; of orthogonal ones those that are not 0."""
     if law is not None and law.structure == "orthogonal":
-        return max(np.count_nonzero(sample.matrix), 1)
+        return max(int(np.count_nonzero(sample.matrix)), 1)
     return sample.matrix.size / (4 if law is not None and law.structure == "mirrored" else 1)
 
 

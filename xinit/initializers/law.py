@@ -36,8 +36,9 @@ class Law(NamedTuple):
 
     `variance` is E |W|^2 over the entries. `distribution` is that of an entry, a key of DISTRIBUTIONS, or None where it
     is another. `structure` says how entries hang together: "independent"; "orthogonal", orthonormal rows or columns
-    times a number, rows of 0 left out; "sparse", few non-zero entries a unit; "mirrored", blocks of opposite sign; or "fixed", where
-    nothing is random and no theory of random networks holds. `bias_variance` is E b^2 of the layer's biases.
+    times a number, rows of 0 left out; "sparse", few non-zero entries a unit; "mirrored", blocks of opposite sign; or
+    "fixed", where nothing is random and no theory of random networks holds. `bias_variance` is E b^2 of the layer's
+    biases.
     """
 
     variance: float

@@ -22,7 +22,8 @@ POWERS = (0.5, 1.0)
 def branch_sizes(network: Network, name: str) -> Mapping[int, int]:
     """How many weights each residual branch has; `name` is that of the scheme that asks.
 
-    >>> network = xinit.networks.residual.residual(xinit.networks.network.Frame((8,), (4,), (xinit.activations.relu(),), 2))
+    >>> from xinit.networks.residual import residual
+    >>> network = residual(xinit.networks.network.Frame((8,), (4,), (xinit.activations.relu(),), 2))
     >>> branch_sizes(network, "fixup")
     {0: 2}
 
@@ -32,8 +33,9 @@ def branch_sizes(network: Network, name: str) -> Mapping[int, int]:
     sizes = Counter(weight.branch for weight in network.weights if weight.branch is not None)
     if not sizes:
         raise InputError(
-            f"scheme {name} needs residual branches, and network={network.name} has none that can be seen; use "
-            "network=residual or network=convnet network.residual=true, or another scheme."
+            f"scheme {name} needs residual branches, and network={network.name} has none"
+            f"{'' if network.path else ' that can be seen'}; use network=residual, network=convnet with "
+            "network.residual=true, or another scheme."
         )
     if _is_normalised(network):
         raise InputError(

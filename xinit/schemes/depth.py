@@ -78,9 +78,9 @@ def depth_mup(base_width: int = 256, base_depth: int = 4, optimizer: str = "sgd"
 
     def lr_factors(network: Network) -> Float[Array, " weight"]:
         on_branch, at_end = LR_FACTORS[optimizer](ratio(network)), FOLDED[optimizer](folded(network))
-        factor = lambda weight: on_branch * (at_end if weight.role == BRANCH_END else 1.0)
-        factors = [1.0 if weight.branch is None else factor(weight) for weight in network.weights]
-        return jnp.array(factors, jnp.float32)
+        branches = [1.0 if weight.branch is None else on_branch for weight in network.weights]
+        ends = [at_end if weight.role == BRANCH_END else 1.0 for weight in network.weights]
+        return jnp.array(branches, jnp.float32) * jnp.array(ends, jnp.float32)
 
     return with_branch_ends(mup(base_width, optimizer), folded, lr_factors)
 

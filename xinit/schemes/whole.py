@@ -136,8 +136,9 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
     like adam: they normalise each entry. A decay of the weights has the same factors, being a part of the update.
 
     Widths are numbers of units, of a convolution those of channels: its window is a part of the fan-in that 1/n_in has,
-    and of no learning rate. At the base width this is `lecun` with one learning rate. Table 3 leaves constants free: for relu take gain sqrt(2).
-    Biases share the factor of their layer's kernel, where Table 3 gives them the first layer's.
+    and of no learning rate. At the base width this is `lecun` with one learning rate. Table 3 leaves constants free:
+    for relu take gain sqrt(2). Biases share the factor of their layer's kernel, where Table 3 gives them the first
+    layer's.
 
     >>> laws = mup(base_width=64).law(xinit.networks.mlp.plain((32, 256, 256, 10), [xinit.activations.relu()] * 2))
     >>> [law.variance for law in laws]  # the last layer's is 4 times smaller than 1/n_in
@@ -165,8 +166,9 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
 
     def lr_scale(network: Network) -> Sequence[float]:
         first, middle, end = LR_FACTORS[optimizer]
-        factor = lambda weight: {FIRST: first, LAST: end}.get(weight.role, middle)
-        return [factor(weight)(*_widths(weight), base_width) for weight in network.weights]
+        factors = [{FIRST: first, LAST: end}.get(weight.role, middle) for weight in network.weights]
+        pairs = zip(factors, network.weights, strict=True)
+        return [factor(*_widths(weight), base_width) for factor, weight in pairs]
 
     return per_weight(choose, lr_scale, LIKE[optimizer])
 

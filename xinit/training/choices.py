@@ -69,8 +69,8 @@ def _check_params(made: Any, network: Network, fn: str) -> None:
         asked = like[path].shape, str(like[path].dtype)
         if came != asked:
             raise InputError(
-                f"scheme {fn!r} made a {names.get(path, _slashes(path))} of shape {came[0]} and type {came[1]}; it must "
-                f"be of shape {asked[0]} and type {asked[1]}."
+                f"scheme {fn!r} made a {names.get(path, _slashes(path))} of shape {came[0]} and type {came[1]}; it "
+                f"must be of shape {asked[0]} and type {asked[1]}."
             )
     n = len(network.weights)
     if getattr(lr_scale, "shape", None) != (n,):
