@@ -70,6 +70,11 @@ def made(name):
     return NETWORKS[name]()
 
 
+def shapes_of(network):
+    """Of a batch, as a scheme is checked with."""
+    return jax.eval_shape(lambda: batch_of(network))
+
+
 def batch_of(network, examples=10):
     return jax.random.normal(jax.random.key(9), (examples, network.n_inputs)), jnp.zeros(examples, int)
 
@@ -84,7 +89,7 @@ def complete(network, drawn):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scheme_works_on_every_network_or_says_why_not(name, network):
     scheme, of = scheme_of(SchemeConfig(name)), made(network)
-    batch = jax.eval_shape(lambda: batch_of(of))
+    batch = shapes_of(of)
     attempts = (
         lambda: schemes.law_of(scheme, of),
         lambda: check_scheme(scheme, of, HYPER, batch, name),
@@ -112,7 +117,7 @@ def test_every_weight_has_the_mean_square_of_its_law(name, network):
     scheme, of = scheme_of(SchemeConfig(name)), WIDE[network]()
     if network == "convnet" and name in BRANCHED:
         pytest.skip("it has no branches")
-    params, _ = scheme(KEY, of, HYPER, None)
+    params, _ = scheme(KEY, of, HYPER, batch_of(of))
     for kernel, law in zip(of.kernels(params), schemes.law_of(scheme, of), strict=True):
         w = np.asarray(kernel, np.float64)
         error = math.sqrt(max(np.mean(w**4) - np.mean(w**2) ** 2, 0) / w.size)
@@ -192,7 +197,7 @@ def test_depth_mup_moves_as_a_network_that_scales_its_branches_by_hand(optimizer
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_depth_mup_lets_a_network_with_scale_1_over_L_do_the_scaling(optimizer):
+def test_depth_mup_lets_a_network_with_its_own_scale_do_the_scaling(optimizer):
     """The same network, chosen at one branch, whoever scales; its laws are those of muP."""
     of = frame((16,), (16,) * 8, "tanh")
     network, scaling = residual(of), residual(of, scale="1/L")
@@ -220,7 +225,7 @@ def test_a_step_with_depth_mup_moves_the_logits_by_the_same_at_every_depth(optim
             after = one_step(network, drawn, lr_scale, batch, OPTIMIZERS[optimizer])
             moves[name, depth] = float(jnp.sqrt(jnp.mean((after - before) ** 2)))
     assert 0.5 < moves["depth_mup", 32] / moves["depth_mup", 4] < 2
-    assert moves["mup", 32] / moves["mup", 4] > 2
+    assert moves["mup", 32] / moves["mup", 4] > 1.3 * moves["depth_mup", 32] / moves["depth_mup", 4]
 
 
 @pytest.mark.parametrize(
@@ -243,8 +248,11 @@ def test_what_makes_no_sense_is_refused(make, words):
 
 
 def test_delta_orthogonal_keeps_the_length_of_every_position():
-    """Of a linear network with equal channels; and of three quarters fewer positions where it halves the image."""
-    for halve, places in (([], slice(None)), ([2], slice(None, None, 2))):
+    """Of a linear network with equal channels; of every second position where it halves the image.
+
+    Flax lays the window of an even image's first place over the places 0 to 2, so that its middle is the second one.
+    """
+    for halve, places in (([], slice(None)), ([2], slice(1, None, 2))):
         network = convnet(frame((8, 8, 4), (4, 4, 4), "linear"), halve=halve)
         params, state = complete(network, scheme_of(SchemeConfig("delta_orthogonal"))(KEY, network, HYPER, None)[0])
         x, _ = batch_of(network)
@@ -274,7 +282,7 @@ TABLE = Kernel((16, 64), in_axis=(1,), out_axis=(0,))
 @pytest.mark.parametrize("kernel", [HEADS, BACK, STACKED, GROUPED, TABLE], ids=str)
 @pytest.mark.parametrize("name", ["he", "xavier", "orthogonal", "sparse", "jax he", "jax orthogonal", "own law"])
 def test_an_initialiser_is_put_on_other_axes(name, kernel):
-    """Var W by the true fans; matrices of orthogonal weights orthonormal, those of jax's as one, whatever the groups."""
+    """Var W by the true fans; orthogonal weights have a matrix a group, those of jax's are one matrix."""
     theirs = lambda key, shape, dtype=None: math.sqrt(2 / shape[-1]) * jax.random.normal(key, shape, dtype)
     theirs.law = lambda fan_in, fan_out: 2 / fan_out
     functions = {
@@ -319,22 +327,20 @@ def test_a_scheme_draws_heads_with_their_own_axes():
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: residual(frame((16,), (16,) * 50, "tanh")),
+        lambda: residual(frame((16,), (16,) * 50, "tanh"), weights=1),
         lambda: residual(frame((16,), (16,) * 4), scale="learned"),
         lambda: residual(frame((16,), (16,) * 4), norm="batch"),
-        lambda: mlp(frame((16,), (16,) * 50), norm="layer"),
-        lambda: mlp(frame((16,), (16,) * 50)),
+        lambda: mlp(frame((16,), (16,) * 4), norm="layer"),
+        lambda: mlp(frame((16,), (16,) * 50, "tanh")),
         lambda: convnet(frame((8, 8, 3), (16, 16, 16)), halve=[2], norm="batch"),
     ],
-    ids=["residual 50", "residual learned", "residual batch", "mlp layer 50", "mlp 50", "convnet batch"],
+    ids=["residual 50", "residual learned", "residual batch", "mlp layer", "mlp 50", "convnet batch"],
 )
 def test_lsuv_gives_what_every_weight_makes_unit_variance(make):
     """The outputs of weights, over examples, units and positions, whatever lies behind them."""
     network = make()
     batch = batch_of(network, 64)
-    params, state = complete(
-        network, jax.jit(lambda key, batch: schemes.lsuv()(key, network, HYPER, batch)[0])(KEY, batch)
-    )
+    params, state = complete(network, schemes.lsuv()(KEY, network, HYPER, batch)[0])
     stds = {}
 
     def seen(site: Site, z):
@@ -376,13 +382,11 @@ def test_own_keeps_what_a_module_draws():
     start = lambda key: (jax.tree.map(lambda leaf: jax.random.normal(key, leaf.shape), network.start(key)[0]), {})
     module = network.__class__(**{**vars(network), "start": start, "path": None})
     drawn, lr_scale = schemes.own()(KEY, module, HYPER, None)
-    for leaf, other in zip(
-        jax.tree.leaves(completed(start(KEY)[0], drawn)), jax.tree.leaves(start(KEY)[0]), strict=True
-    ):
-        np.testing.assert_array_equal(leaf, other)
+    kept, own = completed(start(KEY)[0], drawn), start(KEY)[0]
+    jax.tree.map(np.testing.assert_array_equal, kept, own)
     assert lr_scale.tolist() == [1.0] * len(network.weights)
     assert schemes.law_of(schemes.own(), module) is None
-    check_scheme(schemes.own(), module, HYPER, batch_of(module), "own")
+    check_scheme(schemes.own(), module, HYPER, shapes_of(module), "own")
 
 
 def he_all(key, network, hyper, batch):
@@ -417,7 +421,7 @@ def widened(params):
 
 def test_a_scheme_of_the_users_may_leave_out_what_is_no_kernel():
     network = residual(frame(), norm="layer", fixup=True)
-    check_scheme(schemes.from_function(he_all), network, HYPER, batch_of(network), "he_all")
+    check_scheme(schemes.from_function(he_all), network, HYPER, shapes_of(network), "he_all")
     params, state = complete(network, he_all(KEY, network, HYPER, None)[0])
     logits, _, _ = network.apply(params, state, batch_of(network)[0])
     assert bool(jnp.all(jnp.isfinite(logits)))
@@ -427,7 +431,7 @@ def test_a_scheme_of_the_users_may_leave_out_what_is_no_kernel():
 def test_an_initialiser_of_the_users_draws_every_weight_of_any_network():
     for network in (residual(frame()), convnet(IMAGES)):
         scheme = schemes.from_function(lambda key, shape, dtype: jnp.full(shape, 0.5, dtype))
-        check_scheme(scheme, network, HYPER, batch_of(network), "half")
+        check_scheme(scheme, network, HYPER, shapes_of(network), "half")
         params, _ = scheme(KEY, network, HYPER, None)
         assert [kernel.shape for kernel in network.kernels(params)] == [weight.shape for weight in network.weights]
 
@@ -435,21 +439,21 @@ def test_an_initialiser_of_the_users_draws_every_weight_of_any_network():
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (of_widths, r"'of_widths' takes \(key, widths, activations, hyper, batch\), .* for network=residual it must take"),
+        (of_widths, r"'of_widths' takes \(key, widths, .*; for network=residual it must take \(key, network"),
         (edited(without), r"the kernel of branch 1, weight 2 \(layers/2/kernel\) is missing"),
-        (edited(widened), r"made a kernel of branch 1, weight 2 \(layers/2/kernel\) of shape \(8, 9\) .* shape \(8, 8\)"),
+        (edited(widened), r"a kernel of branch 1, weight 2 \(layers/2/kernel\) of shape \(8, 9\) .* shape \(8, 8\)"),
         (edited(lambda params: {**params, "gains": jnp.ones(3)}), "network=residual has no gains"),
         (edited(lambda params: {**params, "layers": jnp.ones(3)}), "network=residual has no layers"),
         (edited(lambda params: jnp.ones(3)), "network=residual has no single array"),
-        (lambda key, network, hyper, batch: (he_all(key, network, hyper, batch)[0], jnp.ones(2)), "each of the 10 weigh"),
+        (lambda key, network, hyper, batch: (he_all(key, network, hyper, batch)[0], jnp.ones(2)), "each of the 10"),
         (lambda key, network, hyper, batch: 3, r"must return \(Params, lr_scale\), Params nested dicts as"),
     ],
     ids=["widths", "missing", "widened", "more", "array for dict", "array", "rates", "number"],
-)  # fmt: skip
+)
 def test_a_scheme_of_the_users_that_does_not_fit_is_told_where(function, words):
     network = residual(frame())
     with pytest.raises(InputError, match=words):
-        check_scheme(schemes.from_function(function), network, HYPER, batch_of(network), "mine")
+        check_scheme(schemes.from_function(function), network, HYPER, shapes_of(network), "mine")
 
 
 def test_laws_of_branch_ends_that_are_0_state_nothing_else():

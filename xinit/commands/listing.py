@@ -158,9 +158,11 @@ def explanation(rows: Sequence[Row], n_in: int, n_out: int) -> str:
     variance = {row.choice.name: row.law.variance for row in rows if row.law is not None}
     glorot, ratio = variance["xavier"], n_in * variance["geometric"]
     std, bound = math.sqrt(glorot), math.sqrt(3 * glorot)
-    reasons = dict.fromkeys(row.reason for row in rows if row.law is None)
-    names = {reason: ", ".join(row.choice.name for row in rows if row.reason == reason) for reason in reasons}
-    absent = "; ".join(f"{names[reason]} ({reason})" for reason in reasons)
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.law is None:
+            names.setdefault(row.reason, []).append(row.choice.name)
+    absent = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in names.items())
     return (
         f"2 or 6? One variance. A normal of std sqrt(2 / ({n_in} + {n_out})) = {std:.4g} and a uniform on [-a, a] with "
         f"a = sqrt(6 / ({n_in} + {n_out})) = {bound:.4g} both have Var W = {std:.4g}^2 = {bound:.4g}^2 / 3 = "

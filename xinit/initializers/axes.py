@@ -21,8 +21,8 @@ def on(initializer: Initializer, kernel: Kernel) -> Initializer:
     """The initialiser for arrays whose axes are those of `kernel`; the same one where these are the usual axes.
 
     One of `xinit.initializers` draws with these axes itself. Any other draws each kernel as (window, inputs, outputs),
-    of which it can read the fans, and is put in order. If it states a law, independent weights are scaled to what the
-    law says at the true fans, and weights that hang together are drawn for each group apart.
+    which is then put in order. If it states a law, it draws matrices (fan-in, outputs): of independent weights, which
+    are scaled to what the law says at the true fans; of weights that hang together one for each group.
 
     >>> heads = Kernel((64, 4, 16), in_axis=(0,), out_axis=(1, 2))  # 64 inputs, 4 heads of 16 outputs
     >>> w = on(jax.nn.initializers.orthogonal(), heads)(jax.random.key(0), heads.shape)
@@ -55,7 +55,7 @@ def _placed(
     apart = law is not None and law.structure != "independent"
     kernel = kernel if apart else kernel._replace(groups=1)
     window = [kernel.shape[axis] for axis in kernel.window]
-    own = Kernel((*window, kernel.size(kernel.inputs), kernel.units))
+    own = Kernel((*window, kernel.size(kernel.inputs), kernel.units) if law is None else (kernel.fan_in, kernel.units))
     count = kernel.size(kernel.batch) * kernel.groups
     keys = jax.random.split(key, count) if count > 1 else [key]
     drawn = jnp.stack([initializer(one, own.shape, dtype) for one in keys])

@@ -47,7 +47,8 @@ def depth_mup(base_width: int = 256, base_depth: int = 4, optimizer: str = "sgd"
 
     >>> from xinit.networks.residual import residual
     >>> network = residual(xinit.networks.network.Frame((64,), (64,) * 8, (xinit.activations.relu(),) * 8, 64))
-    >>> _, lr_scale = depth_mup(64, 4)(jax.random.key(0), network, {"gain": 1.0}, None)
+    >>> batch = jnp.zeros((2, 64)), jnp.zeros(2, int)
+    >>> _, lr_scale = depth_mup(64, 4)(jax.random.key(0), network, {"gain": 1.0}, batch)
     >>> lr_scale[:3].tolist()  # the first layer, and the branch of the first block: 1/s and s
     [1.0, 2.0, 0.5]
 
