@@ -26,6 +26,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import peers
 from jax import lax
 from jax.sharding import Mesh
@@ -37,8 +38,8 @@ from xinit.core import backend
 from xinit.data import scenes
 from xinit.data.dataset import Dataset, pixels_to
 from xinit.initializers import xavier
-from xinit.networks import activations
-from xinit.networks.mlp import make_apply
+from xinit.networks import activations, losses, mlp
+from xinit.networks.network import Network, Params
 from xinit.settings.compose import compose, overrides_from
 from xinit.training import optimizers
 from xinit.training.population import Population, choose_strategy
@@ -93,8 +94,14 @@ def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
     dataset = Dataset(INPUTS, CLASSES, 50, lambda: data, nothing, fixed, decode)
     widths, functions = (INPUTS, *(width,) * depth, CLASSES), (activations.tanh(),) * depth
-    apply, optimizer = make_apply(widths, functions), lambda hyper: optimizers.sgd(hyper["learning_rate"])
-    return Problem(widths, functions, apply, dataset, optimizer, None, (), STEPS[width], BATCH), data
+    return problem_of(mlp.plain(widths, functions), dataset, STEPS[width]), data
+
+
+def problem_of(network: Network, dataset: Dataset, steps: int) -> Problem:
+    """Training a network by plain SGD, without probes."""
+    optimizer = lambda hyper: optax.with_extra_args_support(optimizers.sgd(hyper["learning_rate"]))
+    constant = lambda hyper, number: hyper
+    return Problem(network, dataset, losses.cross_entropy(), optimizer, constant, None, (), steps, BATCH)
 
 
 def bare_scan(steps: int) -> Callable:
@@ -119,13 +126,17 @@ def bare_scan(steps: int) -> Callable:
 
 def fixed_population(width: int, n: int) -> Callable[[int], None]:
     """xinit's trainer on `n` replicas of the fixed problem: a function that trains so many steps."""
-    problem, data = fixed_problem(width)
+    return trainer(*fixed_problem(width), *initial(width), n)
+
+
+def trainer(problem: Problem, data: dict, params: Params, hyper: dict, n: int) -> Callable[[int], None]:
+    """xinit's trainer on `n` replicas of a problem, from the same weights: a function that trains so many steps."""
     population = Population(problem, data, choose_strategy("auto", problem, n), n, 1)
-    params, hyper = initial(width)
-    params, hyper = jax.tree.map(lambda a: np.stack([np.asarray(a)] * n), (params, hyper))
-    hyper = population.place(hyper)
+    state = problem.network.start(jax.random.key(0))[1]
+    stacked = jax.tree.map(lambda a: np.stack([np.asarray(a)] * n), (params, state, hyper))
+    params, state, hyper = (population.place(tree) for tree in stacked)
     streams = population.streams([(0, 0)] * n)
-    held = [population.start(population.place(params), hyper)]
+    held = [population.start(params, state, hyper)]
 
     def train(steps: int) -> None:
         args = (*streams, hyper, population.data, np.int32(0), np.int32(steps))
@@ -134,15 +145,19 @@ def fixed_population(width: int, n: int) -> Callable[[int], None]:
     return train
 
 
-def initial(width: int) -> tuple[Any, dict]:
+def initial(width: int) -> tuple[Params, dict]:
     """Initial parameters, and the numbers of a run."""
-    problem, _ = fixed_problem(width)
-    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(RATE)}
-    params, lr_scale = schemes.layerwise(xavier())(jax.random.key(1), problem.widths, problem.activations, hyper, None)
+    return drawn(fixed_problem(width)[0].network, schemes.layerwise(xavier()), RATE)
+
+
+def drawn(network: Network, scheme: schemes.Scheme, learning_rate: float) -> tuple[Params, dict]:
+    """The parameters of a scheme, and the numbers of a run."""
+    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(learning_rate)}
+    params, lr_scale = scheme(jax.random.key(1), network, hyper, None)
     return params, hyper | {"lr_scale": lr_scale}
 
 
-def layers_of(params: Any) -> list[tuple[jax.Array, jax.Array]]:
+def layers_of(params: Params) -> list[tuple[jax.Array, jax.Array]]:
     """The parameters as pairs of kernel and bias."""
     return [(layer["kernel"], layer["bias"]) for layer in params["layers"].values()]
 
@@ -191,7 +206,7 @@ def bench_single(width: int, rounds: int) -> Iterator[dict]:
 
 def machine_rows(what: str, width: int, seconds: float) -> Iterator[dict]:
     """Arithmetic and traffic of a step that takes so long, against what this machine can do."""
-    widths = fixed_problem(width)[0].widths
+    widths = fixed_problem(width)[0].network.widths
     flops, moved = peers.step_flops(widths, BATCH), peers.step_bytes(widths)
     peak, stream = peers.matmul_peak(), peers.bandwidth(moved // 3)  # the weights: read twice, written once
     for name, own, best, unit in (("matrix products", flops, peak, "GFLOP/s"), ("weights", moved, stream, "GB/s")):
