@@ -18,15 +18,15 @@ def canonical(function: Callable[..., Result]) -> Callable[..., Result]:
 
     XLA on a CPU has fast code for this form alone. It brings others into it, but not within a loop, where it takes a
     hundred times as long instead; and the gradients of a convolution have others. Only operands are transposed, so the
-    numbers stay the same, and a function without convolutions is the same program. It is for functions that are about to
-    be compiled: what is rewritten has no gradients of its own making.
+    numbers stay the same, and a function without convolutions is the same program. It is for functions that are
+    about to be compiled: what is rewritten has no gradients of its own making.
     """
 
     @functools.wraps(function)
     def rewritten(*arguments: Any) -> Result:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        results = jaxpr_as_fun(closed.replace(jaxpr=_rewritten(closed.jaxpr)))(*jax.tree.leaves(arguments))
-        made: Result = jax.tree.unflatten(jax.tree.structure(shapes), results)
+        run: Callable[..., list[Any]] = jaxpr_as_fun(closed.replace(jaxpr=_rewritten(closed.jaxpr)))
+        made: Result = jax.tree.unflatten(jax.tree.structure(shapes), run(*jax.tree.leaves(arguments)))
         return made
 
     return rewritten
@@ -49,10 +49,12 @@ def _operation(eqn: JaxprEqn) -> JaxprEqn:
     if eqn.primitive is conv_general_dilated_p:
         convolution = jax.jit(functools.partial(_convolution, **eqn.params))
         (call,) = jax.make_jaxpr(convolution)(*(atom.aval for atom in eqn.invars)).jaxpr.eqns
-        return call.replace(invars=eqn.invars, outvars=eqn.outvars)
-    if not any(map(_has_convolutions, jaxprs_in_params(eqn.params))):
-        return eqn
-    return eqn.replace(params={name: _parameter(value) for name, value in eqn.params.items()})
+        made: JaxprEqn = call.replace(invars=eqn.invars, outvars=eqn.outvars)
+    elif any(map(_has_convolutions, jaxprs_in_params(eqn.params))):
+        made = eqn.replace(params={name: _parameter(value) for name, value in eqn.params.items()})
+    else:
+        made = eqn
+    return made
 
 
 def _parameter(value: Any) -> Any:
