@@ -352,8 +352,8 @@ def flax_loop(
     """Flax NNX and optax in a Python loop: `nnx.split`, then `jax.jit` of the step, with or without donation.
 
     The batches are on the device. `@nnx.jit` on the model and the optimizer, and `nnx.cached_partial` of it, are slower
-    at width 256, for they walk the modules at each call; at 1000 all are alike. `logits(layers, x)` is another network than the perceptron. `threads` is not
-    used.
+    at width 256, for they walk the modules at each call; at 1000 all are alike. `logits(layers, x)` is another network
+    than the perceptron. `threads` is not used.
     """
     import optax
     from flax import nnx

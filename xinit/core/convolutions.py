@@ -25,7 +25,8 @@ def canonical(function: Callable[..., Result]) -> Callable[..., Result]:
     @functools.wraps(function)
     def rewritten(*arguments: Any) -> Result:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
-        run: Callable[..., list[Any]] = jaxpr_as_fun(closed.replace(jaxpr=_rewritten(closed.jaxpr)))
+        program = ClosedJaxpr(_rewritten(closed.jaxpr), closed.consts)
+        run: Callable[..., list[Any]] = jaxpr_as_fun(program)  # type: ignore[no-untyped-call]  # jax gives it no types
         made: Result = jax.tree.unflatten(jax.tree.structure(shapes), run(*jax.tree.leaves(arguments)))
         return made
 
@@ -63,7 +64,7 @@ def _parameter(value: Any) -> Any:
         case Jaxpr():
             return _rewritten(value)
         case ClosedJaxpr():
-            return value.replace(jaxpr=_rewritten(value.jaxpr))
+            return ClosedJaxpr(_rewritten(value.jaxpr), value.consts)
         case tuple() if any(isinstance(part, Jaxpr | ClosedJaxpr) for part in value):
             return tuple(map(_parameter, value))
     return value
