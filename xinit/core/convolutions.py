@@ -26,7 +26,7 @@ def canonical(function: Callable[..., Result]) -> Callable[..., Result]:
     def rewritten(*arguments: Any) -> Result:
         closed, shapes = jax.make_jaxpr(function, return_shape=True)(*arguments)
         program = ClosedJaxpr(_rewritten(closed.jaxpr), closed.consts)
-        run: Callable[..., list[Any]] = jaxpr_as_fun(program)  # type: ignore[no-untyped-call]  # jax gives it no types
+        run: Callable[..., list[Any]] = jaxpr_as_fun(program)
         made: Result = jax.tree.unflatten(jax.tree.structure(shapes), run(*jax.tree.leaves(arguments)))
         return made
 
@@ -34,8 +34,12 @@ def canonical(function: Callable[..., Result]) -> Callable[..., Result]:
 
 
 def _has_convolutions(jaxpr: Jaxpr) -> bool:
-    inner = lambda eqn: any(map(_has_convolutions, jaxprs_in_params(eqn.params)))
-    return any(eqn.primitive is conv_general_dilated_p or inner(eqn) for eqn in jaxpr.eqns)
+    return any(eqn.primitive is conv_general_dilated_p or _holds_convolutions(eqn) for eqn in jaxpr.eqns)
+
+
+def _holds_convolutions(eqn: JaxprEqn) -> bool:
+    """Whether there are some in the body of a loop, in a branch, or in a function."""
+    return any(map(_has_convolutions, jaxprs_in_params(eqn.params)))
 
 
 def _rewritten(jaxpr: Jaxpr) -> Jaxpr:
@@ -51,7 +55,7 @@ def _operation(eqn: JaxprEqn) -> JaxprEqn:
         convolution = jax.jit(functools.partial(_convolution, **eqn.params))
         (call,) = jax.make_jaxpr(convolution)(*(atom.aval for atom in eqn.invars)).jaxpr.eqns
         made: JaxprEqn = call.replace(invars=eqn.invars, outvars=eqn.outvars)
-    elif any(map(_has_convolutions, jaxprs_in_params(eqn.params))):
+    elif _holds_convolutions(eqn):
         made = eqn.replace(params={name: _parameter(value) for name, value in eqn.params.items()})
     else:
         made = eqn
