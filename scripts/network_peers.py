@@ -145,18 +145,14 @@ def flax_logits(network: Logits) -> Callable[[Sequence, jax.Array], jax.Array]:
 
 
 def expected(logits: Callable, layers: peers.Layers, x: np.ndarray, y: np.ndarray, rate: float, steps: int) -> list:
-    """The kernels after `steps` steps, by jax step by step in float64."""
-    with jax.enable_x64(True):
-        wide = jax.tree.map(lambda a: jnp.asarray(a, "float64"), list(layers))
+    """The kernels after `steps` steps, by jax in the plainest way: one step after the other."""
 
-        @jax.jit
-        def step(layers, x, y):
-            def loss_of(layers):
-                return -jnp.mean(jax.nn.log_softmax(logits(layers, x))[jnp.arange(len(y)), y])
+    @jax.jit
+    def step(layers, x, y):
+        loss_of = lambda layers: -jnp.mean(jax.nn.log_softmax(logits(layers, x))[jnp.arange(len(y)), y])
+        return jax.tree.map(lambda w, g: w - rate * g, layers, jax.grad(loss_of)(layers))
 
-            return jax.tree.map(lambda w, g: w - rate * g, layers, jax.grad(loss_of)(layers))
-
-        batches = itertools.cycle(zip(x.astype("float64"), y, strict=True))
-        for images, labels in itertools.islice(batches, steps):
-            wide = step(wide, images, labels)
-        return [np.asarray(kernel, np.float32) for kernel, _ in wide]
+    trained = list(layers)
+    for images, labels in itertools.islice(itertools.cycle(zip(x, y, strict=True)), steps):
+        trained = step(trained, images, labels)
+    return [np.asarray(kernel) for kernel, _ in trained]
