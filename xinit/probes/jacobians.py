@@ -23,7 +23,7 @@ def jacobians(
     state: State,
     x: Float[Array, "batch inputs"],
     slopes: Sequence[Float[Array, "all_examples ..."]],
-) -> list[Float[Array, "batch outputs inputs"]]:
+) -> list[Float[Array, "batch _ _"]]:
     """d h(l+1) / d h(l) at the examples x, for each layer l of the main path but the last; none where it has no sense.
 
     Of a plain network h is the post-activation a, and J_l = da(l+1)/da(l) = diag f'(z) W^T (Glorot & Bengio 2010, eq.
@@ -72,7 +72,7 @@ def points(path: Sequence[Step]) -> list[int]:
 
 
 def singular_values(
-    steps: Sequence[Float[Array, "batch outputs inputs"]], quantiles: Callable[[Array], Array]
+    steps: Sequence[Float[Array, "batch _ _"]], quantiles: Callable[[Array], Array]
 ) -> dict[str, Array]:
     """Readings of the singular values of Jacobians, and of their product; none where there are none."""
     if not steps:
