@@ -50,7 +50,7 @@ def test_a_run_is_the_same_alone_in_a_population_and_after_a_cut(name, images, t
     alone = runner.execute(config, Reporter(quiet=True))
     expected = results(alone.path)
     assert (alone.path / "state").exists() == ("network.norm" in settings and settings["network.norm"] == "batch")
-    for strategy in ("map", "sequential", "vmap"):
+    for strategy in ("map", "vmap"):
         several = configs(tmp_path / strategy, *members, **settings, **{"population.strategy": strategy})
         found = results(runner.execute_all(several, SweepReporter(quiet=True))[1].path)
         assert found.keys() == expected.keys()
@@ -59,9 +59,8 @@ def test_a_run_is_the_same_alone_in_a_population_and_after_a_cut(name, images, t
                 np.testing.assert_allclose(found[key], values, rtol=2e-2, atol=2e-3, err_msg=str(key))
             else:
                 np.testing.assert_array_equal(found[key], values, err_msg=str(key))
-    for stop in (1, 37):
-        (cut,) = configs(tmp_path / "cut", members[1], **settings, stop_after=stop)
-        assert runner.execute(cut, Reporter(quiet=True)).summary == {}
+    (cut,) = configs(tmp_path / "cut", members[1], **settings, stop_after=37)
+    assert runner.execute(cut, Reporter(quiet=True)).summary == {}
     (whole,) = configs(tmp_path / "cut", members[1], **settings)
     done = runner.execute(whole, Reporter(quiet=True))
     assert done.summary["resumed_from"] == 37

@@ -188,7 +188,8 @@ def _make_advance(problem: Problem) -> Advance:
 
 
 def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Array, " weight"]]:
-    size = lambda kernel: jnp.linalg.norm(kernel)
+    # Of a window's axes XLA sums in an order that depends on how the replicas lie in memory; of a row in one.
+    size = lambda kernel: jnp.linalg.norm(kernel if kernel.ndim == 2 else kernel.reshape(-1))
 
     def update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
         """(weight,) ||W - W'|| / ||W||, kernels only."""
