@@ -240,18 +240,31 @@ def _layer(weight: Weight, stride: int, precision: str) -> Any:
 
 def _layers(steps: Sequence[Step], weights: Sequence[Weight]) -> tuple[Layer, ...]:
     """The entries of `Outputs`: one for each `Activate`."""
-    layers, place, site, branch = [], 0, Site("weight", 0), None
+    layers, place, site, branch, inside = [], 0, Site("weight", 0), None, None
     for step in steps:
         match step:
             case Multiply(weight):
-                place, site = weight, Site("weight", weight)
-                inside = branch
+                place, site, inside = weight, Site("weight", weight), branch
             case Branch(number):
                 branch = number
             case Join(number):
                 site, branch, inside = Site("sum", number), None, None
             case Activate(f):
-                where = f"branch {inside + 1}, " if inside is not None else ""
-                name = f"{where}layer {len(layers) + 1}" if site.kind == "weight" else f"sum {site.number + 1}"
+                name = f"sum {site.number + 1}" if site.kind == "sum" else weight_name(weights, place)
                 layers.append(Layer(name, weights[place].units, f, place, site, inside))
     return tuple(layers)
+
+
+def weight_name(weights: Sequence[Weight], place: int) -> str:
+    """What people call a weight, and the layer behind it: "layer 2", "conv 2"; "input", "branch 3, weight 1", "output".
+
+    The first and the last have names of their own where there are residual branches.
+    """
+    weight, first = weights[place], place
+    if weight.branch is not None:
+        while weights[first - 1].branch == weight.branch:
+            first -= 1
+        return f"branch {weight.branch + 1}, weight {place - first + 1}"
+    if any(other.branch is not None for other in weights):
+        return "output" if weight.role == LAST else "input"
+    return f"{'conv' if weight.kernel.window else 'layer'} {place + 1}"
