@@ -47,9 +47,9 @@ def over_depth(
     std_SL = readings["act_std" if rule == "signal" else "grad_pre_std"][:, layout.main]
     std_SL = std_SL if rule == "signal" else std_SL[:, ::-1]
     finite, some = bool(np.all(np.isfinite(std_SL))), std_SL > 0
-    if finite and not layout.is_plain and rule == "gradient" and not some.all():
-        if found := _before_it_moves(readings, layout, some):
-            return found
+    found = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
+    if finite and found:
+        return found
     if not layout.is_known and finite:
         return _unseen(rule, std_SL, limits)
     if not finite or not some.all():
@@ -100,13 +100,13 @@ def _over_branches(rule: str, change: Interval, n: int, limits: Mapping[str, flo
         detail = f"at initialisation its std {changes} by {per_branch}{way} ({total}{beside})"
         return Finding(level, rule, f"the {rule} {_verb(level, change.mean)} over {branches}: {detail}")
     if change.mean > math.log(limits["signal_warn"]):
-        grown = f"the {rule} grows over {branches} no faster than sums of them do"
+        grown = f"the {rule} grows over {branches} no faster than their number"
         return Finding("OK", rule, f"{grown} ({per_branch}, {total}{beside})")
     return Finding("OK", rule, f"the {rule} keeps its size over {branches} ({per_branch}{beside})")
 
 
 def _level(change: Interval, steps: int, bounds: Bounds) -> str:
-    """FAIL where the change is surely beyond the bound in all and a step; with several networks, all of the interval."""
+    """FAIL where the change is surely beyond both bounds: of several networks the whole interval of their mean."""
     several = change.n > 1
     surely = min(abs(change.low), abs(change.high)) * (change.low * change.high > 0) if several else abs(change.mean)
     if surely > math.log(bounds.fail) and surely > steps * math.log(bounds.rate):
@@ -115,8 +115,8 @@ def _level(change: Interval, steps: int, bounds: Bounds) -> str:
 
 
 def _verb(level: str, log_change: float) -> str:
-    verbs = ("vanishes", "explodes") if level == "FAIL" else ("fades", "grows")
-    return verbs[log_change > 0]
+    less, more = ("vanishes", "explodes") if level == "FAIL" else ("fades", "grows")
+    return less if log_change < 0 else more
 
 
 def _theory(rule: str, readings: Mapping[str, np.ndarray], layout: Layout, void: str) -> str:
@@ -132,10 +132,10 @@ def _theory(rule: str, readings: Mapping[str, np.ndarray], layout: Layout, void:
     return f", predicted x {(rms[-1] / rms[0]) ** (1 / (len(rms) - 1)):.2f} a branch"
 
 
-def _before_it_moves(readings: Mapping[str, np.ndarray], layout: Layout, some: np.ndarray) -> Finding | None:
-    """Where weights at the end are 0, nothing passes them until they have moved: no fault if they do."""
+def _before_it_moves(readings: Mapping[str, np.ndarray], layout: Layout) -> Finding | None:
+    """Where the last weights are 0, no gradient passes them until they have moved: no fault if they do."""
     moves = np.any(readings.get("grad_w_norm", np.zeros(1)) > 0)
-    if some.any() or not moves or not np.all(readings["act_std"][:, layout.main] > 0):
+    if not moves or not np.all(readings["act_std"][:, layout.main] > 0):
         return None
     words = "no gradient comes below the last weights, which are 0, before their first step, which they take"
     return Finding("OK", "gradient", words)

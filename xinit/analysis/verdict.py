@@ -43,9 +43,7 @@ def judge(readings: Mapping[str, np.ndarray], facts: Mapping[str, Any], limits: 
     return _worst_first([learned(facts, readings, findings, limits), *findings])
 
 
-def _at_end(
-    readings: Mapping[str, np.ndarray], limits: Mapping[str, float], about: Mapping[str, Any]
-) -> list[Finding]:
+def _at_end(readings: Mapping[str, np.ndarray], limits: Mapping[str, float], about: Mapping[str, Any]) -> list[Finding]:
     layout = layout_of(readings, about.get("layers", ()))
     with np.errstate(invalid="ignore"):  # as at the start
         return [
@@ -200,7 +198,9 @@ def _dead(
 
 def _copies(readings: Mapping[str, np.ndarray], layout: Layout, limits: Mapping[str, float]) -> Iterator[Finding]:
     """Whether the units of a layer are copies of each other, which no gradient can tell apart."""
-    share = readings.get("act_copies", np.zeros(1))
+    share = readings.get("act_copies", np.zeros(len(layout.branch)))
+    # Behind a normalisation a unit that is off on every example is still told by how much the others of its layer err.
+    share = np.where(layout.normalised, share - np.nan_to_num(readings.get("act_dead", 0.0)), share)
     for level, chosen in (("FAIL", share > limits["copies_fail"]), ("WARN", share > limits["copies_warn"])):
         if chosen.any():
             detail = f"{share[chosen].max():.0%} of a layer's units add nothing"
@@ -214,7 +214,9 @@ def _alike(readings: Mapping[str, np.ndarray], layout: Layout, limits: Mapping[s
     cosine = float(readings["act_cosine_mean"][-1]) if "act_cosine_mean" in readings else 0.0
     if cosine > limits["cosine_warn"]:
         detail = f"the mean cosine between the activations of different examples is {cosine:.4f}"
-        yield Finding("WARN", "alike", f"inputs can hardly be told apart at {layout.name(len(layout.branch) - 1)}: {detail}")
+        yield Finding(
+            "WARN", "alike", f"inputs can hardly be told apart at {layout.name(len(layout.branch) - 1)}: {detail}"
+        )
 
 
 def _spectrum(readings: Mapping[str, np.ndarray], limits: Mapping[str, float]) -> Iterator[Finding]:

@@ -78,7 +78,10 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
 PLACES: dict[str, tuple[tuple[str, ...], str]] = {
     "act_units": (("layer",), "number of units; of a convolution, of channels"),
     "act_branch": (("layer",), "0 on the main path, else the residual branch within which a layer lies; nan: unknown"),
-    "act_skipped": (("layer",), "1 where a skip leads past the activation function, else 0"),
+    "act_skipped": (
+        ("layer",),
+        "1 where a skip leads past the activation function, or none but the last lacks one; else 0",
+    ),
     "act_normalised": (("layer",), "1 where a normalisation stands before the activation function, else 0"),
 }
 EDGES |= PLACES
