@@ -1,7 +1,7 @@
 """What is measured at a set of parameters: forward, backward, and what lies between.
 
-A probe is `(params, state, batch, edges) -> Readings`, a flat dict of arrays whose leading axis is the layer: `layer` 1..d for
-activations a = f(z), pre-activations z and their gradients, `weight` 1..d+1 for weights, `jacobian` 1..d-1.
+A probe is `(params, state, batch, edges) -> Readings`, a flat dict of arrays whose leading axis is the layer: `layer`
+1..d for activations a = f(z), pre-activations z and their gradients, `weight` 1..d+1 for weights, `jacobian` 1..d-1.
 
 Conventions. dL/dz is per example: the gradient of the mean loss times the number of examples. dL/dW is that of the mean
 loss over the probe batch. Histograms hold the share of all values in each bin.

@@ -132,8 +132,7 @@ def per_weight(
             initializer = choose(weight, network)
             kernels.append(hyper["gain"] * initializer(key_w, weight.shape, jnp.float32))
             biases.append(_bias(initializer, key_w, weight))
-        params, _ = network.start(key)
-        return network.with_weights(params, kernels, biases), jnp.array(lr_scale(network), jnp.float32)
+        return network.with_weights({}, kernels, biases), jnp.array(lr_scale(network), jnp.float32)
 
     def law(network: Network) -> Laws | None:
         chosen = [initializers.law_of(choose(weight, network)) for weight in network.weights]

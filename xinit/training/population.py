@@ -22,6 +22,7 @@ from jaxtyping import Float, Int, PyTree, UInt32
 from xinit.core import prng
 from xinit.data.dataset import Arrays, Chunk
 from xinit.networks.network import Params
+from xinit.networks.network import State as NetworkState
 from xinit.probes.edges import Edges
 from xinit.probes.probe import Readings
 from xinit.schemes import Hyper
@@ -187,14 +188,15 @@ class Population:
         ) -> Readings:
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
+        def evaluate(params: Params, state: NetworkState, data: Arrays) -> Readings:
+            return each(lambda *own: program.evaluate(own[0], own[1], data), params, state)
+
         self.start = jitted(lambda *own: each(program.start, *own), R, R, R, donate_argnums=0)
         self.segment = jitted(_segment(problem, strategy), R, R, R, R, whole, whole, whole, donate_argnums=0)
         self.copy: Ahead[Params] = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
         self.update_ratio = jitted(lambda *own: each(program.update_ratio, *own), R, R)
         self.measure = jitted(measure, R, whole, R, whole, R)
-        self.evaluate = jitted(
-            lambda params, state, data: each(lambda *own: program.evaluate(*own, data), params, state), R, R, whole
-        )
+        self.evaluate = jitted(evaluate, R, R, whole)
 
     def place(self, tree: PyTree[ArrayLike]) -> PyTree[Array]:
         """Arrays of n replicas, on their devices."""

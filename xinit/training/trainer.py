@@ -27,8 +27,10 @@ class Trainer:
     def __init__(self, population: Population, runs: Iterable[Run]) -> None:
         """Draw the initial weights; each of the runs is asked for once, since copies of all weights count."""
         self.population, self.problem = population, population.problem
-        own = lambda run: (run.params, run.state, run.hyper, jax.random.key_data(run.data_key))
-        drawn = [jax.tree.map(np.asarray, own(run)) for run in runs]
+        drawn = [
+            jax.tree.map(np.asarray, (run.params, run.state, run.hyper, jax.random.key_data(run.data_key)))
+            for run in runs
+        ]
         self._streams = population.streams([tuple(words.tolist()) for *_, words in drawn])
         *start, hyper, _ = jax.tree.map(lambda *leaves: np.stack(leaves), *drawn)
         del drawn
