@@ -1,11 +1,12 @@
 """The result of an inspection: predictions and measurements of a configuration's initial networks, and the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.analysis.growth import Growth, growth_of
 from xinit.analysis.intervals import Interval, mean_interval
 from xinit.analysis.layout import Layout, layout_of
 from xinit.analysis.verdict import Finding
@@ -89,6 +90,21 @@ def measured(inspection: Inspection, name: str) -> Sequence[np.ndarray]:
     """
     interval = inspection.interval(name)
     return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
+
+
+def growth_over_branches(
+    inspection: Inspection, name: str, side: Callable[[Inspection, str], Sequence[np.ndarray]] = measured
+) -> Growth | None:
+    """How a size goes over the main path, in the direction in which it travels; None of a network without branches.
+
+    >>> growth_over_branches(inspection, "act_second") is None
+    True
+    """
+    layout = inspection.layout
+    if not layout.has_skips:
+        return None
+    sizes = side(inspection, name)[0][layout.main]
+    return growth_of(sizes[::-1] if name.startswith("grad") else sizes)
 
 
 def _shown(name: str, a: np.ndarray) -> np.ndarray:
