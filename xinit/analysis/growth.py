@@ -1,4 +1,4 @@
-"""Whether sizes over depth go like a power of the depth, as over skips, or like a factor a step, as in a plain stack."""
+"""Whether sizes go like a power of the depth, as over skips, or like a factor a step, as in a plain stack."""
 
 from typing import NamedTuple
 

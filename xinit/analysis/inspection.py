@@ -95,7 +95,7 @@ def measured(inspection: Inspection, name: str) -> Sequence[np.ndarray]:
 def growth_over_branches(
     inspection: Inspection, name: str, side: Callable[[Inspection, str], Sequence[np.ndarray]] = measured
 ) -> Growth | None:
-    """How a size goes over the main path, in the direction in which it travels; None of a network without branches.
+    """How a size goes over the main path, from the input on; None of a network without branches.
 
     >>> growth_over_branches(inspection, "act_second") is None
     True
@@ -103,8 +103,7 @@ def growth_over_branches(
     layout = inspection.layout
     if not layout.has_skips:
         return None
-    sizes = side(inspection, name)[0][layout.main]
-    return growth_of(sizes[::-1] if name.startswith("grad") else sizes)
+    return growth_of(side(inspection, name)[0][layout.main])
 
 
 def _shown(name: str, a: np.ndarray) -> np.ndarray:

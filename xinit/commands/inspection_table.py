@@ -7,20 +7,21 @@ import numpy as np
 
 from xinit.analysis.inspection import HORIZON, Inspection, Reach, growth_over_branches, measured, predicted
 from xinit.analysis.intervals import mean_interval
+from xinit.analysis.layout import Layout
 
 TABLED = (("act", "act_second", "{:.3g}"), ("dL/dz", "grad_pre_second", "{:.1e}"))
-SUMS = (("z", "pre_second", "{:.3g}"), TABLED[1])  # of a residual network, which adds up what lies before f
+SUMS = (("pre", "pre_second", "{:.3g}"), TABLED[1])  # of a residual network, which adds up what lies before f
 
 
 def rows(inspection: Inspection, within: bool = False) -> list[dict[str, str]]:
     """One row a layer: root mean squares of activations and dL/dz and the cosine, predicted beside measured.
 
-    Of a residual network those of the main path, with z, the sums, in place of activations, or those `within` branches.
-    Readings of the user's, by layer, come last.
+    Of a residual network those on the main path, with its sums, the pre-activations, in place of activations; or those
+    `within` branches. Readings of the user's, by layer, come last.
     """
     table, by_layer, layout = [], _extra(inspection, ("layer",)), inspection.layout
     for l in np.flatnonzero(layout.main != within).tolist():
-        row = {"layer": layout.names[l] if layout.names else str(l + 1), "width": str(inspection.widths[l + 1])}
+        row = _called(layout, l) | {"width": str(inspection.widths[l + 1])}
         for heading, name, form in SUMS if layout.has_skips else TABLED:
             row[f"{heading} pred."] = _with_band(predicted(inspection, name), l, form)
             row[f"{heading} meas."] = _with_band(measured(inspection, name), l, form)
@@ -61,9 +62,16 @@ def _over_branches(inspection: Inspection) -> list[str]:
         found = [growth_over_branches(inspection, name, side) for side in (measured, predicted)]
         if found[0]:
             theory = f" (predicted: {found[1].words})" if found[1] else ""
-            way = "" if words == "signal" else ", on its way back,"
-            lines.append(f"over the branches the {words}{way} goes like {found[0].words}{theory}.")
+            lines.append(f"from the input on the {words} goes like {found[0].words}{theory}.")
     return lines
+
+
+def _called(layout: Layout, l: int) -> dict[str, str]:
+    """The first cell of a row: in a residual network the sum that a layer reads, or the branch it lies within."""
+    if not layout.has_skips:
+        return {"layer": layout.names[l] if layout.names else str(l + 1)}
+    kind = "sum" if layout.main[l] else "branch"
+    return {kind: layout.names[l].removeprefix(f"{kind} ").replace(", weight ", ".")}
 
 
 def _extra(inspection: Inspection, axes: tuple[str, ...]) -> dict[str, list[np.ndarray]]:
