@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from xinit.networks.network import Activate, Branch, Join, Multiply, Network, Normalise
 from xinit.networks.stack import weight_name
-from xinit.theory.prediction import uncovered
+from xinit.theory.coverage import uncovered
 
 
 def places(network: Network) -> dict[str, Float[np.ndarray, " layer"]]:

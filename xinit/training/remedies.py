@@ -9,11 +9,16 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from xinit.core.custom import is_custom
 from xinit.core.errors import InputError
 from xinit.networks.network import Network
 from xinit.settings.config import Config, SchemeConfig
-from xinit.theory.advice import Candidate, Change, plain_weights
+from xinit.theory.advice import Candidate, Change, change_of, plain_weights
+from xinit.theory.coverage import uncovered
+from xinit.training.choices import stated_laws
+from xinit.training.problem import build_problem
 
 MOST_TRIED = 4  # changes of which networks are drawn: each is another program to compile
 
@@ -98,8 +103,13 @@ def remedy(config: Config, network: Network, input_second: float, fault: Callabl
 
 
 def _change(config: Config, input_second: float) -> Change | None:
-    """What theory says of networks of a config; None where it says nothing."""
-    return None
+    """What theory says of networks of a config; None where it says nothing, or weights that start at 0 end all."""
+    network = build_problem(config).network
+    laws = stated_laws(config.scheme, network)
+    if not laws or uncovered(network):
+        return None
+    change = change_of(network, laws, input_second)
+    return change if all(np.isfinite(part) for part in change) else None
 
 
 def _allowed(config: Config, network: Network) -> float:
