@@ -68,8 +68,8 @@ def layout_of(readings: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> 
     n = readings["act_std"].shape[-1]
     flags = lambda name: np.asarray(readings.get(name, np.zeros(n))) > 0
     stored = np.asarray(readings.get("act_branch", np.zeros(n)), float)
-    is_known = not np.isnan(stored).any()
-    branch = np.nan_to_num(stored).astype(int)
+    is_known = bool(np.isfinite(stored).all())
+    branch = np.where(np.isfinite(stored), stored, 0).astype(int)
     has_skips = is_known and "act_branch" in readings
     named = tuple(map(str, names)) if len(names) == n else tuple(_names(branch)) if has_skips else ()
     return Layout(branch, flags("act_skipped"), flags("act_normalised"), has_skips, is_known, named)
@@ -95,7 +95,7 @@ def part(readings: Mapping[str, np.ndarray], within: bool = False) -> dict[str, 
     array([[1, 2],
            [1, 3]])
     """
-    if "act_branch" not in readings or np.isnan(readings["act_branch"]).any():
+    if "act_branch" not in readings or not np.isfinite(readings["act_branch"]).all():
         return dict(readings)
     chosen = (np.asarray(readings["act_branch"]) > 0) == within
     axes = {name: ("step", *axes) for name, (axes, _) in READINGS.items()}
@@ -114,11 +114,10 @@ def numbers(readings: Mapping[str, np.ndarray]) -> list[int]:
     >>> numbers({"act_std": np.ones((1, 3))}), numbers({"act_std": np.ones((1, 2)), "act_branch": np.zeros(2)})
     ([1, 2, 3], [0, 1])
     """
-    n = readings["act_std"].shape[-1]
-    branch = np.asarray(readings.get("act_branch", np.full(n, np.nan)), float)
-    if np.isnan(branch).any() or (branch > 0).any() != (branch > 0).all():
+    branch, n = _of_one_kind(readings), readings["act_std"].shape[-1]
+    if branch is None:
         return list(range(1, n + 1))
-    return branch.astype(int).tolist() if branch.any() else list(range(n))
+    return branch.tolist() if branch.any() else list(range(n))
 
 
 def axis_title(readings: Mapping[str, np.ndarray]) -> str:
@@ -127,7 +126,13 @@ def axis_title(readings: Mapping[str, np.ndarray]) -> str:
     >>> axis_title({"act_std": np.ones((1, 3))}), axis_title({"act_std": np.ones((1, 2)), "act_branch": np.zeros(2)})
     ('layer', 'sum behind branch')
     """
-    own = numbers(readings)
-    if own == list(range(1, len(own) + 1)) and not np.any(readings.get("act_branch", np.zeros(1)) > 0):
-        return "layer"
-    return "branch" if np.any(readings["act_branch"] > 0) else "sum behind branch"
+    branch = _of_one_kind(readings)
+    return "layer" if branch is None else "branch" if branch.any() else "sum behind branch"
+
+
+def _of_one_kind(readings: Mapping[str, np.ndarray]) -> Int[np.ndarray, " layer"] | None:
+    """The branches of layers that all lie within some, or zeros where all lie on the main path beside branches."""
+    branch = np.asarray(readings.get("act_branch", np.nan), float)
+    if not np.isfinite(branch).all() or (branch > 0).any() != (branch > 0).all():
+        return None
+    return branch.astype(int)

@@ -42,6 +42,7 @@ from xinit.networks.network import (
 
 EPSILON = 1e-6  # that normalisations add to a variance
 
+
 class NoKeys:
     """In the place of `nnx.Rngs` for layers that start from constants.
 
@@ -292,13 +293,14 @@ def _layers(steps: Sequence[Step], weights: Sequence[Weight]) -> tuple[Layer, ..
 def weight_name(weights: Sequence[Weight], place: int) -> str:
     """What people call a weight, and the layer behind it: "layer 2", "conv 2"; "input", "branch 3, weight 1", "output".
 
-    The first and the last have names of their own where there are residual branches.
+    The first has a name of its own where there are residual branches, the last there and behind convolutions.
     """
     weight, first = weights[place], place
     if weight.branch is not None:
         while weights[first - 1].branch == weight.branch:
             first -= 1
         return f"branch {weight.branch + 1}, weight {place - first + 1}"
-    if any(other.branch is not None for other in weights):
-        return "output" if weight.role == LAST else "input"
-    return f"{'conv' if weight.kernel.window else 'layer'} {place + 1}"
+    residual = any(other.branch is not None for other in weights)
+    if weight.role == LAST and (residual or any(other.kernel.window for other in weights)):
+        return "output"
+    return "input" if residual else f"{'conv' if weight.kernel.window else 'layer'} {place + 1}"
