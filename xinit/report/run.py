@@ -92,7 +92,7 @@ def _table(run: Run) -> list[Markup]:
         return []
     layout = layout_of(readings, run.layers)
     rows = [
-        {"layer": layout.names[l] if layout.names else l + 1, "width": int(width)}
+        {"layer": layout.names[l].replace(" ", "\N{NO-BREAK SPACE}") if layout.names else l + 1, "width": int(width)}
         | {
             f"{heading}, {when}": _cell(readings[name][i, l], form)
             for heading, name, form in shown

@@ -42,14 +42,14 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
     else:
         for axes in (start, end):
             axes.set_axis_off()
-    for axes, name, title in (
+    for axes, reading, title in (
         (spread, "act_std", "std of the activations"),
         (slope, "act_slope", "mean slope, share of its maximum"),
         (gradient, "grad_pre_std", "std of dL/dz"),
     ):
-        _over_training(axes, readings, name, title)
+        _over_training(axes, readings, reading, title)
         if axis_title(within) == "branch":
-            _lines(axes, within, name, THIN)
+            _lines(axes, within, reading, THIN)
     slope.set_ylim(0, 1.05)
     decades(gradient, readings["grad_pre_std"])
     _error(error, readings, summary)
