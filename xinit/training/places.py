@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from xinit.networks.network import Activate, Branch, Join, Multiply, Network, Normalise
-from xinit.networks.stack import weight_name
+from xinit.networks.draft import weight_name
 from xinit.theory.coverage import uncovered
 
 
