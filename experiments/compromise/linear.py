@@ -17,6 +17,8 @@ from xinit.core import backend
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory
 from xinit.networks import activations, profiles
+from xinit.networks.mlp import plain
+from xinit.networks.network import Network
 from xinit.schemes import Scheme, law_of
 from xinit.settings.config import SchemeConfig
 from xinit.training.choices import scheme_of
@@ -31,7 +33,7 @@ def scheme_named(name: str) -> Scheme:
       InputError: there is none, or it does not say how its weights are distributed.
     """
     scheme = scheme_of(SchemeConfig(name))
-    laws = law_of(scheme, (2, 2), (activations.linear(),))
+    laws = law_of(scheme, _linear((2, 2)))
     if laws is None or laws[0].structure != "independent" or laws[0].bias_variance:
         raise InputError(f"The scheme {name} does not draw independent weights of a stated variance, as xavier does.")
     return scheme
@@ -56,7 +58,7 @@ def widths_of(profile: str, ratio: float, n_layers: int, width: int) -> tuple[in
 
 def variances(scheme: Scheme, widths: Sequence[int]) -> np.ndarray:
     """(L,) Var W of each layer."""
-    return np.array([law.variance for law in law_of(scheme, widths, _linear(widths))])
+    return np.array([law.variance for law in law_of(scheme, _linear(widths))])
 
 
 def signal(scheme: Scheme, widths: Sequence[int]) -> np.ndarray:
@@ -93,7 +95,7 @@ def drawn(scheme: Scheme, widths: Sequence[int], seeds: Iterable[int]) -> tuple[
 
 def _one(scheme: Scheme, widths: Sequence[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
     # Not jitted: a scheme compiles once for each shape of a layer, whichever network it is in, not once a network.
-    params, _ = scheme(jax.random.key(seed), widths, _linear(widths), {"gain": jnp.float32(1)}, None)
+    params, _ = scheme(jax.random.key(seed), _linear(widths), {"gain": jnp.float32(1)}, None)
     kernels = [np.asarray(layer["kernel"]) for layer in params["layers"].values()]
     random = np.random.default_rng(seed)
     z, g = [random.standard_normal(widths[0])], [random.standard_normal(widths[-1])]
@@ -106,5 +108,5 @@ def _one(scheme: Scheme, widths: Sequence[int], seed: int) -> tuple[np.ndarray, 
     return z / z[0], g / g[-1]
 
 
-def _linear(widths: Sequence[int]) -> tuple[activations.Activation, ...]:
-    return (activations.linear(),) * (len(widths) - 2)
+def _linear(widths: Sequence[int]) -> Network:
+    return plain(widths, (activations.linear(),) * (len(widths) - 2))

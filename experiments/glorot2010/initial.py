@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.glorot2010 import schemes
 from xinit.core.errors import InputError
-from xinit.probes import probe, statistics
+from xinit.probes import passes, probe, statistics
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.training import ensemble
@@ -90,7 +90,8 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
     from xinit.theory.prediction import on_one_core
 
     x_NI, y_N = ensemble.probe_batch(problem, data)
-    n, size, n_hidden = settings["batches"], settings["batch_size"], len(problem.activations)
+    network = problem.network
+    n, size, n_hidden = settings["batches"], settings["batch_size"], len(network.layers)
     batches = jax.tree.map(lambda a: a[: n * size].reshape(n, size, *a.shape[1:]), (x_NI, y_N))
 
     def described(name: str, reach: jax.Array, values: Sequence[jax.Array]) -> dict[str, jax.Array]:
@@ -98,20 +99,19 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
         one = lambda a: {f"{name}_std": jnp.std(a), f"{name}_density": density(a)}
         return probe.over_layers(one, values)
 
-    def of_a_batch(params: Any, reach: jax.Array, batch: probe.Batch) -> dict[str, jax.Array]:
-        gradient = jax.grad(lambda params: size * probe.mean_loss(problem.apply, params, batch)[0])(params)
-        kernels = [layer["kernel"] for layer in gradient["layers"].values()][:n_hidden]
-        return described("weight_gradient", reach, kernels)
+    def of_a_batch(params: Any, reach: jax.Array, batch: passes.Batch) -> dict[str, jax.Array]:
+        gradient = jax.grad(lambda params: size * passes.mean_loss(network, params, {}, batch)[0])(params)
+        return described("weight_gradient", reach, network.kernels(gradient)[:n_hidden])
 
     def measure(params: Any, reaches: Mapping[str, jax.Array], x_NI, y_N, batches) -> dict[str, jax.Array]:
-        outputs, _, taps = probe.backpropagate(problem.apply, params, (x_NI, y_N))
-        found = described("activation", reaches["activation"], outputs.post)
-        found |= described("gradient", reaches["gradient"], [len(y_N) * tap for tap in taps[:n_hidden]])
+        passed = passes.backpropagate(network, params, {}, (x_NI, y_N))
+        found = described("activation", reaches["activation"], passed.outputs.post)
+        found |= described("gradient", reaches["gradient"], passed.at_layers)
         by_batch = jax.lax.map(lambda batch: of_a_batch(params, reaches["weight_gradient"], batch), batches)
         found |= jax.tree.map(lambda a: jnp.mean(a, axis=0), by_batch)
-        slopes = [f.slope(z) for f, z in zip(problem.activations, outputs.pre, strict=True)]
-        kernels = [layer["kernel"] for layer in params["layers"].values()]
-        values = probe.jacobians(kernels, slopes, settings["jacobian_examples"], statistics.exact_quantiles)
+        slopes = [f.slope(z) for f, z in zip(network.activations, passed.outputs.pre, strict=True)]
+        n_seen = settings["jacobian_examples"]
+        values = probe.jacobians(network.kernels(params), slopes, n_seen, statistics.exact_quantiles)
         return found | {"jacobian_mean": values["jacobian_sv_mean"]}
 
     compiled = jax.jit(measure)

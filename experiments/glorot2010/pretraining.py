@@ -27,7 +27,6 @@ from xinit.initializers import standard
 from xinit.networks.activations import Activation
 from xinit.networks.mlp import make_params
 from xinit.schemes import Scheme, layer_keys
-from xinit.schemes.contract import unscaled
 from xinit.training.loop import for_each_chunk
 
 
@@ -95,7 +94,7 @@ def denoising_autoencoders(
                 source = encoded(source, layer, activations[l])
             layers.append(layer)
         gained = [hyper["gain"] * layer.kernel for layer in layers]
-        return make_params(gained, [layer.bias for layer in layers]), jnp.array(unscaled(widths))
+        return make_params(gained, [layer.bias for layer in layers]), jnp.ones(len(shapes))
 
     return scheme
 

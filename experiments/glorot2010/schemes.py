@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from xinit.initializers import standard, xavier
-from xinit.schemes import Scheme, per_layer
+from xinit.networks.network import FIRST, LAST
+from xinit.schemes import Scheme, per_weight
 from xinit.settings.compose import compose
 
 
@@ -14,7 +15,7 @@ def as_printed() -> Scheme:
     The printed Figures 6 to 10 do not follow eq. 16 on every layer: the first layer's activations and the top layer's
     gradients equal those of the standard initialisation, which this variant reproduces.
     """
-    return per_layer(lambda l, activations: standard() if l in (0, len(activations)) else xavier())
+    return per_weight(lambda weight, network: standard() if weight.role in (FIRST, LAST) else xavier())
 
 
 def settings(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:

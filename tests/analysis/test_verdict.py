@@ -10,7 +10,7 @@ import pytest
 
 from xinit.analysis import verdict
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply, make_params
+from xinit.networks.mlp import make_params, plain
 from xinit.probes.edges import edges_at_start, no_edges
 from xinit.probes.probe import make_probe
 from xinit.settings.compose import compose
@@ -179,11 +179,12 @@ def probing(function):
     functions = (getattr(activations, function)(),) * (len(WIDTHS) - 2)
     rng = np.random.default_rng(0)
     batch = rng.normal(size=(50, WIDTHS[0])).astype(np.float32), rng.integers(WIDTHS[-1], size=50)
-    probe, edges = jax.jit(make_probe(make_apply(WIDTHS, functions), functions, "economy")), no_edges(len(functions))
+    network = plain(WIDTHS, functions)
+    probe, edges = jax.jit(make_probe(network, "economy")), no_edges(len(functions), len(functions) + 1)
 
     def measure(kernels):
         params = make_params([jnp.asarray(kernel) for kernel in kernels], [jnp.zeros(o) for o in WIDTHS[1:]])
-        first = jax.tree.map(np.asarray, probe(params, batch, edges))
+        first = jax.tree.map(np.asarray, probe(params, {}, batch, edges))
         ranges = {name: edges_at_start(functions, first)[name] for name in ("act_low", "act_high")}
         return {name: value[None] for name, value in first.items()} | ranges
 

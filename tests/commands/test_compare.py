@@ -113,12 +113,12 @@ def errors():
     keys = [tuple(jax.random.key_data(run.data_key).tolist()) for run in runs]
     strategy = choose_strategy("map", planned.problem, 2)
     population = Population(planned.problem, data, strategy, n, stream_count(keys, 2))
-    arrays = jax.tree.map(lambda *a: np.stack(a), *[(run.params, run.hyper) for run in runs])
-    params, hyper = population.place(arrays)
-    state = population.start(params, hyper)
+    arrays = jax.tree.map(lambda *a: np.stack(a), *[(run.params, run.state, run.hyper) for run in runs])
+    params, network_state, hyper = population.place(arrays)
+    state = population.start(params, network_state, hyper)
     arguments = (*population.streams(keys), hyper, population.data, np.int32(0), np.int32(100))
     state = population.segment(state, *arguments)
-    return population.take(population.evaluate(state.params, population.data))["test_error"].astype(float)
+    return population.take(population.evaluate(state.params, state.state, population.data))["test_error"].astype(float)
 
 
 def difference(errors_a, errors_b, planted=0.0):

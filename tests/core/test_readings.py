@@ -12,7 +12,7 @@ from flax import linen
 import xinit
 from xinit.core.readings import EDGES, PREDICTED, READINGS, SHARED, TRACED
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply, make_params
+from xinit.networks.mlp import make_params, plain
 from xinit.probes.edges import no_edges
 from xinit.probes.probe import make_probe
 
@@ -45,8 +45,8 @@ def both():
     traced = xinit.probe(MLP(), (X, Y), variables=variables).readings
     functions = (activations.tanh(),) * DEPTH
     params = make_params(*([jnp.asarray(layer[part]) for layer in layers] for part in ("kernel", "bias")))
-    probe = jax.jit(make_probe(make_apply(WIDTHS, functions), functions, "economy"))
-    trained = probe(params, (jnp.asarray(X), jnp.asarray(Y)), no_edges(DEPTH))
+    probe = jax.jit(make_probe(plain(WIDTHS, functions), "economy"))
+    trained = probe(params, {}, (jnp.asarray(X), jnp.asarray(Y)), no_edges(DEPTH, DEPTH + 1))
     return traced, {name: np.asarray(values) for name, values in trained.items()}
 
 

@@ -257,7 +257,7 @@ def test_a_set_with_its_own_splits_is_trained_on_as_it_is(tmp_path):
     config = parse(compose("train", overrides_from(settings | {"probe.examples": 6})))
     assert config.data.sizes == (41, 9, 12)
     run = problem.build(config)
-    assert run.problem.widths[0] == 7 * 13
+    assert run.problem.network.n_inputs == 7 * 13
     assert problem.needed_bytes(run.problem, config)["the stored examples (data)"] == (41 + 9 + 12) * (7 * 13 + 4)
     x, y = examples("validation", (7, 13, 1), {"validation": [9]})
     np.testing.assert_array_equal(run.data["valid"].x, x.reshape(9, -1))

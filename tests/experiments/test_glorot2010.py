@@ -15,6 +15,7 @@ from experiments.glorot2010 import initial, schemes
 from tests.conftest import assert_same_but_for_rounding
 from xinit.commands import cli
 from xinit.networks import activations
+from xinit.networks.mlp import plain
 from xinit.settings.compose import overrides_from
 
 RESULTS = study.HERE / "results"
@@ -121,8 +122,8 @@ def test_the_choice_is_the_best_on_validation(tiny):
 
 
 def test_what_the_figures_printed_is_eq_16_but_for_the_ends():
-    scheme, widths = schemes.as_printed(), (30, 20, 20, 10)
-    variances = [law.variance for law in scheme.law(widths, (activations.tanh(),) * 2)]
+    network = plain((30, 20, 20, 10), (activations.tanh(),) * 2)
+    variances = [law.variance for law in schemes.as_printed().law(network)]
     assert variances == pytest.approx([1 / (3 * 30), 2 / 40, 1 / (3 * 20)])
 
 

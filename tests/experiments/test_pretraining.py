@@ -125,15 +125,11 @@ def test_corruption_wipes_out_the_stated_share_and_leaves_the_rest(share):
 
 
 def test_the_scheme_is_a_function_of_its_key_and_trains_the_hidden_layers_alone(planned):
-    problem, batch = planned.problem, (jnp.zeros((10, 100)), jnp.zeros(10, jnp.int32))
-    draw = lambda seed, gain: planned.schemes[0](
-        jax.random.key(seed),
-        problem.widths,
-        problem.activations,
-        planned.hypers[0] | {"gain": jnp.float32(gain)},
-        batch,
-    )
-    (params, lr_scale), (again, _), (other, _), (doubled, _) = (draw(*one) for one in ((0, 1), (0, 1), (1, 1), (0, 2)))
+    batch = jnp.zeros((10, 100)), jnp.zeros(10, jnp.int32)
+    hyper = lambda gain: planned.hypers[0] | {"gain": jnp.float32(gain)}
+    draw = lambda seed, gain: planned.draws[0](jax.random.key(seed), hyper(gain), batch)
+    (params, _, lr_scale), *others = (draw(*one) for one in ((0, 1), (0, 1), (1, 1), (0, 2)))
+    again, other, doubled = (drawn for drawn, *_ in others)
     jax.tree.map(np.testing.assert_array_equal, params, again)
     for l, layer in params["layers"].items():
         kernel, its_double, another = (np.asarray(p["layers"][l]["kernel"]) for p in (params, doubled, other))

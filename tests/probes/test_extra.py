@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.probes.test_probe import BATCH, FUNCTIONS, network
+from tests.probes.test_probe import BATCH, FUNCTIONS
+from tests.probes.test_probe import network as small
 from xinit.core.errors import InputError
 from xinit.probes.edges import no_edges
 from xinit.probes.extra import ExtraReading, describe
-from xinit.probes.probe import make_probe, signals
+from xinit.probes.passes import signals
+from xinit.probes.probe import make_probe
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 DEPTH, LABELS = len(FUNCTIONS), 5
@@ -40,10 +42,10 @@ undocumented.axes = {"rows": "label", "columns": ["layer", "label"]}
 
 
 def described(*functions):
-    apply, params = network()
+    network, params = small()
     shapes = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), (params, BATCH))
     own = [ExtraReading(f"mine:{function.__name__}", function) for function in functions]
-    return describe(own, lambda params, batch: signals(apply, params, batch), *shapes)
+    return describe(own, lambda params, batch: signals(network, params, {}, batch), *shapes, DEPTH)
 
 
 def test_axes_and_definitions_are_known_before_anything_is_measured():
@@ -63,23 +65,23 @@ def test_axes_and_definitions_are_known_before_anything_is_measured():
 
 
 def test_they_are_measured_beside_the_others_which_stay_what_they_were():
-    apply, params = network()
-    edges = no_edges(DEPTH)
-    plain = jax.jit(make_probe(apply, FUNCTIONS, "economy"))(params, BATCH, edges)
+    network, params = small()
+    edges = no_edges(DEPTH, DEPTH + 1)
+    plain = jax.jit(make_probe(network, "economy"))(params, {}, BATCH, edges)
     own = [ExtraReading("mine:whole", whole)]
-    readings = jax.jit(make_probe(apply, FUNCTIONS, "economy", extra=own))(params, BATCH, edges)
+    readings = jax.jit(make_probe(network, "economy", extra=own))(params, {}, BATCH, edges)
     for name, values in plain.items():
         np.testing.assert_allclose(readings[name], values, rtol=1e-6, atol=1e-7)
     assert {readings[name].dtype for name in readings.keys() - plain.keys()} == {jnp.dtype("float32")}
     np.testing.assert_allclose(readings["peak"], plain["act_max"])
-    logits = apply(params, BATCH[0])[0]
+    logits = network.apply(params, {}, BATCH[0])[0]
     table = [logits[BATCH[1] == label].sum(axis=0) for label in range(LABELS)]
     np.testing.assert_allclose(readings["table"], table, rtol=1e-4, atol=1e-5)
 
 
 def test_the_signals_are_those_of_forward_and_backward_pass():
-    apply, params = network()
-    seen, (logits, outputs) = signals(apply, params, BATCH), apply(params, BATCH[0])
+    network, params = small()
+    seen, (logits, outputs, _) = signals(network, params, {}, BATCH), network.apply(params, {}, BATCH[0])
     np.testing.assert_allclose(seen.logits, logits, rtol=1e-5, atol=1e-6)
     assert [h.shape for h in seen.post] == [z.shape for z in seen.pre] == [g.shape for g in seen.grad_pre]
     for f, z, h in zip(FUNCTIONS, seen.pre, seen.post, strict=True):

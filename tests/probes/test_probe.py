@@ -8,9 +8,11 @@ import pytest
 from xinit.core.readings import EDGES, PREDICTED, READINGS
 from xinit.initializers import he, variance_scaling, xavier
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply, make_params, with_learned
+from xinit.networks.mlp import make_params, plain
+from xinit.networks.network import Site, completed
 from xinit.probes.edges import BINS, edges_at_start, no_edges
-from xinit.probes.probe import backpropagate, make_probe
+from xinit.probes.passes import backpropagate
+from xinit.probes.probe import make_probe
 from xinit.schemes import layerwise
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -22,38 +24,40 @@ BATCH = (jnp.asarray(RNG.normal(size=(30, 20)), jnp.float32), jnp.asarray(RNG.in
 
 def network(functions=FUNCTIONS, widths=WIDTHS, initializer=None, gain=1.0):
     scheme = layerwise(initializer or xavier())
-    params, _ = scheme(jax.random.key(1), widths, functions, {"gain": jnp.float32(gain)}, None)
+    described = plain(widths, functions)
+    params, _ = scheme(jax.random.key(1), described, {"gain": jnp.float32(gain)}, None)
     biases = [jax.random.normal(jax.random.key(l), (o,)) * 0.1 for l, o in enumerate(widths[1:])]
     params = make_params([layer["kernel"] for layer in params["layers"].values()], biases)
-    return make_apply(widths, functions), params
+    return described, params
 
 
 def measured(tier="standard", functions=FUNCTIONS, params=None, batch=BATCH, **how):
-    apply, drawn = network(functions, **how)
-    probe = jax.jit(make_probe(apply, functions, tier))
-    first = probe(params or drawn, batch, no_edges(len(functions)))
+    described, drawn = network(functions, **how)
+    probe = jax.jit(make_probe(described, tier))
+    first = probe(params or drawn, {}, batch, no_edges(len(functions), len(functions) + 1))
     edges = edges_at_start(functions, {k: np.asarray(v) for k, v in first.items()})
-    return {name: np.asarray(value) for name, value in probe(params or drawn, batch, edges).items()} | edges
+    return {name: np.asarray(value) for name, value in probe(params or drawn, {}, batch, edges).items()} | edges
 
 
 def test_zero_taps_give_the_back_propagated_gradients():
     """Sum over the batch of dL/dz = dL/db, and h_prev^T dL/dz = dL/dW, at every layer."""
-    apply, params = network()
-    outputs, g_params, g_taps = backpropagate(apply, params, BATCH)
-    below = (BATCH[0], *outputs.post)
-    for l, g_z in enumerate(g_taps):
-        np.testing.assert_allclose(g_z.sum(axis=0), g_params["layers"][l]["bias"], rtol=1e-4, atol=1e-7)
-        np.testing.assert_allclose(below[l].T @ g_z, g_params["layers"][l]["kernel"], rtol=1e-4, atol=1e-7)
+    described, params = network()
+    passed = backpropagate(described, params, {}, BATCH)
+    below = (BATCH[0], *passed.outputs.post)
+    for (l, layer), h in zip(passed.params["layers"].items(), below, strict=True):
+        g_z = passed.sites[Site("weight", l)]
+        np.testing.assert_allclose(g_z.sum(axis=0), layer["bias"], rtol=1e-4, atol=1e-7)
+        np.testing.assert_allclose(h.T @ g_z, layer["kernel"], rtol=1e-4, atol=1e-7)
 
 
 def test_taps_are_added_to_the_pre_activations():
-    apply, params = network()
-    taps = [jnp.full((30, o), 0.5) for o in WIDTHS[1:]]
+    described, params = network()
     raised = make_params(
         [layer["kernel"] for layer in params["layers"].values()],
         [layer["bias"] + 0.5 for layer in params["layers"].values()],
     )
-    np.testing.assert_allclose(apply(params, BATCH[0], taps)[0], apply(raised, BATCH[0])[0], rtol=1e-5)
+    tapped, *_ = described.apply(params, {}, BATCH[0], lambda site, z: z + 0.5)
+    np.testing.assert_allclose(tapped, described.apply(raised, {}, BATCH[0])[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("tier", ["economy", "standard", "full"])
@@ -69,8 +73,8 @@ def test_every_reading_has_its_place_in_the_table(tier):
 
 
 def test_readings_are_what_their_words_say():
-    apply, params = network()
-    _, outputs = apply(params, BATCH[0])
+    described, params = network()
+    _, outputs, _ = described.apply(params, {}, BATCH[0])
     readings = measured("full")
     for l, (f, z, h) in enumerate(zip(FUNCTIONS, outputs.pre, outputs.post, strict=True)):
         z, h, slope = np.asarray(z), np.asarray(h), np.abs(np.asarray(f.slope(z)))
@@ -108,11 +112,11 @@ def test_histograms_cover_what_there_is():
 
 
 def test_jacobians_against_autodiff():
-    apply, params = network()
+    described, params = network()
     example = BATCH[0][:1]
     readings = measured("full", batch=(jnp.repeat(example, 3, axis=0), BATCH[1][:3]))
     layers = params["layers"]
-    h = apply(params, example)[1].post
+    h = described.apply(params, {}, example)[1].post
     for l in range(2):
         f = lambda a, l=l: FUNCTIONS[l + 1].function(a @ layers[l + 1]["kernel"] + layers[l + 1]["bias"])
         values = np.linalg.svd(np.asarray(jax.jacobian(f)(h[l][0])), compute_uv=False)
@@ -175,10 +179,10 @@ def test_a_slope_without_bound_has_no_share_and_dead_is_what_is_exactly_flat():
 
 def test_prelu_is_measured_with_what_it_has_learned():
     functions = (activations.prelu(), activations.tanh(), activations.prelu())
-    apply, params = network(functions)
-    params = with_learned(params, functions)
+    described, params = network(functions)
+    params = completed(described.start(jax.random.key(0))[0], params)
     params["layers"][2]["slope"] = jnp.float32(-2.0)
-    outputs, readings = apply(params, BATCH[0])[1], measured("full", functions, params)
+    outputs, readings = described.apply(params, {}, BATCH[0])[1], measured("full", functions, params)
     np.testing.assert_array_equal(readings["act_learned"], np.float32([0.25, np.nan, -2.0]))
     z = np.asarray(outputs.pre[2])
     np.testing.assert_allclose(outputs.post[2], np.where(z > 0, z, -2 * z), rtol=1e-6)

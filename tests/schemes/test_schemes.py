@@ -16,7 +16,8 @@ from xinit import initializers, schemes
 from xinit.core.errors import InputError
 from xinit.initializers import Law
 from xinit.networks import activations
-from xinit.networks.mlp import make_apply, with_learned
+from xinit.networks.mlp import plain
+from xinit.networks.network import completed
 from xinit.settings.config import SchemeConfig
 from xinit.training.choices import scheme_of
 
@@ -44,7 +45,8 @@ VARIANCES = {  # n_in, n_out -> Var W
     "geometric": lambda i, o: 1 / math.sqrt(i * o),
     "mean_of_variances": lambda i, o: (1 / i + 1 / o) / 2,
 }
-NAMES = sorted({path.stem for path in (ROOT / "conf" / "scheme").glob("*.yaml")} - {"custom"})
+NOT_PLAIN = {"depth_mup", "fixup", "own", "residual_scaled", "zero_init_branches"}  # see test_networks
+NAMES = sorted({path.stem for path in (ROOT / "conf" / "scheme").glob("*.yaml")} - {"custom"} - NOT_PLAIN)
 LAWS = [("standard", "uniform"), *[(name, d) for name in list(VARIANCES)[1:] for d in DISTRIBUTIONS]]
 HYPER = {"gain": jnp.float32(1)}
 
@@ -53,21 +55,22 @@ def drawn(config: SchemeConfig, widths, seed=0, functions=None, gain=1.0):
     functions = functions or (activations.relu(),) * (len(widths) - 2)
     scheme = scheme_of(config)
     batch = jax.random.normal(jax.random.key(9), (10, widths[0])), jnp.zeros(10, int)
-    params, lr_scale = scheme(jax.random.key(seed), widths, functions, {"gain": jnp.float32(gain)}, batch)
+    network = plain(widths, functions)
+    params, lr_scale = scheme(jax.random.key(seed), network, {"gain": jnp.float32(gain)}, batch)
     return params["layers"], lr_scale
 
 
 def outputs_of(layers, activation, x):
     """Logits and Outputs of a network of the given layers."""
     widths = (x.shape[1], *(layer["bias"].size for layer in layers.values()))
-    return make_apply(widths, (activation,) * (len(layers) - 1), "highest")({"layers": layers}, x)
+    return plain(widths, (activation,) * (len(layers) - 1), "highest").apply({"layers": layers}, {}, x)[:2]
 
 
 @pytest.mark.parametrize(("name", "distribution"), LAWS)
 def test_law(name, distribution):
     """As the papers have it, at every layer of a network; initializers.test_verification draws from each scheme."""
     options = {} if name == "standard" else {"distribution": distribution}
-    stated = schemes.law_of(scheme_of(SchemeConfig(name, options=options)), WIDTHS, (activations.tanh(),) * 4)
+    stated = schemes.law_of(scheme_of(SchemeConfig(name, options=options)), plain(WIDTHS, (activations.tanh(),) * 4))
     for law, (n_in, n_out) in zip(stated, itertools.pairwise(WIDTHS), strict=True):
         assert law.variance == pytest.approx(VARIANCES[name](n_in, n_out), rel=1e-12)
         assert law._replace(variance=0.0) == initializers.Law(0.0, distribution)
@@ -102,10 +105,10 @@ def test_parity_with_jax(ours, theirs):
 
 
 def test_he_takes_slope_and_fan():
-    widths, leaky = (200, 400, 10), (activations.leaky_relu(0.5),)
+    network = plain((200, 400, 10), (activations.leaky_relu(0.5),))
     for slope in (0.5, "activation"):
         scheme = scheme_of(SchemeConfig("he", options={"fan": "out", "negative_slope": slope}))
-        assert [law.variance for law in scheme.law(widths, leaky)] == pytest.approx([2 / 1.25 / 400, 2 / 1.25 / 10])
+        assert [law.variance for law in scheme.law(network)] == pytest.approx([2 / 1.25 / 400, 2 / 1.25 / 10])
 
 
 @pytest.mark.parametrize("shape", [(48, 48), (96, 24), (24, 96)], ids=str)
@@ -150,7 +153,7 @@ def test_lsuv_gives_every_layer_unit_variance_on_its_batch(name):
 
 def test_lsuv_keeps_a_layer_that_is_silent_on_the_batch():
     batch = jnp.zeros((5, 48)), jnp.zeros(5, int)
-    params, _ = schemes.lsuv()(jax.random.key(0), (48, 48, 48), (activations.relu(),), HYPER, batch)
+    params, _ = schemes.lsuv()(jax.random.key(0), plain((48, 48, 48), (activations.relu(),)), HYPER, batch)
     assert all(bool(jnp.all(jnp.isfinite(layer["kernel"]))) for layer in params["layers"].values())
 
 
@@ -163,7 +166,7 @@ def test_lsuv_keeps_a_layer_that_is_silent_on_the_batch():
 def test_critical_is_on_the_edge_of_chaos(name, q):
     """s_w^2 E f'^2 = 1 and s_w^2 E f^2 + s_b^2 = q, the integrals as plain sums."""
     f, width = getattr(activations, name)(), 30
-    law = schemes.law_of(schemes.critical(q), (width,) * 4, (f,) * 2)[1]
+    law = schemes.law_of(schemes.critical(q), plain((width,) * 4, (f,) * 2))[1]
     z = np.linspace(-9, 9, 6001)
     density = scipy.stats.norm.pdf(z) * (z[1] - z[0])
     mean = lambda g: float(np.sum(density * np.asarray(g(jnp.float32(math.sqrt(q) * z)), float) ** 2))
@@ -172,7 +175,7 @@ def test_critical_is_on_the_edge_of_chaos(name, q):
 
 
 def test_critical_draws_biases_of_its_law():
-    layers, _ = drawn(SchemeConfig("critical"), (3, 20_000), functions=(activations.tanh(),))
+    layers, _ = drawn(SchemeConfig("critical"), (3, 20_000, 2), functions=(activations.tanh(),))
     bias = np.asarray(layers[0]["bias"], np.float64)
     assert bias.var() == pytest.approx(0.150965, rel=5 * math.sqrt(2 / 20_000))
     assert abs(np.corrcoef(bias, np.asarray(layers[0]["kernel"])[0])[0, 1]) < 5 / math.sqrt(20_000)
@@ -190,11 +193,11 @@ def test_critical_draws_biases_of_its_law():
 )  # fmt: skip
 def test_xavier_gain(activation, correction, gain):
     f, widths = getattr(activations, activation)(), (30, 20, 40, 6)
-    laws = schemes.law_of(schemes.xavier_gain(correction), widths, (f, f))
+    laws = schemes.law_of(schemes.xavier_gain(correction), plain(widths, (f, f)))
     xavier = [2 / (i + o) for i, o in itertools.pairwise(widths)]
     assert laws[0].variance == xavier[0]  # it sees inputs, not activations
-    for law, plain in zip(laws[1:], xavier[1:], strict=True):
-        assert math.sqrt(law.variance / plain) == pytest.approx(gain, rel=4e-4)
+    for law, without in zip(laws[1:], xavier[1:], strict=True):
+        assert math.sqrt(law.variance / without) == pytest.approx(gain, rel=4e-4)
 
 
 def test_sparse_gives_each_unit_its_number_of_inputs_anywhere():
@@ -221,7 +224,7 @@ def test_mup_has_the_factors_of_table_3(optimizer, base, factors):
     config = SchemeConfig("mup", options={"base_width": base, "optimizer": optimizer})
     _, lr_scale = drawn(config, (96,) * 4)
     np.testing.assert_allclose(lr_scale, factors)
-    laws = schemes.law_of(scheme_of(config), (96,) * 4, (activations.tanh(),) * 2)
+    laws = schemes.law_of(scheme_of(config), plain((96,) * 4, (activations.tanh(),) * 2))
     np.testing.assert_allclose([law.variance for law in laws], [1 / 96, 1 / 96, base / 96**2])
 
 
@@ -233,21 +236,20 @@ def test_mup_says_for_which_optimizers_its_learning_rates_are_made():
 
 def sizes_after_steps(width, variants, steps=3):
     """Mean absolute pre-activations and logits of a tanh network after steps of SGD at rate 0.5, for each scheme."""
-    widths, functions = (16, width, width, 4), (activations.tanh(),) * 2
+    network = plain((16, width, width, 4), (activations.tanh(),) * 2)
     x, y = jax.random.normal(jax.random.key(1), (32, 16)), jnp.arange(32) % 4
-    apply = make_apply(widths, functions)
-    loss = lambda params: -jnp.mean(jax.nn.log_softmax(apply(params, x)[0])[jnp.arange(32), y])
+    loss = lambda params: -jnp.mean(jax.nn.log_softmax(network.apply(params, {}, x)[0])[jnp.arange(32), y])
 
     @jax.jit
     def step(params, lr_scale):
         gradients = jax.grad(loss)(params)["layers"]
         descend = lambda layer, slope, factor: jax.tree.map(lambda w, g: w - 0.5 * factor * g, layer, slope)
         params = {"layers": {l: descend(params["layers"][l], gradients[l], lr_scale[l]) for l in range(3)}}
-        logits, hidden = apply(params, x)
+        logits, hidden, _ = network.apply(params, {}, x)
         return params, jnp.stack([jnp.mean(jnp.abs(part)) for part in (*hidden.pre, logits)])
 
     def train(scheme):
-        params, lr_scale = scheme(jax.random.key(0), widths, functions, HYPER, (x, y))
+        params, lr_scale = scheme(jax.random.key(0), network, HYPER, (x, y))
         for _ in range(steps):
             params, sizes = step(params, lr_scale)
         return np.asarray(sizes)
@@ -258,9 +260,9 @@ def sizes_after_steps(width, variants, steps=3):
 def test_mup_passes_the_coordinate_check_and_one_rate_for_all_layers_does_not():
     """The power of the width, 32 to 384, with which pre-activations and logits grow: 0 (Yang et al. 2022, D.1)."""
     variants = schemes.mup(base_width=32), scheme_of(SchemeConfig("lecun"))
-    flat, plain = np.log(sizes_after_steps(384, variants) / sizes_after_steps(32, variants)) / math.log(384 / 32)
+    flat, steep = np.log(sizes_after_steps(384, variants) / sizes_after_steps(32, variants)) / math.log(384 / 32)
     assert np.abs(flat).max() < 0.15
-    assert plain.max() > 0.3
+    assert steep.max() > 0.3
 
 
 def test_constant():
@@ -291,14 +293,14 @@ def test_layers_and_seeds_are_independent(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_double_precision_elsewhere_changes_no_scheme(name):
     """Under jax_enable_x64 every array of a scheme is float32, with the numbers that it has otherwise."""
-    functions = (activations.relu(),) * 2
+    network = plain((24, 32, 32, 8), (activations.relu(),) * 2)
     x = jax.random.normal(jax.random.key(9), (10, 24))
-    network = jax.random.key(0), (24, 32, 32, 8), functions, HYPER
-    draw = lambda precision: scheme_of(SchemeConfig(name))(*network, (x.astype(precision), jnp.zeros(10, int)))
-    plain = draw(jnp.float32)
+    of_it = jax.random.key(0), network, HYPER
+    draw = lambda precision: scheme_of(SchemeConfig(name))(*of_it, (x.astype(precision), jnp.zeros(10, int)))
+    single = draw(jnp.float32)
     with jax.enable_x64(True):
         wide = draw(jnp.float64)
-    for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(wide), strict=True):
+    for one, other in zip(jax.tree.leaves(single), jax.tree.leaves(wide), strict=True):
         assert other.dtype == jnp.float32
         np.testing.assert_array_equal(one, other)
 
@@ -317,14 +319,21 @@ def test_users_functions():
     def shape_only(key, shape):
         return np.full(shape, 2.0)  # in float64
 
-    def scheme(key, widths, activations, hyper, batch):
+    def scheme(key, network, hyper, batch):
         return "params", "lr_scale"
 
+    def of_plain_networks(key, widths, activations, hyper, batch):
+        return {"widths": jnp.array(widths)}, jnp.ones(len(activations) + 1)
+
+    network = plain((3, 2), ())
     for function in (initialiser, shape_only):
-        params, _ = schemes.from_function(function)(jax.random.key(0), (3, 2), (), HYPER, None)
+        params, _ = schemes.from_function(function)(jax.random.key(0), network, HYPER, None)
         np.testing.assert_array_equal(params["layers"][0]["kernel"], np.full((3, 2), 2.0))
         assert params["layers"][0]["kernel"].dtype == jnp.float32
     assert schemes.from_function(scheme) is scheme
+    batch = jnp.zeros((5, 3)), jnp.zeros(5, int)
+    params, lr_scale = schemes.from_function(of_plain_networks)(jax.random.key(0), network, HYPER, batch)
+    assert (params["widths"].tolist(), lr_scale.tolist()) == ([3, 2], [1])
     assert schemes.from_function(jax.nn.initializers.he_normal()) is not None
     with pytest.raises(InputError, match=r"takes \(scale, column_axis, dtype\); an initialiser takes \(key, shape"):
         schemes.from_function(jax.nn.initializers.orthogonal)
@@ -333,19 +342,26 @@ def test_users_functions():
 @pytest.mark.parametrize("law", [lambda fan_in, fan_out: 4.0, lambda fan_in, fan_out: Law(4.0, None), 4.0, Law(4.0)])
 def test_a_users_initialiser_states_its_law_by_an_attribute(law):
     for function in (lambda key, shape, dtype: jnp.full(shape, 2.0, dtype), lambda key, shape: np.full(shape, 2.0)):
-        assert schemes.law_of(schemes.from_function(function), (3, 2, 2), (activations.tanh(),)) is None
+        network = plain((3, 2, 2), (activations.tanh(),))
+        assert schemes.law_of(schemes.from_function(function), network) is None
         function.law = law
         assert initializers.law_of(function)(3, 2) == Law(4.0)
-        stated = schemes.law_of(schemes.from_function(function), (3, 2, 2), (activations.tanh(),))
+        stated = schemes.law_of(schemes.from_function(function), network)
         assert stated == (Law(4.0), Law(4.0))
 
 
 def test_a_users_scheme_states_its_law_and_its_optimizers_by_attributes():
-    scheme = lambda key, widths, activations, hyper, batch: ("params", "lr_scale")
-    assert schemes.law_of(scheme, (3, 2), ()) is schemes.optimizers_of(scheme) is None
-    scheme.law, scheme.optimizers = (lambda widths, activations: (Law(1 / widths[0]),)), ("adam",)
-    assert schemes.law_of(scheme, (3, 2), ()) == (Law(1 / 3),)
-    assert schemes.optimizers_of(scheme) == ("adam",)
+    network = plain((3, 2), ())
+    of_any = lambda key, network, hyper, batch: ("params", "lr_scale")
+    of_plain = lambda key, widths, activations, hyper, batch: ("params", "lr_scale")
+    laws = {of_any: lambda network: (Law(1 / network.n_inputs),), of_plain: lambda widths, _: (Law(1 / widths[0]),)}
+    for function, law in laws.items():
+        scheme = schemes.from_function(function)
+        assert schemes.law_of(scheme, network) is schemes.optimizers_of(scheme) is None
+        function.law, function.optimizers = law, ("adam",)
+        scheme = schemes.from_function(function)
+        assert schemes.law_of(scheme, network) == (Law(1 / 3),)
+        assert schemes.optimizers_of(scheme) == ("adam",)
 
 
 @pytest.mark.parametrize(
@@ -391,19 +407,20 @@ def test_a_factory_refuses_what_makes_no_sense(make, words):
     ],
 )
 def test_a_scheme_refuses_a_network_it_is_not_made_for(scheme, activation, widths, words):
-    functions = (getattr(activations, activation)(),)
-    for attempt in (schemes.law_of, lambda *network: jax.eval_shape(lambda key: scheme(key, *network[1:], HYPER, None),
-                                                                    jax.random.key(0))):  # fmt: skip
+    network = plain(widths, (getattr(activations, activation)(),))
+    draw = lambda scheme, network: jax.eval_shape(lambda key: scheme(key, network, HYPER, None), jax.random.key(0))
+    for attempt in (schemes.law_of, draw):
         with pytest.raises(InputError, match=words):
-            attempt(scheme, widths, functions)
+            attempt(scheme, network)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_scheme_traces_with_gain_and_batch_abstract(name):
-    """As training draws it: widths and activations static."""
-    scheme, functions, widths = scheme_of(SchemeConfig(name)), (activations.relu(),) * 2, (5, 4, 6, 3)
+    """As training draws it: the network static."""
+    scheme, widths = scheme_of(SchemeConfig(name)), (5, 4, 6, 3)
+    network = plain(widths, (activations.relu(),) * 2)
     batch = jax.ShapeDtypeStruct((10, 5), jnp.float32), jax.ShapeDtypeStruct((10,), jnp.int32)
-    draw = lambda key, hyper, batch: scheme(key, widths, functions, hyper, batch)
+    draw = lambda key, hyper, batch: scheme(key, network, hyper, batch)
     params, lr_scale = jax.eval_shape(draw, jax.random.key(0), HYPER, batch)
     for l, (n_in, n_out) in enumerate(itertools.pairwise(widths)):
         layer = params["layers"][l]
@@ -415,13 +432,14 @@ def test_every_scheme_traces_with_gain_and_batch_abstract(name):
 @pytest.mark.parametrize("name", ["silu", "softplus", "hard_sigmoid", "squared_relu", "sin", "prelu"])
 def test_lsuv_works_with_any_activation(name):
     f, batch = getattr(activations, name)(), (jax.random.normal(jax.random.key(1), (200, 24)), jnp.zeros(200, int))
-    params, _ = schemes.lsuv()(jax.random.key(0), (24, 24, 24, 4), (f, f), HYPER, batch)
-    _, outputs = make_apply((24, 24, 24, 4), (f, f))(with_learned(params, (f, f)), batch[0])
+    network = plain((24, 24, 24, 4), (f, f))
+    params, _ = schemes.lsuv()(jax.random.key(0), network, HYPER, batch)
+    _, outputs, _ = network.apply(completed(network.start(jax.random.key(0))[0], params), {}, batch[0])
     np.testing.assert_allclose([float(jnp.std(z)) for z in outputs.pre], 1, atol=0.02)
 
 
 def test_he_and_looks_linear_take_the_slope_that_prelu_starts_from():
-    prelu, widths = (activations.prelu(),) * 2, (8, 16, 16, 4)
-    leaky = (activations.leaky_relu(0.25),) * 2
+    of = lambda activation: plain((8, 16, 16, 4), (activation,) * 2)
+    prelu, leaky = of(activations.prelu()), of(activations.leaky_relu(0.25))
     for scheme in (schemes.he(negative_slope="activation"), schemes.looks_linear()):
-        assert schemes.law_of(scheme, widths, prelu) == schemes.law_of(scheme, widths, leaky)
+        assert schemes.law_of(scheme, prelu) == schemes.law_of(scheme, leaky)

@@ -104,7 +104,7 @@ def test_what_is_outside_a_runs_identity():
     config = parsed("data=mnist")
     assert names_outside_identity(type(config.data)) == {"dir"}
     assert config.identity().keys() == {field.name for field in dataclasses.fields(Config)} - outside - {
-        "keep_params", "figure", "strict", "prng", "loss", "schedule"}  # fmt: skip
+        "keep_params", "figure", "strict", "prng", "network", "loss", "schedule"}  # fmt: skip
 
 
 def test_the_hashes_of_runs_stay():

@@ -108,12 +108,12 @@ OPTIMIZERS = {
 def test_traced_optimizers_are_optaxs(name):
     make, numbers = OPTIMIZERS[name]
     run = built(optimizer=name, **numbers)
-    dataset, apply, tx, params = run.problem.dataset, run.problem.apply, make(), run.params
+    dataset, network, tx, params = run.problem.dataset, run.problem.network, make(), run.params
     opt_state = tx.init(params)
     chunk = dataset.draw(run.data_key, 0, run.data)
 
     def loss(params, x, y):
-        return optax.softmax_cross_entropy_with_integer_labels(apply(params, x)[0], y).mean()
+        return optax.softmax_cross_entropy_with_integer_labels(network.apply(params, {}, x)[0], y).mean()
 
     for i in range(20):
         grads = jax.grad(loss)(params, *dataset.batch(chunk, i, run.data))
@@ -272,7 +272,7 @@ def test_evaluate_sees_the_whole_sets_also_when_batches_do_not_divide_them():
     errors = {name: values[0] for name, values in trainer_of(run).evaluate().items()}
     for name in ("valid", "test"):
         examples = run.data[name]
-        logits, _ = run.problem.apply(run.params, examples.x)
+        logits, *_ = run.problem.network.apply(run.params, {}, examples.x)
         wrong = np.mean(np.argmax(np.asarray(logits), axis=1) != np.asarray(examples.y))
         assert float(errors[f"{name}_error"]) == pytest.approx(wrong, abs=1e-6)
 

@@ -25,7 +25,7 @@ from xinit import schemes, initializers; from xinit.networks import mlp as model
 
 def lsuv(key, widths, activations, hyper, batch):
     """Orthogonal, then each layer divided by the std of its output on the batch (Mishkin & Matas 2015)."""
-    params, lr_scale = schemes.layerwise(initializers.orthogonal())(key, widths, activations, hyper, batch)
+    params, lr_scale = schemes.layerwise(initializers.orthogonal())(key, model.plain(widths, activations), hyper, batch)
     h, kernels = batch[0], []
     for l, layer in params["layers"].items():
         kernels.append(layer["kernel"] / jnp.std(h @ layer["kernel"]))
@@ -104,12 +104,12 @@ def test_the_initial_weights_are_bitwise_those_of_a_solo_run(tmp_path):
         alone, member = build(config), initial_run(planned, i, data)
         jax.tree.map(np.testing.assert_array_equal, alone.params, member.params)
         np.testing.assert_array_equal(alone.hyper["lr_scale"], member.hyper["lr_scale"])
-    assert planned.schemes[0] is not planned.schemes[1]
+    assert planned.draws[0] is not planned.draws[1]
 
 
 def test_equal_schemes_are_compiled_once(tmp_path):
     planned = plan(configs(tmp_path, [{"scheme": "xavier", "seed": s, "scheme.gain": s + 1} for s in range(3)]))
-    assert len(set(planned.schemes)) == 1
+    assert len(set(planned.draws)) == 1
 
 
 RELU = [{"scheme": "he", "activation": "relu", "seed": s} for s in range(3)]

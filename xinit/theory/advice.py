@@ -207,15 +207,19 @@ def _best(
     widths: Sequence[int], activations: Sequence[Activation], input_second: float, good: float
 ) -> tuple[Candidate, Change]:
     change = lambda candidate: change_over_depth(widths, activations, candidate.laws(widths), input_second)
-    for plain in _plain(activations[-1]):
+    for plain in plain_weights(activations[-1]):
         if change(plain).most <= good:
             return plain, change(plain)
     scaled = [_scaled(widths, activations, input_second, fan) for fan in ("in", "avg", "out")]
     return min(((candidate, change(candidate)) for candidate in scaled), key=lambda pair: pair[1].most)
 
 
-def _plain(activation: Activation) -> list[Candidate]:
-    """He's for a rectifier, Xavier's and fan-in for others."""
+def plain_weights(activation: Activation) -> list[Candidate]:
+    """He's for a rectifier, Xavier's and fan-in for others.
+
+    >>> [candidate.scheme for candidate in plain_weights(xinit.activations.tanh())]
+    ['scheme=xavier', 'scheme=fan_in scheme.distribution=normal']
+    """
     if activation.negative_slope is not None:
         slope = activation.negative_slope
         return [Candidate("he", (("negative_slope", slope),) if slope else (), 1, 2 / (1 + slope**2), "in", "normal")]

@@ -51,6 +51,7 @@ def _as_floats(row: Readings) -> dict[str, np.ndarray]:
 
 
 def _drawn(network: Network, params: Params) -> Readings:
-    second = lambda array: jnp.float32(0) if array is None else (array**2).mean()
-    drawn = {"weight_second": network.kernels(params), "bias_second": network.biases(params)}
-    return {name: jnp.stack([second(array) for array in arrays]) for name, arrays in drawn.items()}
+    zero = jnp.zeros(1)  # of a weight without a bias
+    biases = [zero if bias is None else bias for bias in network.biases(params)]
+    drawn = {"weight_second": network.kernels(params), "bias_second": biases}
+    return {name: jnp.stack([(array**2).mean() for array in arrays]) for name, arrays in drawn.items()}

@@ -146,11 +146,11 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Arra
     network = problem.network
 
     def step(state: TrainState, hyper: Hyper, batch: Batch, number: Int[Array, ""]) -> TrainState:
-        key = jax.random.fold_in(jax.random.wrap_key_data(hyper["network_key"]), number) if network.draws else None
+        key = step_key(hyper, number) if network.draws else None
         hyper = problem.schedule(hyper, number)
         loss_of = lambda params: mean_loss(network, params, state.state, batch, problem.loss, key=key, train=True)
         (loss, (outputs, _, network_state)), grads = jax.value_and_grad(loss_of, has_aux=True)(state.params)
-        value_of = lambda params: loss_of(params)[0]
+        value_of = lambda params: mean_loss(network, params, state.state, batch, problem.loss, key=key, train=True)[0]
         of_the_batch = {"value": loss, "grad": grads, "value_fn": value_of}  # for optimizers that search along a line
         update: Callable[..., tuple[Params, optax.OptState]] = problem.optimizer(hyper).update
         updates, opt_state = update(grads, state.opt_state, state.params, **of_the_batch)
@@ -166,6 +166,12 @@ def _make_step(problem: Problem) -> Callable[[TrainState, Hyper, Batch, Int[Arra
         )
 
     return step
+
+
+def step_key(hyper: Hyper, number: Int[Array, ""]) -> Array:
+    """The key of what a network draws at a step."""
+    words = jnp.asarray(hyper["network_key"], jnp.uint32)
+    return jax.random.fold_in(jax.random.wrap_key_data(words), number)
 
 
 def _make_advance(problem: Problem) -> Advance:
@@ -188,14 +194,17 @@ def _make_advance(problem: Problem) -> Advance:
 
 
 def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Array, " weight"]]:
-    size = lambda kernel: jnp.linalg.norm(kernel.ravel())
-
     def update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
         """(weight,) ||W - W'|| / ||W||, kernels only."""
         pairs = zip(network.kernels(before), network.kernels(after), strict=True)
-        return jnp.stack([size(new - old) / size(old) for old, new in pairs])
+        return jnp.stack([_size(new - old) / _size(old) for old, new in pairs])
 
     return update_ratio
+
+
+def _size(kernel: Array) -> Float[Array, ""]:
+    """Its norm. Of a window's axes XLA sums in an order that depends on how replicas lie in memory; of a row in one."""
+    return jnp.linalg.norm(kernel if kernel.ndim == 2 else kernel.reshape(-1))
 
 
 def _make_measure(problem: Problem) -> Measure:

@@ -20,7 +20,7 @@ from jaxtyping import Int, PyTree
 from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_with_options, check_options, find_factory
-from xinit.networks.mlp import Params
+from xinit.networks.network import Params
 from xinit.schemes import Hyper
 from xinit.settings.config import Config, OptimizerConfig, ScheduleConfig
 from xinit.training import optimizers, schedules

@@ -20,8 +20,10 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int, PyTree, UInt32
 
 from xinit.core import prng
+from xinit.core.convolutions import canonical
 from xinit.data.dataset import Arrays, Chunk
 from xinit.networks.network import Params
+from xinit.networks.network import State as NetworkState
 from xinit.probes.edges import Edges
 from xinit.probes.probe import Readings
 from xinit.schemes import Hyper
@@ -172,10 +174,11 @@ class Population:
         self.data = jax.device_put(data, self._whole)
         program, each = make_program(problem), strategy.each
         R, whole = P("replica"), P()
-        tuned = CPU_OPTIONS if strategy.devices[0].platform == "cpu" else None
+        on_cpu = strategy.devices[0].platform == "cpu"
+        tuned, in_form = (CPU_OPTIONS, canonical) if on_cpu else (None, lambda function: function)
 
         def jitted(function: Callable[..., Result], *specs: P, donate_argnums: int | None = None) -> Ahead[Result]:
-            mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
+            mapped = jax.shard_map(in_form(function), mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
             return Ahead(jax.jit(mapped, compiler_options=tuned, donate_argnums=donate_argnums))
 
         def measure(
@@ -187,14 +190,15 @@ class Population:
         ) -> Readings:
             return each(lambda *own: program.measure(own[0], data, own[1], steps, own[2]), state, edges, ratio)
 
+        def evaluate(params: Params, state: NetworkState, data: Arrays) -> Readings:
+            return each(lambda *own: program.evaluate(own[0], own[1], data), params, state)
+
         self.start = jitted(lambda *own: each(program.start, *own), R, R, R, donate_argnums=0)
         self.segment = jitted(_segment(problem, strategy), R, R, R, R, whole, whole, whole, donate_argnums=0)
         self.copy: Ahead[Params] = Ahead(jax.jit(lambda tree: jax.tree.map(jnp.copy, tree)))
         self.update_ratio = jitted(lambda *own: each(program.update_ratio, *own), R, R)
         self.measure = jitted(measure, R, whole, R, whole, R)
-        self.evaluate = jitted(
-            lambda params, state, data: each(lambda *own: program.evaluate(*own, data), params, state), R, R, whole
-        )
+        self.evaluate = jitted(evaluate, R, R, whole)
 
     def place(self, tree: PyTree[ArrayLike]) -> PyTree[Array]:
         """Arrays of n replicas, on their devices."""

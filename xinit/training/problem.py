@@ -136,8 +136,9 @@ def signal_values(problem: Problem) -> int:
     params, state = network.like
     key = jax.random.key(0) if network.draws else None
     x = jax.ShapeDtypeStruct((1, network.n_inputs), jnp.float32)
-    shapes = jax.eval_shape(lambda *arrays: network.apply(*arrays, None, key, True)[1].pre, params, state, x)
-    return network.n_inputs + sum(shape.size for shape in shapes) + network.n_outputs
+    forward = lambda params, state, x: network.apply(params, state, x, key=key, train=True)[1].pre
+    read: int = sum(shape.size for shape in jax.eval_shape(forward, params, state, x))
+    return network.n_inputs + read + network.n_outputs
 
 
 def load(planned: Plan) -> Arrays:
