@@ -132,11 +132,11 @@ def test_behind_a_norm_every_branch_adds_the_same():
 def test_tanh_branches_change_signal_and_gradient_more_slowly_than_any_exponential():
     """Yang & Schoenholz 2017: the gradient's logarithm grows like sqrt(L), the variance at most like L."""
     changes = {}
-    for depth in (20, 80, 320):
+    for depth in (10, 40, 160):
         network = make(activation="tanh", depth=depth, weights=1)
         changes[depth] = change_of(network, laws_of(network), 1.0)
         assert 1 < changes[depth].signal ** 2 < 1 + 2 * depth  # f^2 < 1, beside what the first layer has, 2/3
-    for shallow, deep in ((20, 80), (80, 320)):
+    for shallow, deep in ((10, 40), (40, 160)):
         assert np.log(changes[deep].gradient) / np.log(changes[shallow].gradient) < 2.6  # an exponential has 4
 
 
