@@ -433,12 +433,11 @@ def widened(params):
 
 
 def test_a_scheme_of_the_users_may_leave_out_what_is_no_kernel():
-    network = residual(frame(), norm="layer", fixup=True)
-    check_scheme(schemes.from_function(he_all), network, HYPER, shapes_of(network), "he_all")
-    params, state = complete(network, he_all(KEY, network, HYPER, None)[0])
-    logits, _, _ = network.apply(params, state, batch_of(network)[0])
-    assert bool(jnp.all(jnp.isfinite(logits)))
-    assert float(params["scales"][0]) == 1.0
+    for settings, left_out in (({"norm": "layer"}, "norms"), ({"fixup": True}, "scales")):
+        network = residual(frame(), **settings)
+        check_scheme(schemes.from_function(he_all), network, HYPER, shapes_of(network), "he_all")
+        params, _ = complete(network, he_all(KEY, network, HYPER, None)[0])
+        jax.tree.map(np.testing.assert_array_equal, params[left_out], network.start(KEY)[0][left_out])
 
 
 def test_an_initialiser_of_the_users_draws_every_weight_of_any_network():
