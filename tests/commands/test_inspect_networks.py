@@ -1,4 +1,4 @@
-"""`python -m xinit.inspect` of networks that are no plain stack: what it says, what it names, and what theory it had."""
+"""`python -m xinit.inspect` of networks that are no plain stack: its words, its names, and what theory it had."""
 
 import json
 import sys
