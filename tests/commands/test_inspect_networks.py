@@ -40,7 +40,8 @@ RELU = ["data=synthetic", "network=residual", "depth=20", "activation=relu", "sc
         ([*RELU, "network.scale=1/sqrt(L)"], cli.DONE, ["OK: the signal keeps its size over 20 branches"]),
         ([*RELU, "network.scale=learned"], cli.DONE, ["no gradient comes into 20 branches before"]),
         (
-            ["network=convnet", "depth=6", "activation=relu", "scheme=xavier", "width=16", "scheme.gain=0.5"], cli.FAILED,
+            ["network=convnet", "depth=6", "activation=relu", "scheme=xavier", "width=16", "scheme.gain=0.5"],
+            cli.FAILED,
             ["All of this rests on measurement alone", "measured, not predicted", "Try scheme=he: networks drawn so"],
         ),
     ],

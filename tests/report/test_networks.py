@@ -1,4 +1,4 @@
-"""Pages of networks that are no plain stack of layers: the main path, what lies within branches, what is not predicted."""
+"""Pages of networks that are no plain stack: the main path, what lies within branches, what is not predicted."""
 
 import pathlib
 

@@ -226,7 +226,7 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
 
 
 def _names(stored: Stored, sizes: Mapping[Any, int]) -> Iterator[tuple[str, str, list[str]]]:
-    """Of a network that is no plain stack of layers the names of its layers and weights, as coordinates of their axes."""
+    """Of a network that is no plain stack of layers the names of its layers and weights, along their axes."""
     for axis in ("layer", "weight"):
         names = stored.summary.get(f"{axis}s")
         if isinstance(names, list) and len(names) == sizes.get(axis):

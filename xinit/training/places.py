@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from xinit.networks.names import weight_name
 from xinit.networks.network import Activate, Branch, Join, Multiply, Network, Normalise
-from xinit.networks.stack import weight_name
 from xinit.theory.coverage import uncovered
 
 
