@@ -33,6 +33,7 @@ def over_depth(
 ) -> Finding:
     """How the std of the "signal" or "gradient" changes over the main path, in the direction in which it travels.
 
+    >>> from xinit.analysis.layout import layout_of
     >>> readings = {"act_std": np.ones((1, 3)), "grad_pre_std": np.ones((1, 3))}
     >>> over_depth("signal", readings, layout_of(readings), limits).sentence
     'the signal keeps its size over depth (x 1.00 a layer)'

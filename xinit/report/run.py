@@ -91,14 +91,16 @@ def _table(run: Run) -> list[Markup]:
     if not shown:
         return []
     layout = layout_of(readings, run.layers)
+    names = [name.replace(" ", "\N{NO-BREAK SPACE}") for name in layout.names]
+    widths = readings["act_units"].astype(int).tolist() if "act_units" in readings else run.config["widths"]
     rows = [
-        {"layer": layout.names[l].replace(" ", "\N{NO-BREAK SPACE}") if layout.names else l + 1, "width": int(width)}
+        {"layer": names[l] if names else l + 1, "width": width}
         | {
             f"{heading}, {when}": _cell(readings[name][i, l], form)
             for heading, name, form in shown
             for when, i in ENDS.items()
         }
-        for l, width in enumerate(readings.get("act_units", run.config["widths"]))
+        for l, width in enumerate(widths)
     ]
     return [html.section("The layers in numbers", html.paragraph(TABLE, "quiet"), html.table(rows))]
 

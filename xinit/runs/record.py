@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -206,7 +206,8 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     """The readings of a run as a labelled dataset, its summary and config among the attributes.
 
     Axes: step, layer (1..d), weight (1..d+1), jacobian (1..d-1), quantile, bin, edge, and those of the user's readings,
-    which the attribute `extra` names. Loaded whole; no file stays open.
+    which the attribute `extra` names. Loaded whole; no file stays open. Where the layers of a network have names they
+    are the coordinates layer_name and weight_name.
 
     Raises:
       InputError: the folder holds no readings, or a file in it is damaged, of another run, a link, or unreadable.
@@ -220,4 +221,13 @@ def open(run: str | os.PathLike) -> "xarray.Dataset":
     attributes = netcdf.attributes(stored.content, path / "readings.nc")
     scalars = {k: v for k, v in stored.summary.items() if isinstance(v, str | int | float)}
     labels = described_with(stored.extra()), attributes | scalars | {"path": str(path)}
-    return netcdf.labelled(stored.readings(), *labels)
+    dataset = netcdf.labelled(stored.readings(), *labels)
+    return dataset.assign_coords({name: ((axis,), names) for name, axis, names in _names(stored, dataset.sizes)})
+
+
+def _names(stored: Stored, sizes: Mapping[Any, int]) -> Iterator[tuple[str, str, list[str]]]:
+    """Of a network that is no plain stack of layers the names of its layers and weights, along their axes."""
+    for axis in ("layer", "weight"):
+        names = stored.summary.get(f"{axis}s")
+        if isinstance(names, list) and len(names) == sizes.get(axis):
+            yield f"{axis}_name", axis, [str(name) for name in names]

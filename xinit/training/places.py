@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from xinit.networks.names import weight_name
 from xinit.networks.network import Activate, Branch, Join, Multiply, Network, Normalise
-from xinit.networks.draft import weight_name
 from xinit.theory.coverage import uncovered
 
 
@@ -14,14 +14,14 @@ def places(network: Network) -> dict[str, Float[np.ndarray, " layer"]]:
     """By the names of `readings.PLACES`, those that say something of a network; nothing of a plain stack."""
     if network.is_plain:
         return {}
-    found = {"act_units": [layer.width for layer in network.layers]}
+    found: dict[str, list[float]] = {"act_units": [layer.width for layer in network.layers]}
     if network.path is None:
         found["act_branch"] = [np.nan] * len(network.layers)
     elif network.n_branches:
         found["act_branch"] = [0 if layer.branch is None else layer.branch + 1 for layer in network.layers]
     skipped, normalised = _on_the_way(network)
-    found |= {"act_skipped": skipped} if any(skipped) else {}
-    found |= {"act_normalised": normalised} if any(normalised) else {}
+    marks = {"act_skipped": skipped, "act_normalised": normalised}
+    found |= {name: [float(mark) for mark in own] for name, own in marks.items() if any(own)}
     return {name: np.array(values, float) for name, values in found.items()}
 
 

@@ -83,7 +83,8 @@ def remedy(config: Config, network: Network, input_second: float, fault: Callabl
       input_second: mean square of an input.
       fault: what is wrong with networks drawn under another config, or "".
     """
-    tried, failing = [], ""
+    tried: list[str] = []
+    failing = ""
     for candidate in remedies(config, network):
         if len(tried) == MOST_TRIED:
             break
@@ -114,7 +115,8 @@ def _change(config: Config, input_second: float) -> Change | None:
 
 def _allowed(config: Config, network: Network) -> float:
     """The bound of the verdict's WARN."""
-    return config.verdict["signal_warn"] * (1 + network.n_branches) ** config.verdict["branch_power"]
+    power: float = (1 + network.n_branches) ** config.verdict["branch_power"]
+    return config.verdict["signal_warn"] * power
 
 
 def _reason(change: Change | None) -> str:
