@@ -21,6 +21,7 @@ from xinit.networks.losses import Loss
 from xinit.networks.network import Frame, Network, Params, State, completed
 from xinit.probes.edges import BINS
 from xinit.probes.extra import ExtraReading, describe, import_extra
+from xinit.probes.jacobians import n_jacobians
 from xinit.probes.passes import Batch, signals
 from xinit.probes.probe import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
@@ -231,7 +232,10 @@ def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int
     network = problem.network
     params, state = network.like
     look = lambda params, batch: signals(network, params, jax.tree.map(jnp.zeros_like, state), batch, problem.loss)
-    described, n = describe(extra, look, params, (x, y), len(network.layers))
+    lengths = {"layer": len(network.layers), "weight": len(network.weights)}
+    if n_of_jacobians := n_jacobians(network):
+        lengths["jacobian"] = n_of_jacobians
+    described, n = describe(extra, look, params, (x, y), len(network.layers), lengths)
     return problem._replace(extra=described, extra_numbers=n)
 
 
