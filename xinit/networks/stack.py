@@ -39,9 +39,10 @@ from xinit.networks.network import (
     Weight,
 )
 
+EPSILON = 1e-6  # that normalisations add to a variance
 NORMS = {
-    "layer": lambda n: nnx.LayerNorm(n, rngs=nnx.Rngs(0)),
-    "rms": lambda n: nnx.RMSNorm(n, rngs=nnx.Rngs(0)),
+    "layer": lambda n: nnx.LayerNorm(n, epsilon=EPSILON, rngs=nnx.Rngs(0)),
+    "rms": lambda n: nnx.RMSNorm(n, epsilon=EPSILON, rngs=nnx.Rngs(0)),
     "batch": lambda n: nnx.BatchNorm(n, momentum=0.9, rngs=nnx.Rngs(0)),
 }
 ZERO = nnx.initializers.zeros_init()

@@ -12,7 +12,8 @@ from xinit.initializers import Law, variance_scaling
 from xinit.networks import activations as functions
 from xinit.networks.activations import Activation
 from xinit.theory.moments import Numbers, in_range, kernels, moments
-from xinit.theory.prediction import LEFT_OUT, dead_share, on_one_core
+from xinit.theory.prediction import LEFT_OUT, on_one_core
+from xinit.theory.units import Units, dead_share
 
 SCALES = np.geomspace(1e-3, 1e4, 113)  # of the weights' variance times a fan, in steps of 15 %: a sigmoid needs 40
 FINER = np.geomspace(1 / 1.15, 1.15, 31)  # around the best of them
@@ -212,6 +213,6 @@ def expected_dead(
     shares = []
     for f in activations:
         gram = gram / max(np.mean(np.diag(gram)), np.finfo(float).tiny)  # any size will do
-        shares.append(dead_share(f, gram))
+        shares.append(dead_share(f, (Units(1, gram),)))
         gram = kernels(f, gram)[0]
     return np.array(shares)

@@ -1,13 +1,13 @@
-"""What every layer of a network of given widths will show at initialisation, before it is drawn.
+"""What every layer of a network will show at initialisation, before it is drawn.
 
-The recursion behind Glorot & Bengio 2010, eqs. 5-7, with the activation's own moments in place of the linear regime. It
-carries the second moments between all pairs of probe examples, so that each example is propagated from its own size,
-and the gradient of a mean over examples comes out with the correlations between them. Networks drawn on a few examples
-(`finite_width`) say how single networks scatter, and lead the recursion where their mean departs from it.
+The recursion behind Glorot & Bengio 2010, eqs. 5-7, with the activation's own moments in place of the linear regime,
+along the network's path: branches that add to it, and normalisations within an example. It carries the second moments
+between all pairs of probe examples, so that each example is propagated from its own size, and the gradient of a mean
+over examples comes out with the correlations between them. Networks drawn on a few examples (`finite_width`) say how
+single networks scatter, and lead the recursion where their mean departs from it.
 """
 
 import functools
-import itertools
 import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple, ParamSpec, TypeVar
@@ -17,26 +17,27 @@ from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
 
-from xinit.core.readings import FLAT
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss, cross_entropy
-from xinit.networks.network import Network
+from xinit.networks.network import Image, Network, Normalise, Pool, Site
 from xinit.theory import finite_width
 from xinit.theory.finite_width import TINY, Networks
-from xinit.theory.moments import RANGE, mean_slope, moments
+from xinit.theory.moments import RANGE, moments
 from xinit.theory.output_errors import NoDerivativeError, OutputErrors, constant_errors, output_errors
-from xinit.theory.recursion import Recursion, follow, normals, root
+from xinit.theory.recursion import Recursion, follow
 from xinit.theory.spectra import mean_singular_value
+from xinit.theory.units import Signal, dead_share, mean_gram, slope_share
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 RESAMPLES = 1000  # of means over several networks
 LEFT_OUT = 0.025  # share of networks beyond each end of a 95 % band
-DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
 BACKWARD = ("grad_pre_second", "grad_w_second")  # what needs the loss's derivative
 CROSS_ENTROPY = cross_entropy()
+MOMENTS = ("pre_second", "act_second", "grad_pre_second", "grad_w_second")
+VALUES = (*MOMENTS, "act_cosine", "act_slope", "act_dead", "jacobian_sv_mean")
 BETWEEN_EXAMPLES = ("act_cosine", "grad_w_second", "act_dead")  # what needs more than each example's own moments
 
 
@@ -46,7 +47,9 @@ class Prediction(NamedTuple):
     `values`: the second moments pre_second, act_second, grad_pre_second (layer) and grad_w_second (weight); act_cosine
     (layer), the mean cosine between examples; act_slope (layer), the mean of |f'| / max |f'|; act_dead (layer), the
     share of a rectifier's units that are off on every example; jacobian_sv_mean (jacobian). dL/dz is per example and
-    dL/dW that of the mean loss, as `probes` measures them.
+    dL/dW that of the mean loss, as `probes` measures them. The layers are those of `Network.layers`: at the end of a
+    residual branch the sum is meant; the weights are those of `Network.weights`. jacobian_sv_mean is nan but for a plain
+    network.
     `networks`, (network, layer): the second moments of single networks of these widths, see `finite_width`.
     `dead`: the share of networks in which all units of some layer are off on all examples.
     `void`: why the values that are nan are not predicted, or "".
@@ -103,85 +106,108 @@ def on_one_core(function: Callable[P, T]) -> Callable[P, T]:
 
 @on_one_core
 def predict(
-    described: Network,
+    network: Network,
     laws: Sequence[Law],
     gram: Float[np.ndarray, "batch batch"],
     targets: Shaped[np.ndarray, "batch ..."],
     loss: Loss = CROSS_ENTROPY,
 ) -> Prediction:
-    """The prediction for a multilayer perceptron under a loss.
+    """The prediction for a network under a loss; all nan, with the reason, where `uncovered` has one.
 
-    With n_l the widths, V_l = E W_l^2, d = dL/dz, b and b' examples, and E over (u, u') ~ N(0, <z_b z_b'>):
+    With n the fan-in and m the outputs of a weight, V = E W^2, d = dL/dz, b and b' examples, and E over
+    (u, u') ~ N(0, <z_b z_b'>):
 
-    forward   <z z'>_l = n_{l-1} V_l <h h'>_{l-1} + E b_l^2      <h h'>_l = E f(u) f(u')
-    backward  <d d'>_l = n_{l+1} V_{l+1} <d d'>_{l+1} E f'(u) f'(u'), from d = dL/do at the outputs
-    weights   <(dL/dW_l)^2> = B^-2 sum_{b b'} <h h'>_{l-1} <d d'>_l
+    weight         <z z'> = n V <h h'> + E b^2               back <d d'> <- m V <d d'>
+    nonlinearity   <h h'> = E f(u) f(u')                     back <d d'> <- <d d'> E f'(u) f'(u')
+    normalisation  <z z'> <- <z z'> / (s_b s_b')             back <d d'> <- <d d'> / (s_b s_b'), s^2 = <z z> + 1e-6
+    branch         <z z'> = skip^2 <z z'> + scale^2 <y y'>   back skip^2 <d d'> + that of the branch, from scale^2 <d d'>
+    gradient       <(dL/dW)^2> = B^-2 sum_{b b'} <h h'> <d d'>
 
+    >>> from xinit.networks.mlp import plain
     >>> laws = [xinit.initializers.he().law(*shape) for shape in ((8, 64), (64, 64), (64, 2))]
-    >>> prediction = predict((8, 64, 64, 2), [xinit.activations.relu()] * 2, laws, np.eye(4), np.array([0, 1, 0, 1]))
+    >>> network = plain((8, 64, 64, 2), [xinit.activations.relu()] * 2)
+    >>> prediction = predict(network, laws, np.eye(4), np.array([0, 1, 0, 1]))
     >>> prediction.values["act_second"].round(1)  # He's weights keep the size of the signal
     array([1., 1.])
 
     Args:
-      widths: from inputs to classes, n_0 .. n_{d+1}.
-      activations: f_1 .. f_d.
-      laws: those of the d + 1 weight matrices, gains included.
+      network: any.
+      laws: those of all weights, gains included.
       gram: (B, B), x_b . x_b' / n_0 of the probe examples.
-      targets: (B,) labels or (B, n_{d+1}) values.
+      targets: (B,) labels or (B, n_outputs) values.
       loss: the softmax cross-entropy, if no other is named.
 
     Raises:
       InputError: an activation has no finite moments where the signal goes.
     """
-    widths, activations = described.widths, described.activations
-    network = widths, activations, laws, np.asarray(gram, float)
+    if reason := uncovered(network):
+        return _nothing_of(network, reason)
+    gram = np.asarray(gram, float)
     try:
-        prediction = _predict(*network, output_errors(loss, np.asarray(targets), widths[-1]))
+        prediction = _predict(network, laws, gram, output_errors(loss, np.asarray(targets), network.n_outputs))
     except NoDerivativeError:
         reason = "the loss's derivative is infinite or not a number at the outputs of such networks"
-        prediction = _void(_predict(*network, constant_errors()), BACKWARD, reason)
+        prediction = _void(_predict(network, laws, gram, constant_errors()), BACKWARD, reason)
     return _without_void(prediction, laws)
 
 
+def uncovered(network: Network) -> str:
+    """Why theory says nothing of networks of this kind, or "".
+
+    >>> from xinit.networks.mlp import mlp
+    >>> from xinit.networks.network import Frame
+    >>> uncovered(mlp(Frame((8,), (16,), (xinit.activations.tanh(),), 2), norm="batch"))
+    'batch normalisation makes the signal of every example depend on the others of its batch'
+    """
+    if network.path is None:
+        return "nobody knows the way of a signal through a module of your own"
+    if any(isinstance(step, Image | Pool) for step in network.path):
+        return "a convolution uses the same weights at every position, and theory does not follow these"
+    if any(isinstance(step, Normalise) and step.kind == "batch" for step in network.path):
+        return "batch normalisation makes the signal of every example depend on the others of its batch"
+    return ""
+
+
 def _predict(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law],
-    gram: Float[np.ndarray, "batch batch"], errors: OutputErrors,
-) -> Prediction:  # fmt: skip
-    few, drawn = _on_a_few(widths, activations, laws, gram, errors)
-    wide = follow(widths, activations, laws, gram, errors, few, drawn)
+    network: Network, laws: Sequence[Law], gram: Float[np.ndarray, "batch batch"], errors: OutputErrors
+) -> Prediction:
+    few, drawn = _on_a_few(network, laws, gram, errors)
+    wide = follow(network, laws, gram, errors, few, drawn)
     sizes = lambda grams: np.array([np.diag(matrix)[: len(gram)] for matrix in grams])
+    sites, functions = [layer.site for layer in network.layers], network.activations
     followed = {
         "pre_second": (sizes(wide.pre), drawn.pre),
-        "act_second": (sizes(wide.post[1:]), drawn.post),
-        "grad_pre_second": (sizes(wide.grads[:-1]), drawn.grad_pre[:-1]),
+        "act_second": (sizes(wide.post), drawn.post),
+        "grad_pre_second": (sizes(wide.grads[site] for site in sites), np.array([drawn.grads[site] for site in sites])),
     }
     of_weights = _of_weights(wide, few, drawn)
     values = {name: path.mean(axis=1) for name, (path, _) in followed.items()} | {
         "grad_w_second": of_weights[0],
-        "act_cosine": np.array([_mean_cosine(h) for h in wide.post[1:]]),
-        "act_slope": np.array([mean_slope(f, np.diag(z)) for f, z in zip(activations, wide.pre, strict=True)]),
-        "act_dead": np.array([dead_share(f, z) for f, z in zip(activations, wide.pre, strict=True)]),
+        "act_cosine": np.array([_mean_cosine(h) for h in wide.post]),
+        "act_slope": np.array([slope_share(f, z) for f, z in zip(functions, wide.into, strict=True)]),
+        "act_dead": np.array([dead_share(f, z) for f, z in zip(functions, wide.into, strict=True)]),
     }
-    values["jacobian_sv_mean"] = _jacobians(widths, activations, laws, values["pre_second"])
-    top = {"grad_pre_second": drawn.grad_pre[-1].mean(axis=1)}
+    values["jacobian_sv_mean"] = _jacobians(network, laws, values["pre_second"])
+    top = {"grad_pre_second": _at_outputs(drawn).mean(axis=1)}
     networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
     networks["grad_w_second"] = of_weights[1]
     prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
-    repels = any(_repels(f, z) for f, z in zip(activations, wide.pre, strict=True))
+    repels = any(_repels(f, z) for f, z in zip(functions, wide.into, strict=True))
     return _without_band(prediction, drawn.narrowing < 1 and repels)
 
 
+def _at_outputs(drawn: Networks) -> Float[np.ndarray, "network few"]:
+    """The mean squares of dL/do."""
+    return drawn.grads[Site("weight", len(drawn.grad_w_own) - 1)]
+
+
 def _on_a_few(
-    widths: Sequence[int],
-    activations: Sequence[Activation],
-    laws: Sequence[Law],
-    gram: Float[np.ndarray, "batch batch"],
-    errors: OutputErrors,
+    network: Network, laws: Sequence[Law], gram: Float[np.ndarray, "batch batch"], errors: OutputErrors
 ) -> tuple[Int[np.ndarray, " few"], Networks]:
     """Which examples stand for all, and networks drawn on them; more of them where their sizes part."""
     for count in (finite_width.EXAMPLES, finite_width.MORE):
         few = finite_width.representatives(gram, count)
-        drawn = finite_width.draw(widths, activations, laws, gram[np.ix_(few, few)], errors, few)
+        drawn = finite_width.draw(network, laws, gram[np.ix_(few, few)], errors, few)
         if not drawn.parted:
             break
     return few, drawn
@@ -193,8 +219,8 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     B^-2 sum_{b b'} <h h'> <d d'> has what the examples share, which scatters as under their mean target; the rest is
     each example's own, and scatters as a mean over the few.
     """
-    n, among = len(wide.post[0]), np.ix_(few, few)
-    every = list(zip(wide.post, wide.grads, strict=True))
+    n, among = len(wide.reads[0]), np.ix_(few, few)
+    every = [(h, wide.grads[Site("weight", place)]) for place, h in enumerate(wide.reads)]
     # Where weights above are zero, so is every gradient.
     above_zero = lambda parts: np.maximum(np.array(parts), TINY)
     whole = np.array([np.mean(h * d[:n, :n]) for h, d in every])
@@ -206,7 +232,7 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     share = np.clip((between + (selves - between) / n) / above_zero(whole), 0, 1)[:, None]
     relative = (1 - share) * drawn.grad_w_own / single[:, None] + share * drawn.grad_w_shared / shared[:, None]
     lead = [drawn.lead(sample[:, None], path) for sample, path in zip(drawn.grad_w_own, single, strict=True)]
-    errors = [each / max(np.mean(each), TINY) for each in (drawn.grad_pre[-1].mean(axis=1), drawn.errors_shared)]
+    errors = [each / max(np.mean(each), TINY) for each in (_at_outputs(drawn).mean(axis=1), drawn.errors_shared)]
     top = (1 - share) * errors[0] + share * errors[1]
     return whole * lead, drawn.over_all(whole[:, None], slice(None), whole[:, None, None] * relative[:, :, None], top)
 
@@ -221,9 +247,9 @@ def _among_networks(prediction: Prediction) -> Prediction:
     return prediction._replace(values=values)
 
 
-def _repels(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> bool:
+def _repels(activation: Activation, signal: Signal) -> bool:
     """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
-    m = moments(activation, float(np.mean(np.diag(gram))))
+    m = moments(activation, float(np.mean(np.diag(mean_gram(signal)))))
     return bool(m.second_growth > 1.001 * m.second)
 
 
@@ -255,27 +281,20 @@ def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
     return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))
 
 
-def dead_share(activation: Activation, gram: Float[np.ndarray, "batch batch"]) -> float:
-    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others.
-
-    >>> dead_share(xinit.activations.tanh(), np.eye(3)), round(dead_share(xinit.activations.relu(), np.eye(3)), 1)
-    (nan, 0.1)
-    """
-    if not activation.rectifies or activation.negative_slope is None:
-        return np.nan
-    if activation.negative_slope >= FLAT:
-        return 0.0
-    drawn = normals(DRAWS_OF_A_UNIT, len(gram)) @ root(gram).T
-    return float(np.mean(np.all(drawn <= 0, axis=1)))
+def _jacobians(network: Network, laws: Sequence[Law], q: Float[np.ndarray, " layer"]) -> np.ndarray:
+    """The mean singular value of da(l+1)/da(l), at the mean pre-activation variance of layer l + 1; plain networks'."""
+    if not network.is_plain:
+        return np.full(max(len(network.layers) - 1, 0), np.nan)
+    layers = zip(network.activations[1:], q[1:], laws[1:], network.weights[1:], strict=False)
+    return np.array([mean_singular_value(f, float(variance), law, *weight.shape) for f, variance, law, weight in layers])
 
 
-def _jacobians(
-    widths: Sequence[int], activations: Sequence[Activation], laws: Sequence[Law], q: np.ndarray
-) -> np.ndarray:
-    """The mean singular value of da(l+1)/da(l), at the mean pre-activation variance of layer l + 1."""
-    shapes = itertools.islice(itertools.pairwise(widths), 1, len(activations))
-    layers = zip(activations[1:], q[1:], laws[1:], shapes, strict=False)
-    return np.array([mean_singular_value(f, float(variance), law, *shape) for f, variance, law, shape in layers])
+def _nothing_of(network: Network, reason: str) -> Prediction:
+    """nan for every value of a network's."""
+    layers, weights = len(network.layers), len(network.weights)
+    lengths = dict.fromkeys(VALUES, layers) | {"grad_w_second": weights, "jacobian_sv_mean": max(layers - 1, 0)}
+    values = {name: np.full(length, np.nan) for name, length in lengths.items()}
+    return Prediction(values, {name: values[name][None] for name in MOMENTS}, void=reason)
 
 
 def _without_void(prediction: Prediction, laws: Sequence[Law]) -> Prediction:
