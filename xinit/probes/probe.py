@@ -113,14 +113,18 @@ def slopes_at(
 def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
     """`function` of each layer, its results stacked: the leading axis is the layer.
 
-    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
-    as five.
+    Layers of equal shape share one compiled loop, so that fifty layers do not take ten times as long to compile as
+    five.
     """
     layers = list(zip(*lists, strict=True))
-    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
-    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for l, layer in enumerate(layers):
+        groups.setdefault(tuple(jnp.shape(part) for part in layer), []).append(l)
+    stacks = [[jnp.stack(part) for part in zip(*(layers[l] for l in group), strict=True)] for group in groups.values()]
     results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
-    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    order = list(itertools.chain(*groups.values()))
+    sorted_back = (lambda a: a) if order == sorted(order) else (lambda a: a[np.argsort(order)])
+    joined: T = jax.tree.map(lambda *parts: sorted_back(jnp.concatenate(parts)), *results)
     return joined
 
 
