@@ -123,9 +123,11 @@ def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
     stacks = [[jnp.stack(part) for part in zip(*(layers[l] for l in group), strict=True)] for group in groups.values()]
     results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
     order = list(itertools.chain(*groups.values()))
-    sorted_back = (lambda a: a) if order == sorted(order) else (lambda a: a[np.argsort(order)])
-    joined: T = jax.tree.map(lambda *parts: sorted_back(jnp.concatenate(parts)), *results)
-    return joined
+    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    if order == sorted(order):
+        return joined
+    in_their_order: T = jax.tree.map(lambda a: a[np.argsort(order)], joined)
+    return in_their_order
 
 
 def layer_moments(

@@ -286,7 +286,9 @@ def _jacobians(network: Network, laws: Sequence[Law], q: Float[np.ndarray, " lay
     if not network.is_plain:
         return np.full(max(len(network.layers) - 1, 0), np.nan)
     layers = zip(network.activations[1:], q[1:], laws[1:], network.weights[1:], strict=False)
-    return np.array([mean_singular_value(f, float(variance), law, *weight.shape) for f, variance, law, weight in layers])
+    return np.array(
+        [mean_singular_value(f, float(variance), law, *weight.shape) for f, variance, law, weight in layers]
+    )
 
 
 def _nothing_of(network: Network, reason: str) -> Prediction:

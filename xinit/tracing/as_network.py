@@ -1,8 +1,8 @@
 """A Flax module of the user's as a `Network`: its layers are found as `xinit.probe` finds them.
 
 Its weights are the kernels of the layers that are called, in the order of their first calls: what a layer calls
-`kernel`, or the only matrix of a layer of the user's own. Schemes draw these. Everything else, such as biases, norms and
-the tables of embeddings, stays as the module draws it.
+`kernel`, or the only matrix of a layer of the user's own. Schemes draw these. Everything else, such as biases, norms
+and the tables of embeddings, stays as the module draws it.
 """
 
 import functools
@@ -48,8 +48,11 @@ MOST_NAMED = 5  # of the kernels that an error lists
 NOT_SEEN = activations.linear()._replace(name="not seen", slope_max=INF)  # so that no slope is reported
 
 
+Kernels = dict[taps.Layer, tuple[str, Axes]]  # the path of a layer's kernel, and its axes
+
+
 class Seen(NamedTuple):
-    """The layers that a call meets, in the order of their first calls, the one that gives the logits, and all modules."""
+    """The layers that a call meets, in the order of their first calls, which of them gives the logits, all modules."""
 
     layers: tuple[taps.Layer, ...]
     last: taps.Layer | None
@@ -71,7 +74,7 @@ def as_network(fn: str, options: Mapping[str, Any], frame: Frame) -> Network:
     seen = _seen(fn, pure, params, state, frame)
     kernels = _kernels(fn, pure.layout, seen)
     reads = frame.activations[0] if pure.activated else activations.linear()
-    weights = _weights(kernels, seen.last, pure.layout, params, reads)
+    weights = _weights(kernels, seen.last, params, reads)
     # The layer of the logits is followed by no nonlinearity, and so no entry, unless there is no other.
     entries = [weight for weight in weights if weight.role != LAST] or weights
     named = list(kernels)
@@ -127,22 +130,22 @@ def _seen(fn: str, pure: Pure, params: Params, state: State, frame: Frame) -> Se
     return looks[0]
 
 
-def _kernels(fn: str, layout: Layout, seen: Seen) -> dict[taps.Layer, str]:
-    """The path of the kernel of each layer that has one.
+def _kernels(fn: str, layout: Layout, seen: Seen) -> Kernels:
+    """The kernel of each layer that has one.
 
     Raises:
       InputError: no layer has; or there is a kernel that belongs to none of them, so that no scheme could draw it.
     """
-    drawable = {path for path, axes in layout.items() if isinstance(axes, Axes) and _is_clear(axes)}
-    kernels = {}
+    kernels: Kernels = {}
     for layer in seen.layers:
         of_layer = [path for path in layout if path.rpartition("/")[0] == layer.path and layout[path] is not None]
         called_so = [path for path in of_layer if path.rpartition("/")[2] == KERNEL]
         chosen = called_so or (of_layer if len(of_layer) == 1 else [])
-        if drawable.issuperset(chosen) and chosen:
-            kernels[layer] = chosen[0]
+        axes = layout[chosen[0]] if chosen else None
+        if isinstance(axes, Axes) and axes.stack_is_known and not axes.lookup:
+            kernels[layer] = chosen[0], axes
     others = [path for path in layout if path.rpartition("/")[2] == KERNEL and layout[path] is not None]
-    missing = sorted(set(others) - set(kernels.values()))
+    missing = sorted(set(others) - {path for path, _ in kernels.values()})
     if missing:
         raise InputError(
             f"{PATH} {fn!r} makes a module whose layers cannot all be seen, so that no scheme could draw "
@@ -158,21 +161,15 @@ def _kernels(fn: str, layout: Layout, seen: Seen) -> dict[taps.Layer, str]:
     return kernels
 
 
-def _is_clear(axes: Axes) -> bool:
-    return not axes.lookup and axes.stack_is_known
-
-
-def _weights(
-    kernels: Mapping[taps.Layer, str], last: taps.Layer | None, layout: Layout, params: Params, reads: Activation
-) -> tuple[Weight, ...]:
+def _weights(kernels: Kernels, last: taps.Layer | None, params: Params, reads: Activation) -> tuple[Weight, ...]:
     """The weights, in the order of `kernels`; biases are the module's own."""
     leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     found = {jax.tree_util.keystr(keys, simple=True, separator="/"): (keys, leaf.shape) for keys, leaf in leaves}
     layers = list(kernels)
-    end = layers.index(last) if last in kernels else len(layers) - 1
+    end = layers.index(last) if last is not None and last in kernels else len(layers) - 1
     weights = []
-    for place, path in enumerate(kernels.values()):
-        (keys, shape), axes = found[path], layout[path]
+    for place, (path, axes) in enumerate(kernels.values()):
+        keys, shape = found[path]
         kernel = Kernel(shape, axes.inputs, axes.outputs, axes.stacked, axes.groups)
         role = LAST if place == end else FIRST if place == 0 else HIDDEN
         names: Path = tuple(key.key for key in keys)

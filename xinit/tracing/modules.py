@@ -110,15 +110,17 @@ def _kind(value: Any) -> str:
     return f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"
 
 
-def _switches(kind: type) -> Callable[[bool], dict[str, bool]]:
+def _switches(kind: type) -> Callable[[bool], dict[str, Any]]:
     """What the call of a module of this class is told, by whether it trains."""
     taken = inspect.signature(kind.__call__).parameters
-    return lambda train: {name: train is on for name, on in SWITCHES.items() if name in taken}
+    return lambda train: {name: train == on for name, on in SWITCHES.items() if name in taken}
 
 
 def _of_nnx(make: Make) -> Pure:
     """nnx modules keep the streams of their keys: those get new keys at each call, and are no state."""
-    split = lambda module: nnx.split(module, nnx.Param, nnx.RngState, ...)
+    split: Callable[[Any], tuple[Any, Any, Any, Any]] = lambda module: nnx.split(  # type: ignore[misc]  # as filters
+        module, nnx.Param, nnx.RngState, ...
+    )
     graph, params_like, streams_like, state_like = jax.eval_shape(lambda key: split(make(key)), jax.random.key(0))
     abstract = nnx.merge(graph, params_like, streams_like, state_like)
     streams_like = nnx.to_pure_dict(streams_like)
@@ -128,9 +130,7 @@ def _of_nnx(make: Make) -> Pure:
         _, params, _, state = split(make(key))
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
-    def call(
-        params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool
-    ) -> tuple[Any, State]:
+    def call(params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool) -> tuple[Any, State]:
         module = nnx.merge(graph, params, _streams(streams_like, key), state)
         (module.train if train else module.eval)()
         named: dict[str, Any] = {"rngs": nnx.Rngs(key)} if "rngs" in taken else {}
@@ -181,9 +181,7 @@ def _of_linen(module: linen.Module, x: Array) -> Pure:
         drawn = variables(key)
         return drawn.get("params", {}), {name: drawn[name] for name in kept}
 
-    def call(
-        params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool
-    ) -> tuple[Any, State]:
+    def call(params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool) -> tuple[Any, State]:
         with linen_recording(recorder):
             output, changed = apply({"params": params, **state}, x, key if draws else None, train)
         return output, {**state, **changed}
