@@ -118,9 +118,10 @@ def _switches(kind: type) -> Callable[[bool], dict[str, Any]]:
 
 def _of_nnx(make: Make) -> Pure:
     """nnx modules keep the streams of their keys: those get new keys at each call, and are no state."""
-    split: Callable[[Any], tuple[Any, Any, Any, Any]] = lambda module: nnx.split(  # type: ignore[misc]  # as filters
-        module, nnx.Param, nnx.RngState, ...
-    )
+
+    def split(module: Any) -> tuple[Any, Any, Any, Any]:
+        return nnx.split(module, nnx.Param, nnx.RngState, ...)  # type: ignore[return-value]  # as many as filters
+
     graph, params_like, streams_like, state_like = jax.eval_shape(lambda key: split(make(key)), jax.random.key(0))
     abstract = nnx.merge(graph, params_like, streams_like, state_like)
     streams_like = nnx.to_pure_dict(streams_like)
