@@ -70,7 +70,7 @@ def test_every_scheme_from_a_paper_has_its_source():
     sources = {choice.name: choice.source for choice in listing.choices("scheme")}
     assert sources["xavier"] == "Glorot & Bengio 2010, eq. 16, for f(z) = z near 0"
     assert {name for name, source in sources.items() if not re.search(r"\b(19|20)\d\d\b", source)} == {
-        "constant", "custom", "identity", "mean_of_variances",
+        "constant", "custom", "identity", "mean_of_variances", "own",
     }  # fmt: skip
 
 
@@ -102,12 +102,13 @@ def test_fans_show_why_2_and_6_are_one_variance_and_leave_out_no_scheme(capsys):
     assert "sqrt(6 / (784 + 100)) = 0.08239" in out
     assert "0.04757^2 = 0.08239^2 / 3 = 0.002262" in out
     assert "by the same amount, +0.774 and -0.774, and the geometric mean by the same factor, 2.8 and 0.357" in out
-    assert "Not in the table: custom (it is yours); lsuv (its weights depend on the data)." in out
+    assert "Not in the table: custom (it is yours); depth_mup, fixup, residual_scaled, zero_init_branches (needs" in out
+    assert "; lsuv (its weights depend on the data); own (keeps the weights that a module of yours draws, and" in out
     sigmoid = printed(capsys, "schemes", "fans=[784,100]", "activation=sigmoid")
     assert "critical (sigmoid has no edge of chaos at q = 1" in sigmoid
     for path in (CONF / "scheme").glob("*.yaml"):
-        assert f" {path.stem} " in out
-        assert f" {path.stem} " in sigmoid
+        assert re.search(rf" {path.stem}\b", out)
+        assert re.search(rf" {path.stem}\b", sigmoid)
 
 
 def test_rows_are_the_laws_of_hidden_layers():
@@ -116,6 +117,7 @@ def test_rows_are_the_laws_of_hidden_layers():
     assert rows["he"] == initializers.he().law(300, 50)
     assert rows["mup"] == initializers.lecun().law(300, 50)
     assert rows["looks_linear"].variance == 2 / 300
+    assert rows["delta_orthogonal"] == initializers.orthogonal().law(300, 50)
     assert activations.relu().negative_slope == 0.0
 
 

@@ -139,6 +139,7 @@ def laws_at(n_in: int, n_out: int, activation: str) -> list[Row]:
 
 def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
     from xinit import initializers, schemes
+    from xinit.networks.mlp import plain
 
     given = {key: value for key, value in choice.settings.items() if value is not None}  # null: the factory's default
     options = {key: value for key, value in given.items() if key not in ("fn", "gain")}
@@ -146,7 +147,7 @@ def _row(choice: Choice, n_in: int, n_out: int, f: "Activation") -> Row:
         return Row(choice, None, "it is yours")
     try:
         made = call_factory((schemes, initializers), choice.settings["fn"], options, "scheme")
-        laws = schemes.law_of(schemes.from_function(made), (n_in, n_in, n_out, n_out), (f, f))
+        laws = schemes.law_of(schemes.from_function(made), plain((n_in, n_in, n_out, n_out), (f, f)))
     except InputError as error:
         return Row(choice, None, str(error).removeprefix(f"scheme {choice.name}").strip(" :."))
     return Row(choice, laws[1]) if laws else Row(choice, None, "its weights depend on the data")
@@ -157,7 +158,11 @@ def explanation(rows: Sequence[Row], n_in: int, n_out: int) -> str:
     variance = {row.choice.name: row.law.variance for row in rows if row.law is not None}
     glorot, ratio = variance["xavier"], n_in * variance["geometric"]
     std, bound = math.sqrt(glorot), math.sqrt(3 * glorot)
-    absent = "; ".join(f"{row.choice.name} ({row.reason})" for row in rows if row.law is None)
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if row.law is None:
+            names.setdefault(row.reason, []).append(row.choice.name)
+    absent = "; ".join(f"{', '.join(of)} ({reason})" for reason, of in names.items())
     return (
         f"2 or 6? One variance. A normal of std sqrt(2 / ({n_in} + {n_out})) = {std:.4g} and a uniform on [-a, a] with "
         f"a = sqrt(6 / ({n_in} + {n_out})) = {bound:.4g} both have Var W = {std:.4g}^2 = {bound:.4g}^2 / 3 = "

@@ -226,7 +226,8 @@ def _independent(sample: Sample) -> Result:
 
 
 def _orthogonal(sample: Sample) -> Result:
-    vectors = np.stack([_few_and_long(matrix) for matrix in sample.matrices])
+    used = np.any(sample.matrices, axis=(0, 2))  # a window may be 0 but in its middle
+    vectors = np.stack([_few_and_long(matrix) for matrix in sample.matrices[:, used]])
     gram = vectors @ vectors.mT
     mean_square = np.mean(np.diagonal(gram, axis1=1, axis2=2))
     off = np.abs(gram / mean_square - np.eye(gram.shape[1])).max() if sample.second else math.inf
@@ -267,7 +268,9 @@ CHECKS = {
 
 
 def _free(sample: Sample, law: Law | None) -> float:
-    """How many weights are free: of mirrored ones a quarter, at the least."""
+    """How many weights are free: of mirrored ones a quarter, at the least; of orthogonal ones those that are not 0."""
+    if law is not None and law.structure == "orthogonal":
+        return max(int(np.count_nonzero(sample.matrix)), 1)
     return sample.matrix.size / (4 if law is not None and law.structure == "mirrored" else 1)
 
 

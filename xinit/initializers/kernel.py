@@ -88,16 +88,17 @@ class Kernel(NamedTuple):
         """The number of entries along axes."""
         return math.prod(self.shape[axis] for axis in axes)
 
-    def centred(self, matrix: Inexact[Array, "inputs units"]) -> Inexact[Array, "..."]:
+    def centred(self, matrix: Inexact[Array, "*kernels inputs units"]) -> Inexact[Array, "..."]:
         """The kernel that is `matrix` (inputs, units) in the middle of the window, and 0 elsewhere.
 
+        It may be one matrix, or one for each of the stacked kernels and groups, (batch, groups, inputs, units).
         With an even window the middle is the place that SAME padding lays over the output's own.
         """
         places = [self.shape[axis] for axis in self.window]
         middle = 0
         for n in places:
             middle = middle * n + (n - 1) // 2
-        stack = self.size(self.batch), self.groups, math.prod(places), *matrix.shape
+        stack = self.size(self.batch), self.groups, math.prod(places), *matrix.shape[-2:]
         return self.assembled(jnp.zeros(stack, matrix.dtype).at[:, :, middle].set(matrix))
 
     def assembled(self, matrices: Inexact[Array, "..."]) -> Inexact[Array, "..."]:

@@ -36,8 +36,9 @@ class Law(NamedTuple):
 
     `variance` is E |W|^2 over the entries. `distribution` is that of an entry, a key of DISTRIBUTIONS, or None where it
     is another. `structure` says how entries hang together: "independent"; "orthogonal", orthonormal rows or columns
-    times a number; "sparse", few non-zero entries a unit; "mirrored", blocks of opposite sign; or "fixed", where
-    nothing is random and no theory of random networks holds. `bias_variance` is E b^2 of the layer's biases.
+    times a number, rows of 0 left out; "sparse", few non-zero entries a unit; "mirrored", blocks of opposite sign; or
+    "fixed", where nothing is random and no theory of random networks holds. `bias_variance` is E b^2 of the layer's
+    biases.
     """
 
     variance: float
@@ -53,11 +54,13 @@ class Law(NamedTuple):
 class LawOf(NamedTuple):
     """The law of an initialiser at any shape: `law(fan_in, fan_out)` of a matrix, `law.at(kernel)` of any `Kernel`.
 
-    `axes` are the `KernelAxes` that the initialiser takes an array to have.
+    `axes` are the `KernelAxes` that the initialiser takes an array to have. `draw` draws a kernel of any axes; an
+    initialiser that is not of `xinit.initializers` has none.
     """
 
     at: Callable[[Kernel], Law]
     axes: KernelAxes
+    draw: "Draw | None" = None
 
     def __call__(self, fan_in: int, fan_out: int) -> Law:
         """The law of a matrix with these fans."""
@@ -145,7 +148,7 @@ def lawful(draw: Draw, law: Callable[[Kernel], Law], **axes: Unpack[KernelAxes])
         draw_it = functools.partial(_drawn, draw, Kernel(tuple(shape), **axes), _precision(dtype))
         return draw_it(key) if out_sharding is None else jax.jit(draw_it, out_shardings=out_sharding)(key)
 
-    vars(init)["law"] = LawOf(law, axes)
+    vars(init)["law"] = LawOf(law, axes, draw)
     return cast(LawfulInitializer, init)
 
 

@@ -13,7 +13,7 @@ from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel, KernelAxes
 from xinit.initializers.law import Law, LawfulInitializer, lawful
 
-__all__ = ["constant", "identity", "orthogonal", "sparse", "zero_hadamard"]
+__all__ = ["constant", "delta_orthogonal", "identity", "orthogonal", "sparse", "zero_hadamard"]
 
 
 def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
@@ -28,15 +28,60 @@ def orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
     """
 
     def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "..."]:
-        def matrix(key: Array) -> Inexact[Array, "fan_in units"]:
-            return jax.random.orthogonal(key, kernel.fan_in, (), dtype, kernel.units)
-
-        count = kernel.size(kernel.batch) * kernel.groups
-        # One after the other: a batched QR never ends where a jitted program has several, on two CPU cores.
-        matrices = matrix(key) if count == 1 else jax.lax.map(matrix, jax.random.split(key, count))
-        return kernel.assembled(matrices)
+        return kernel.assembled(_orthonormal(key, kernel, kernel.fan_in, dtype))
 
     return lawful(draw, lambda kernel: Law(1 / max(kernel.fan_in, kernel.units), structure="orthogonal"), **axes)
+
+
+def _orthonormal(key: Array, kernel: Kernel, n_in: int, dtype: DTypeLike) -> Inexact[Array, "..."]:
+    """A matrix (n_in, units) for each of the stacked kernels and groups, or for the only one."""
+
+    def matrix(key: Array) -> Inexact[Array, "n_in units"]:
+        return jax.random.orthogonal(key, n_in, (), dtype, kernel.units)
+
+    count = kernel.size(kernel.batch) * kernel.groups
+    # One after the other: a batched QR never ends where a jitted program has several, on two CPU cores.
+    return matrix(key) if count == 1 else jax.lax.map(matrix, jax.random.split(key, count))
+
+
+def delta_orthogonal(**axes: Unpack[KernelAxes]) -> LawfulInitializer:
+    """A convolution that is 0 but in the middle of its window, with orthonormal rows there (Xiao et al. 2018).
+
+    With H the matrix (inputs, outputs) in the middle, H H^T = 1, so that each position keeps its length; a stride only
+    leaves positions out. A layer without a window is drawn as by `orthogonal`. Stacked kernels, and the groups of a
+    grouped convolution, have a matrix each.
+
+    >>> w = delta_orthogonal()(jax.random.key(0), (3, 3, 4, 8))
+    >>> bool(jnp.allclose(w[1, 1] @ w[1, 1].T, jnp.eye(4), atol=1e-5)), int(jnp.count_nonzero(w))
+    (True, 32)
+
+    Raises:
+      InputError: axes as in `variance_scaling`; when weights are drawn, a convolution with fewer outputs than inputs,
+        for which there are no such rows.
+
+    Reference: Xiao et al. 2018, "Dynamical Isometry and a Mean Field Theory of CNNs", section 3.1 and Algorithm 1.
+    """
+
+    def check(kernel: Kernel) -> None:
+        if kernel.window and kernel.size(kernel.inputs) > kernel.units:
+            raise InputError(
+                f"delta_orthogonal keeps lengths, which needs at least as many outputs as inputs, and a convolution of "
+                f"shape {kernel.shape} has {kernel.size(kernel.inputs)} inputs and {kernel.units} outputs; use widths "
+                "that do not fall."
+            )
+
+    def draw(key: Array, kernel: Kernel, dtype: DTypeLike) -> Inexact[Array, "..."]:
+        check(kernel)
+        n_in = kernel.size(kernel.inputs)
+        matrices = _orthonormal(key, kernel, n_in, dtype)
+        return kernel.centred(matrices.reshape(-1, kernel.groups, n_in, kernel.units))
+
+    def law(kernel: Kernel) -> Law:
+        check(kernel)
+        in_the_middle = 1 / max(kernel.size(kernel.inputs), kernel.units)
+        return Law(in_the_middle / kernel.size(kernel.window), structure="orthogonal")
+
+    return lawful(draw, law, **axes)
 
 
 def sparse(nonzero: int = 15, std: float = 1.0, **axes: Unpack[KernelAxes]) -> LawfulInitializer:

@@ -129,7 +129,7 @@ def per_weight(
     def scheme(key: Array, network: Network, hyper: Hyper, batch: object) -> tuple[Params, Float[Array, " weight"]]:
         kernels, biases = [], []
         for key_w, weight in zip(layer_keys(key, len(network.weights)), network.weights, strict=True):
-            initializer = choose(weight, network)
+            initializer = initializers.on(choose(weight, network), weight.kernel)
             kernels.append(hyper["gain"] * initializer(key_w, weight.shape, jnp.float32))
             biases.append(_bias(initializer, key_w, weight))
         return network.with_weights({}, kernels, biases), jnp.array(lr_scale(network), jnp.float32)
@@ -145,15 +145,16 @@ def per_weight(
     return scheme
 
 
-def _bias(initializer: Initializer, key: Array, weight: Weight) -> Float[Array, " outputs"] | None:
+def _bias(initializer: Initializer, key: Array, weight: Weight) -> Float[Array, "..."] | None:
     if weight.bias is None:
         return None
-    law = initializers.law_of(initializer)
-    variance = law.at(weight.kernel).bias_variance if law else 0.0
+    law, kernel = initializers.law_of(initializer), weight.kernel
+    variance = law.at(kernel).bias_variance if law else 0.0
+    shape = tuple(kernel.shape[axis] for axis in (*kernel.batch, *kernel.outputs))
     if not variance:
-        return jnp.zeros(weight.units, jnp.float32)
+        return jnp.zeros(shape, jnp.float32)
     std: float = variance**0.5
-    return std * jax.random.normal(jax.random.fold_in(key, 0), (weight.units,), jnp.float32)
+    return std * jax.random.normal(jax.random.fold_in(key, 0), shape, jnp.float32)
 
 
 def layerwise(initializer: Initializer) -> Scheme:

@@ -1,4 +1,4 @@
-"""Schemes that look at the whole network: its data, its pairs of units, its widths."""
+"""Schemes that look at the whole network: its data, its pairs of units, its widths, its own initialisers."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,19 +10,20 @@ from jaxtyping import Float, Inexact
 from xinit.core.errors import InputError
 from xinit.initializers import Kernel, Law, LawfulInitializer, independent, lawful, orthogonal, variance_scaling
 from xinit.networks.activations import Activation
-from xinit.networks.network import FIRST, LAST, Network, Params, Site, Weight
-from xinit.schemes.contract import Batch, Hyper, Scheme, layer_keys, per_weight, unscaled
+from xinit.networks.network import FIRST, LAST, Network, Params, Site, Weight, completed
+from xinit.schemes.contract import Batch, Hyper, Laws, Scheme, layerwise, per_weight, unscaled
 from xinit.settings.optimizer_kinds import LIKE
 
-__all__ = ["looks_linear", "lsuv", "mup"]
+__all__ = ["looks_linear", "lsuv", "mup", "own"]
 
 
 def lsuv() -> Scheme:
     """Orthonormal weights, then layer by layer W <- W / std(z) on the batch: Var z = 1 (Mishkin & Matas 2015).
 
-    One number a layer, over batch x units, the logits' layer included. The authors repeat this on further mini-batches
-    until abs(Var z - 1) < 0.1; on one batch, z being linear in W, the first division ends it. A layer that is silent on
-    the whole batch keeps its orthonormal weights. `gain` multiplies the finished kernels.
+    One number a layer, over batch x units and of a convolution also over positions, the logits' layer included; z is
+    what the weight gives, before any normalisation and before a branch is scaled. The authors repeat this on further
+    mini-batches until abs(Var z - 1) < 0.1; on one batch, z being linear in W, the first division ends it. A layer that
+    is silent on the whole batch keeps its orthonormal weights. Biases are 0. `gain` multiplies the finished kernels.
 
     >>> x = jax.random.normal(jax.random.key(0), (100, 8))
     >>> batch = x, jnp.zeros(100, int)
@@ -33,24 +34,24 @@ def lsuv() -> Scheme:
 
     Reference: Mishkin & Matas, "All you need is a good init", 2015, Algorithm 1.
     """
-    draw = orthogonal()
+    orthogonal_weights = layerwise(orthogonal())
 
     def scheme(key: Array, network: Network, hyper: Hyper, batch: Batch) -> tuple[Params, Float[Array, " weight"]]:
-        keys = layer_keys(key, len(network.weights))
-        kernels = [draw(key_w, w.shape, jnp.float32) for key_w, w in zip(keys, network.weights, strict=True)]
+        orthonormal, lr_scale = orthogonal_weights(key, network, {"gain": 1.0}, batch)
         params, state = network.start(key)
         stds: dict[int, Array] = {}
 
         def divided(site: Site, z: Array) -> Array:
             if site.kind != "weight":
                 return z
-            stds[site.number] = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
+            if site.number not in stds:  # a weight that is used again has its number already
+                stds[site.number] = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
             return z / stds[site.number]
 
-        orthonormal = network.with_weights(params, kernels)
-        network.apply(orthonormal, state, jnp.asarray(batch[0], jnp.float32), divided, None, True)
-        finished = [hyper["gain"] * (kernel / stds[l]) for l, kernel in enumerate(kernels)]
-        return network.with_weights(params, finished), jnp.array(unscaled(network), jnp.float32)
+        network.apply(completed(params, orthonormal), state, jnp.asarray(batch[0], jnp.float32), divided, key, True)
+        kernels = network.kernels(orthonormal)
+        finished = [hyper["gain"] * (kernel / stds.get(l, 1.0)) for l, kernel in enumerate(kernels)]
+        return network.with_weights(orthonormal, finished), lr_scale
 
     return scheme
 
@@ -116,7 +117,7 @@ def _mirrored(inputs: bool, outputs: bool, scale: float) -> LawfulInitializer:
     return lawful(draw, law)
 
 
-# Learning rates of the first, the hidden and the last layers at fans (i, o), base width n: Yang et al. 2022, Table 3.
+# Learning rates of the first, the hidden and the last layers at widths (i, o), base n: Yang et al. 2022, Table 3.
 LR_FACTORS: dict[str, tuple[Callable[[int, int, int], float], ...]] = {
     "sgd": (lambda i, o, n: o / n, lambda i, o, n: 1.0, lambda i, o, n: n / i),
     "adam": (lambda i, o, n: 1.0, lambda i, o, n: n / i, lambda i, o, n: n / i),
@@ -134,8 +135,10 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
     momentum and nesterov are like sgd: their updates are linear in the gradients. adamw, rmsprop, adagrad and lion are
     like adam: they normalise each entry. A decay of the weights has the same factors, being a part of the update.
 
-    At the base width this is `lecun` with one learning rate. Table 3 leaves constants free: for relu take gain sqrt(2).
-    Biases share the factor of their layer's kernel, where Table 3 gives them the first layer's.
+    Widths are numbers of units, of a convolution those of channels: its window is a part of the fan-in that 1/n_in has,
+    and of no learning rate. At the base width this is `lecun` with one learning rate. Table 3 leaves constants free:
+    for relu take gain sqrt(2). Biases share the factor of their layer's kernel, where Table 3 gives them the first
+    layer's.
 
     >>> laws = mup(base_width=64).law(xinit.networks.mlp.plain((32, 256, 256, 10), [xinit.activations.relu()] * 2))
     >>> [law.variance for law in laws]  # the last layer's is 4 times smaller than 1/n_in
@@ -154,11 +157,60 @@ def mup(base_width: int = 256, optimizer: str = "sgd") -> Scheme:
             f"{', '.join(LR_FACTORS)}."
         )
     hidden = variance_scaling(1.0, "in", "normal")
-    last = independent(lambda i, o: base_width / i**2, "normal")
+
+    def choose(weight: Weight, network: Network) -> LawfulInitializer:
+        if weight.role != LAST:
+            return hidden
+        width, _ = _widths(weight)
+        return independent(lambda i, o: base_width / (i * width), "normal")
 
     def lr_scale(network: Network) -> Sequence[float]:
         first, middle, end = LR_FACTORS[optimizer]
-        factor = lambda weight: {FIRST: first, LAST: end}.get(weight.role, middle)
-        return [factor(weight)(weight.fan_in, weight.fan_out, base_width) for weight in network.weights]
+        factors = [{FIRST: first, LAST: end}.get(weight.role, middle) for weight in network.weights]
+        pairs = zip(factors, network.weights, strict=True)
+        return [factor(*_widths(weight), base_width) for factor, weight in pairs]
 
-    return per_weight(lambda weight, network: last if weight.role == LAST else hidden, lr_scale, LIKE[optimizer])
+    return per_weight(choose, lr_scale, LIKE[optimizer])
+
+
+def _widths(weight: Weight) -> tuple[int, int]:
+    """The fans without the places of a window."""
+    places = weight.kernel.size(weight.kernel.window)
+    return weight.fan_in // places, weight.fan_out // places
+
+
+def own() -> Scheme:
+    """The kernels as the network's own initialisers draw them, with one learning rate for all.
+
+    It is for modules of the user's. Our networks have no initialisers: their weights are for a scheme to draw. `gain`
+    multiplies the kernels; everything else is as the module has it.
+
+    >>> own().law(xinit.networks.mlp.plain((8, 16, 4), [xinit.activations.tanh()]))
+    Traceback (most recent call last):
+        ...
+    xinit.core.errors.InputError: scheme own keeps the weights that a module of yours draws, and network=mlp draws none;
+    use network=custom, or another scheme.
+
+    Raises:
+      InputError: when weights are drawn, a network of ours.
+    """
+
+    def check(network: Network) -> None:
+        if network.path is not None:
+            raise InputError(
+                f"scheme own keeps the weights that a module of yours draws, and network={network.name} draws none; "
+                "use network=custom, or another scheme."
+            )
+
+    def scheme(key: Array, network: Network, hyper: Hyper, batch: object) -> tuple[Params, Float[Array, " weight"]]:
+        check(network)
+        drawn = network.kernels(network.start(key)[0])
+        kernels = [(hyper["gain"] * kernel).astype(kernel.dtype) for kernel in drawn]
+        return network.with_weights({}, kernels), jnp.array(unscaled(network), jnp.float32)
+
+    def law(network: Network) -> Laws | None:
+        check(network)
+        return None
+
+    vars(scheme).update(law=law)
+    return scheme

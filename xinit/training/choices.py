@@ -9,7 +9,7 @@ from xinit import initializers, schemes
 from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
-from xinit.networks.network import Network
+from xinit.networks.network import Network, Path
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import SchemeConfig
 
@@ -48,22 +48,53 @@ def check_scheme(
 
 
 def _check_params(made: Any, network: Network, fn: str) -> None:
-    """InputError unless the scheme made (Params, lr_scale) of this network's shapes."""
+    """InputError unless the scheme made (Params, lr_scale) of this network's names, shapes and precision.
+
+    The kernels must be there; anything else may be left out, and is then as the network starts it.
+    """
+    must = f"scheme {fn!r} must return (Params, lr_scale), Params nested dicts as xinit.networks.mlp.make_params makes"
     try:
         params, lr_scale = made
-        kernels, biases = network.kernels(params), network.biases(params)
-    except (TypeError, ValueError, KeyError):
-        raise InputError(
-            f"scheme {fn!r} must return (Params, lr_scale), as xinit.networks.mlp.make_params makes."
-        ) from None
-    for weight, kernel, bias in zip(network.weights, kernels, biases, strict=True):
-        parts = [("kernel", kernel, weight.shape), ("bias", bias, (weight.units,))]
-        for part, array, shape in parts[: 1 if weight.bias is None else 2]:
-            came = getattr(array, "shape", None), str(getattr(array, "dtype", None))
-            if came != (shape, "float32"):
-                raise InputError(
-                    f"scheme {fn!r} made a {part} of shape {came[0]} and type {came[1]} for layer {weight.place + 1}; "
-                    f"it must return shape {shape} and type float32."
-                )
-    if getattr(lr_scale, "shape", None) != (len(kernels),):
-        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {len(kernels)} layers.")
+    except (TypeError, ValueError):
+        raise InputError(f"{must}.") from None
+    like, arrays, names = _by_path(network.like[0]), _by_path(params), _names(network)
+    for path in arrays:
+        if path not in like:
+            raise InputError(f"{must}; network={network.name} has no {_slashes(path) or 'single array'}.")
+    for weight in network.weights:
+        if weight.path not in arrays:
+            raise InputError(f"{must}; the {names[weight.path]} is missing.")
+    for path, array in arrays.items():
+        came = getattr(array, "shape", None), str(getattr(array, "dtype", None))
+        asked = like[path].shape, str(like[path].dtype)
+        if came != asked:
+            raise InputError(
+                f"scheme {fn!r} made a {names.get(path, _slashes(path))} of shape {came[0]} and type {came[1]}; it "
+                f"must be of shape {asked[0]} and type {asked[1]}."
+            )
+    n = len(network.weights)
+    if getattr(lr_scale, "shape", None) != (n,):
+        raise InputError(f"scheme {fn!r} must return one learning-rate factor for each of the {n} weights.")
+
+
+def _by_path(tree: Any, path: Path = ()) -> dict[Path, Any]:
+    """The arrays of nested dicts by their paths."""
+    if not isinstance(tree, Mapping):
+        return {path: tree}
+    return {place: leaf for name, below in tree.items() for place, leaf in _by_path(below, (*path, name)).items()}
+
+
+def _names(network: Network) -> dict[Path, str]:
+    """What people call the kernels and biases: "kernel of layer 2 (layers/1/kernel)"."""
+    names, firsts = {}, {weight.branch: weight.place for weight in reversed(network.weights)}
+    for weight in network.weights:
+        on_branch = f"branch {(weight.branch or 0) + 1}, weight {weight.place - firsts[weight.branch] + 1}"
+        where = f"layer {weight.place + 1}" if weight.branch is None else on_branch
+        for part, path in (("kernel", weight.path), ("bias", weight.bias)):
+            if path is not None:
+                names[path] = f"{part} of {where} ({_slashes(path)})"
+    return names
+
+
+def _slashes(path: Path) -> str:
+    return "/".join(map(str, path))
