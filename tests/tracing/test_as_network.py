@@ -164,8 +164,10 @@ def test_lsuv_goes_through_a_module():
     net = network("resnet")
     params, lr_scale = jax.jit(lambda key: lsuv()(key, net, {"gain": 1.0}, (X, Y)))(jax.random.key(0))
     stds = []
-    whole, (_, state) = completed(drawn("resnet")[0], params), drawn("resnet")
-    whole = jax.tree_util.tree_map_with_path(lambda path, a: 0 * a if path[-1].key == "bias" else a, whole)
+    drawn_params, state = drawn("resnet")
+    starts = {"bias": jnp.zeros_like, "scale": jnp.ones_like}  # of the module, with which LSUV went through it
+    start = lambda path, a: starts.get(path[-1].key, lambda a: a)(a)
+    whole = jax.tree_util.tree_map_with_path(start, completed(drawn_params, params))
     net.apply(whole, state, X, lambda site, z: stds.append(jnp.std(z)) or z, None, True)
     np.testing.assert_allclose(stds, 1, rtol=1e-4)
     assert len(stds) == len(net.weights) == len(lr_scale)
