@@ -48,6 +48,8 @@ def inspect(raw: dict[str, Any]) -> int:
     result = inspection.inspect_config(config, seeds)
     reporter = console.Reporter()
     reporter.table(config.name, inspection_table.rows(result))
+    if within := inspection_table.rows(result, within=True):
+        reporter.table("within the branches", within)
     for line in inspection_table.notes(result):
         reporter.note(line)
     reporter.verdict(verdict.sentence(result.findings, result.remedy))

@@ -9,6 +9,7 @@ from scipy.special import erf, expit
 
 from xinit import initializers
 from xinit.networks import activations
+from xinit.networks.mlp import plain
 from xinit.theory.prediction import predict
 
 pytestmark = pytest.mark.heavy
@@ -84,7 +85,8 @@ def network(name, kernels):
 @functools.cache
 def prediction(name, width, depth):
     laws = [FUNCTIONS[name][2].law(*shape) for shape in itertools.pairwise(widths_of(width, depth))]
-    return predict(widths_of(width, depth), (getattr(activations, name)(),) * depth, laws, X @ X.T / INPUTS, LABELS)
+    network = plain(widths_of(width, depth), (getattr(activations, name)(),) * depth)
+    return predict(network, laws, X @ X.T / INPUTS, LABELS)
 
 
 def covered(name, width, depth, count):

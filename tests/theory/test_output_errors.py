@@ -10,8 +10,8 @@ import pytest
 
 from xinit import activations, initializers
 from xinit.networks.losses import Loss, cross_entropy, regression, squared_error
-from xinit.networks.mlp import make_apply, make_params
-from xinit.probes.probe import backpropagate
+from xinit.networks.mlp import make_params, plain
+from xinit.probes.passes import backpropagate
 from xinit.theory.output_errors import output_errors
 from xinit.theory.prediction import predict
 
@@ -51,13 +51,13 @@ def test_jax_differentiates_to_what_the_residual_says(loss):
 def predicted(loss, targets, scheme):
     initializer, activation = SCHEMES[scheme]
     laws = [initializer.law(*shape) for shape in itertools.pairwise(WIDTHS)]
-    return predict(WIDTHS, (activation,) * (len(WIDTHS) - 2), laws, GRAM, targets, loss)
+    return predict(plain(WIDTHS, (activation,) * (len(WIDTHS) - 2)), laws, GRAM, targets, loss)
 
 
 def measured(loss, targets, scheme):
     """(seed, layer) the mean squares of dL/dz."""
     initializer, activation = SCHEMES[scheme]
-    apply = make_apply(WIDTHS, (activation,) * (len(WIDTHS) - 2), "float32")
+    network = plain(WIDTHS, (activation,) * (len(WIDTHS) - 2))
     batch = jnp.asarray(X), jnp.asarray(targets)
 
     def one(key):
@@ -65,8 +65,8 @@ def measured(loss, targets, scheme):
         shapes = list(itertools.pairwise(WIDTHS))
         kernels = [initializer(own, shape, jnp.float32) for own, shape in zip(keys, shapes, strict=True)]
         params = make_params(kernels, [jnp.zeros(o) for _, o in shapes])
-        g_taps = backpropagate(apply, params, batch, loss)[2]
-        return jnp.stack([jnp.mean((EXAMPLES * g) ** 2) for g in g_taps[:-1]])
+        passed = backpropagate(network, params, {}, batch, loss)
+        return jnp.stack([jnp.mean(d**2) for d in passed.at_layers])
 
     keys = jax.random.split(jax.random.key(3, impl="rbg"), SEEDS)  # a generator that compiles fast
     return np.asarray(jax.jit(functools.partial(jax.lax.map, one))(keys), float)

@@ -11,8 +11,8 @@ import pytest
 from xinit import initializers
 from xinit.initializers import Law
 from xinit.networks import activations, profiles
-from xinit.networks.mlp import make_apply, make_params
-from xinit.probes.probe import backpropagate
+from xinit.networks.mlp import make_params, plain
+from xinit.probes.passes import backpropagate
 from xinit.theory.prediction import predict
 
 pytestmark = pytest.mark.heavy
@@ -54,13 +54,13 @@ def measuring(widths):
         params = make_params(kernels, [jnp.zeros(o) for _, o in shapes])
         f = ACTIVATIONS["linear"]._replace(function=lambda z: mix(f.function(z) for f in ACTIVATIONS.values()))
         batch = jnp.asarray(X, jnp.float32), jnp.asarray(LABELS)
-        outputs, g_params, g_taps = backpropagate(make_apply(widths, (f,) * DEPTH), params, batch)
+        passed = backpropagate(plain(widths, (f,) * DEPTH), params, {}, batch)
         mean_squares = lambda parts: jnp.stack([jnp.mean(part**2) for part in parts])
         return {
-            "pre_second": mean_squares(outputs.pre),
-            "act_second": mean_squares(outputs.post),
-            "grad_pre_second": mean_squares(EXAMPLES * g for g in g_taps[:DEPTH]),
-            "grad_w_second": mean_squares(layer["kernel"] for layer in g_params["layers"].values()),
+            "pre_second": mean_squares(passed.outputs.pre),
+            "act_second": mean_squares(passed.outputs.post),
+            "grad_pre_second": mean_squares(passed.at_layers),
+            "grad_w_second": mean_squares(layer["kernel"] for layer in passed.params["layers"].values()),
         }
 
     return jax.jit(lambda shares, keys: jax.lax.map(functools.partial(one, shares), keys))
@@ -76,7 +76,7 @@ def measured(name, profile):
 
 def predicted(activation, initializer, widths, fans=lambda i, o: (i, o)):
     laws = [initializer.law(*fans(i, o)) for i, o in itertools.pairwise(widths)]
-    return predict(widths, (ACTIVATIONS[activation],) * DEPTH, laws, GRAM, LABELS)
+    return predict(plain(widths, (ACTIVATIONS[activation],) * DEPTH), laws, GRAM, LABELS)
 
 
 @functools.cache
@@ -143,7 +143,7 @@ def test_an_interval_is_wider_at_a_higher_level_and_narrower_over_more_networks(
 def test_linear_networks_have_the_products_of_the_paper():
     """Glorot & Bengio 2010, eqs. 5 and 6, each layer's factor the one of its own widths."""
     widths, v = widths_of("alternating"), 0.01
-    made = predict(widths, (ACTIVATIONS["linear"],) * DEPTH, [Law(v)] * (DEPTH + 1), GRAM, LABELS)
+    made = predict(plain(widths, (ACTIVATIONS["linear"],) * DEPTH), [Law(v)] * (DEPTH + 1), GRAM, LABELS)
     n = np.array(widths)
     forward = np.mean(np.diag(GRAM)) * np.cumprod(n[:-2] * v)
     np.testing.assert_allclose(made.values["pre_second"], forward, rtol=1e-12)
@@ -164,6 +164,6 @@ def test_linear_networks_have_the_products_of_the_paper():
 )
 def test_where_the_weights_void_the_theory_nothing_is_predicted(structure, unknown):
     law = Law(0.02, structure=structure)
-    made = predict(widths_of("constant"), (ACTIVATIONS["relu"],) * DEPTH, [law] * (DEPTH + 1), GRAM, LABELS)
+    made = predict(plain(widths_of("constant"), (ACTIVATIONS["relu"],) * DEPTH), [law] * (DEPTH + 1), GRAM, LABELS)
     assert {name for name, values in made.values.items() if np.isnan(values).all()} == unknown
     assert made.void

@@ -1,12 +1,14 @@
 """The result of an inspection: predictions and measurements of a configuration's initial networks, and the verdict."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.analysis.growth import Growth, growth_of
 from xinit.analysis.intervals import Interval, mean_interval
+from xinit.analysis.layout import Layout, layout_of
 from xinit.analysis.verdict import Finding
 from xinit.core.extra import NOTHING, Extra
 from xinit.settings.config import Config
@@ -31,7 +33,9 @@ class Inspection(NamedTuple):
 
     `measured`: (seed, layer). `scores`: (layer), how far the mean logarithm measured lies from that of the predicted
     networks, in standard errors of the difference. `source`: where the variances of the weights that theory began with
-    are from. `extra` describes the readings of the user's; they are in `extra_measured`, (seed, ...).
+    are from. `extra` describes the readings of the user's; they are in `extra_measured`, (seed, ...). Of a network that
+    is no plain stack of layers `places` says where they lie, by the names of `readings.PLACES`, and `about` what they
+    and its weights are called.
     """
 
     config: Config
@@ -45,6 +49,14 @@ class Inspection(NamedTuple):
     source: str
     extra: Extra = NOTHING
     extra_measured: Mapping[str, np.ndarray] = MappingProxyType({})
+    places: Mapping[str, np.ndarray] = MappingProxyType({})
+    about: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def layout(self) -> Layout:
+        """Which layers lie on the main path, and what they are called."""
+        like = {"act_std": np.zeros(len(self.prediction.values["act_second"])), **self.places}
+        return layout_of(like, self.about.get("layers", ()))
 
     def interval(self, name: str) -> Interval[np.ndarray]:
         """The measured mean over the seeds, with its 95 % interval; of second moments the geometric one."""
@@ -78,6 +90,20 @@ def measured(inspection: Inspection, name: str) -> Sequence[np.ndarray]:
     """
     interval = inspection.interval(name)
     return [_shown(name, a) for a in (interval.mean, interval.low, interval.high)]
+
+
+def growth_over_branches(
+    inspection: Inspection, name: str, side: Callable[[Inspection, str], Sequence[np.ndarray]] = measured
+) -> Growth | None:
+    """How a size goes over the main path, from the input on; None of a network without branches.
+
+    >>> growth_over_branches(inspection, "act_second") is None
+    True
+    """
+    layout = inspection.layout
+    if not layout.has_skips:
+        return None
+    return growth_of(side(inspection, name)[0][layout.main])
 
 
 def _shown(name: str, a: np.ndarray) -> np.ndarray:

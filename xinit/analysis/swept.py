@@ -8,7 +8,8 @@ from xinit.settings.config import Config
 SEEDS = ("seed", "init_seed", "data_seed")
 # Settings of a choice count as swept only where they differ between runs that chose the same; one after the other.
 CHOICES = {"scheme": ["scheme.fn"], "optimizer": ["optimizer.fn"], "data": ["data.kind", "data.file", "data.fn"],
-           "probe": ["probe.tier"], "loss": ["loss.fn"], "schedule": ["schedule.fn"]}  # fmt: skip
+           "probe": ["probe.tier"], "loss": ["loss.fn"], "schedule": ["schedule.fn"],
+           "network": ["network.fn"]}  # fmt: skip
 
 
 def swept(configs: Sequence[Config]) -> list[dict[str, Any]]:
@@ -70,6 +71,8 @@ def _settings(config: Config) -> dict[str, Any]:
         "scheme.fn": config.scheme.fn,
         "loss.fn": config.loss.fn,
         "schedule.fn": config.schedule.fn,
+        "network.fn": config.network.fn,
+        **{f"network.options.{name}": value for name, value in config.network.options.items()},
         "optimizer.weight_decay": config.optimizer.weight_decay,
         "optimizer.decay_biases": config.optimizer.decay_biases,
         "optimizer.clip": config.optimizer.clip,

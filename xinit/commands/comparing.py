@@ -15,6 +15,7 @@ from xinit.analysis import comparison, comparison_tables
 from xinit.analysis.comparison import Comparison, Trial
 from xinit.analysis.figures import comparison as comparison_figures
 from xinit.analysis.learned import steps_to_tell
+from xinit.analysis.networks import network_words
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import error_is
 from xinit.commands import sweeping
@@ -23,7 +24,7 @@ from xinit.core.errors import InputError
 from xinit.core.readings import share_of
 from xinit.runs import hosts
 from xinit.settings.compose import container
-from xinit.settings.config import Config
+from xinit.settings.config import PLAIN, Config
 from xinit.settings.hydra_errors import translated_errors
 
 SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
@@ -176,6 +177,9 @@ def _tell(outcomes: Sequence[Outcome]) -> int | None:
 
 def _title(config: Config) -> str:
     functions = dict.fromkeys(activation.fn for activation in config.activations)
+    if config.network != PLAIN:
+        network = network_words(config.network.fn, config.network.options, config.widths)
+        return f"{config.data.label}, {', '.join(functions)}, {network}"
     equal = len(set(config.widths)) == 1
     shape = f"{len(config.widths)} x {config.widths[0]}" if equal else " ".join(map(str, config.widths))
     return f"{config.data.label}, {', '.join(functions)}, hidden layers {shape}"

@@ -102,7 +102,7 @@ class Reporter:
     def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
         """The end of a run: the layer table, the error beside chance and beside how much was seen, the verdict."""
         if "act_std" in row:
-            self.console.print(layer_table(row, f"after {summary['steps']:,} steps"))
+            self.console.print(layer_table(row, f"after {summary['steps']:,} steps", summary.get("layers", ())))
         self.note(error_line(summary))
         self.verdict(summary["verdict"])
         self.note(f"run directory: {path}")

@@ -23,8 +23,11 @@ COLUMNS = (
 )
 
 
-def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:
-    """One line a layer, from the input upwards; columns that mean nothing for this activation are left out."""
+def layer_table(row: Mapping[str, np.ndarray], title: str, names: Sequence[str] = ()) -> Table:
+    """One line a layer, from the input upwards; columns that mean nothing for this activation are left out.
+
+    `names`: of the layers, where they are more than numbers.
+    """
     table = Table(title=title, title_justify="left")
     table.add_column("layer", justify="right")
     shown = [column for column in COLUMNS if not np.all(np.isnan(row[column[1]]))]
@@ -34,7 +37,7 @@ def layer_table(row: Mapping[str, np.ndarray], title: str) -> Table:
     gradient = row["grad_pre_std"]
     for l in range(len(gradient)):
         cells = [form.format(row[name][l]) for _, name, form in shown]
-        table.add_row(str(l + 1), *cells, share(gradient[l], gradient[-1]))
+        table.add_row(names[l] if len(names) == len(gradient) else str(l + 1), *cells, share(gradient[l], gradient[-1]))
     return table
 
 

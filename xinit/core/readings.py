@@ -73,6 +73,18 @@ EDGES: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_pre_edges": (("layer", "edge"), "edges of the bins of grad_pre_hist"),
     "grad_w_edges": (("weight", "edge"), "edges of the bins of grad_w_hist"),
 }
+# Without a step too: where the layers of a network lie that is not a plain stack of them; each only where it has
+# something to say.
+PLACES: dict[str, tuple[tuple[str, ...], str]] = {
+    "act_units": (("layer",), "number of units; of a convolution, of channels"),
+    "act_branch": (("layer",), "0 on the main path, else the residual branch within which a layer lies; nan: unknown"),
+    "act_skipped": (
+        ("layer",),
+        "1 where a skip leads past the activation function, or none but the last lacks one; else 0",
+    ),
+    "act_normalised": (("layer",), "1 where a normalisation stands before the activation function, else 0"),
+}
+EDGES |= PLACES
 _BANDS: dict[str, tuple[tuple[str, ...], str]] = {
     f"{name}_rms_predicted{end}": ((axis,), f"root mean square of {words} at initialisation, {which}")
     for name, axis, words in (

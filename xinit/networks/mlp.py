@@ -21,18 +21,19 @@ def mlp(frame: Frame, norm: str = "none") -> Network:
 
     Args:
       frame: what every network is told.
-      norm: "none", "layer", "rms" or "batch".
+      norm: "none"; "layer" (Ba et al. 2016) or "rms" (Zhang & Sennrich 2019), over the units of an example; or "batch"
+        (Ioffe & Szegedy 2015), over the examples of a batch, with running averages for evaluation.
 
     Raises:
       InputError: another norm.
     """
-    draft = Draft(frame)
+    draft = Draft(frame, "mlp")
     for width, activation in zip(frame.widths, frame.activations, strict=True):
         draft.multiply(width)
         draft.normalise(norm)
         draft.activate(activation)
     draft.multiply(frame.n_outputs, last=True)
-    return draft.network("mlp")
+    return draft.network()
 
 
 def plain(widths: Sequence[int], activations: Sequence[Activation], precision: str = "float32") -> Network:

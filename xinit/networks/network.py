@@ -4,6 +4,7 @@ A scheme reads the weights, the theory reads the path, training and probes call 
 kind of network it is.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -193,14 +194,18 @@ class Apply(Protocol):
         """Logits, `Outputs` and the new state."""
 
 
+# (first, end, h): what comes of h on the steps first..end-1 of the path, as the network is evaluated.
+Passage = Callable[[int, int, Float[Array, "batch ..."]], Float[Array, "batch ..."]]
+
+
 @dataclass(frozen=True, eq=False)
 class Network:
     """A network: data about its weights and layers, and pure functions.
 
     `start(key)` makes parameters and state at their start: of a network of ours kernels and biases are 0, for a scheme
     to draw, scales and slopes are what they learn from; one of the user's is as its own initialisers draw it. `path` is
-    what a signal meets on its way; None where nobody knows, as in a module of the user's. `draws`: it needs a key while
-    it trains.
+    what a signal meets on its way, and `passage(params, state)` goes through a part of it; both are None where nobody
+    knows, as in a module of the user's. `draws`: it needs a key while it trains.
     """
 
     name: str
@@ -212,6 +217,7 @@ class Network:
     start: Callable[[Array], tuple[Params, State]]
     path: tuple[Step, ...] | None = None
     draws: bool = False
+    passage: Callable[[Params, State], Passage] | None = None
 
     @property
     def activations(self) -> tuple[Activation, ...]:
@@ -223,7 +229,7 @@ class Network:
         """Of the inputs, the layers, and the outputs."""
         return self.n_inputs, *(layer.width for layer in self.layers), self.n_outputs
 
-    @property
+    @functools.cached_property
     def like(self) -> tuple[PyTree[jax.ShapeDtypeStruct], PyTree[jax.ShapeDtypeStruct]]:
         """Shapes and types of the parameters and of the state."""
         shapes: tuple[Any, Any] = jax.eval_shape(self.start, jax.random.key(0))

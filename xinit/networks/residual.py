@@ -1,15 +1,10 @@
 """A residual network: an input layer, branches that add to it, a last layer."""
 
-import math
-
-from xinit.core.errors import InputError
-from xinit.networks.contract import Activation
+from xinit.networks.branches import Branches
 from xinit.networks.network import Frame, Network
 from xinit.networks.stack import Draft
 
 __all__ = ["residual"]
-
-SCALES = ("1/sqrt(L)", "1/L", "learned")
 
 
 def residual(
@@ -22,56 +17,50 @@ def residual(
     norm_at: str = "branch",
     fixup: bool = False,
 ) -> Network:
-    """h <- skip x h + scale x F(h) for each of L branches F of one or two weights, between an input and a last layer.
+    """h_0 = W_0 x, h_l = skip h_{l-1} + scale F_l(h_{l-1}) for l = 1..L, logits = W f(h_L), with biases.
 
-    The hidden layers of the frame are the branches. In the order "pre" a branch is W f(.), W f(W f(.)) with two
-    weights, and the last layer reads f of the sum; in the order "post" it is W . , W f(W .), and f follows the sum.
+    The hidden layers of the frame are the branches F_l; each has one weight, or two:
+
+        order "pre":   F(h) = W_2 f(W_1 f(h)), or W f(h)                    He et al. 2016b, eq. 1 and Fig. 4(e)
+        order "post":  F(h) = W_2 f(W_1 h), or W h, f(sum) in place of h    He et al. 2016a, eq. 1
+
+    In the order "post" the last layer reads h_L, which f has made. A main path of another width than the branch is cut,
+    or filled up with zeros (He et al. 2016a, option A).
+
+    `scale` is what the branches are multiplied with: a number; "1/sqrt(L)", with which the variances of all branches
+    add up to a number that does not depend on L; "1/L"; or "learned", a scalar a branch that starts at 0: SkipInit (De
+    & Smith 2020), ReZero (Bachlechner et al. 2020).
+
+    `fixup` is the architecture of Fixup (Zhang et al. 2019, section 3): a scalar bias, from 0 on, before each weight of
+    a branch, each nonlinearity and the last layer, and a scalar multiplier a branch, from `scale` on. Its weights are
+    drawn by scheme=fixup.
+
+    >>> network = residual(Frame((784,), (256, 256), (xinit.activations.relu(),) * 2, 10))
+    >>> [weight.role for weight in network.weights]
+    ['first', 'hidden', 'branch end', 'hidden', 'branch end', 'last']
+
+    Args:
+      frame: what every network is told.
+      weights: of a branch, 1 or 2.
+      order: "pre" or "post".
+      skip: what the main path is multiplied with at each sum.
+      scale: see above.
+      norm: "none", "layer", "rms" or "batch".
+      norm_at: "branch", before each nonlinearity of the order "pre", and behind each weight of the order "post"; or
+        "sum", behind each sum.
+      fixup: see above.
+
+    Raises:
+      InputError: a setting is none of these, or two of them contradict each other.
+
+    References:
+      He et al. 2016a, "Deep Residual Learning for Image Recognition"; He et al. 2016b, "Identity Mappings in Deep
+      Residual Networks"; De & Smith 2020, "Batch Normalization Biases Residual Blocks Towards the Identity Function in
+      Deep Networks"; Bachlechner et al. 2020, "ReZero is All You Need"; Zhang et al. 2019, "Fixup Initialization".
     """
-    L = len(frame.widths)
-    factor, learned = _scale(scale, L)
-    draft = Draft(frame)
-    draft.multiply(frame.widths[0])
-    _bend(draft, frame.activations[0], norm, norm_at, order == "post", fixup)
-    for width, activation in zip(frame.widths, frame.activations, strict=True):
-        draft.branch()
-        for w in range(weights):
-            end = w == weights - 1
-            if order == "pre":
-                _bend(draft, activation, norm, norm_at, True, fixup)
-            if fixup:
-                draft.shift()
-            draft.multiply(width, end=end)
-            if order == "post":
-                draft.normalise(norm if norm_at == "branch" else "none")
-                if not end:
-                    _bend(draft, activation, "none", norm_at, True, fixup)
-        draft.join(skip, factor, learned or fixup)
-        if norm_at == "sum":
-            draft.normalise(norm)
-        if order == "post":
-            _bend(draft, activation, "none", norm_at, True, fixup)
-    if order == "pre":
-        _bend(draft, frame.activations[-1], norm, norm_at, True, fixup)
-    if fixup:
-        draft.shift()
-    draft.multiply(frame.n_outputs, last=True)
-    return draft.network("residual")
-
-
-def _bend(draft: Draft, activation: Activation, norm: str, norm_at: str, wanted: bool, fixup: bool) -> None:
-    """A nonlinearity, with the norm before it where norms are on the branch, and Fixup's bias."""
-    if not wanted:
-        return
-    draft.normalise(norm if norm_at == "branch" else "none")
-    if fixup:
-        draft.shift()
-    draft.activate(activation)
-
-
-def _scale(scale: float | str, n_branches: int) -> tuple[float, bool]:
-    """What branches are multiplied with at the start, and whether that is learned."""
-    if not isinstance(scale, str):
-        return float(scale), False
-    if scale not in SCALES:
-        raise InputError(f"network.scale is {scale!r}; it must be a number or one of {', '.join(SCALES)}.")
-    return {"1/sqrt(L)": 1 / math.sqrt(n_branches), "1/L": 1 / n_branches, "learned": 0.0}[scale], scale == "learned"
+    branches = Branches(weights, order, skip, scale, norm, norm_at, fixup)
+    branches.check()
+    draft = Draft(frame, "residual")
+    branches.write(draft)
+    branches.write_last(draft)
+    return draft.network()

@@ -30,6 +30,7 @@ from xinit.networks.network import (
     Normalise,
     Outputs,
     Params,
+    Passage,
     Pool,
     Shift,
     Site,
@@ -40,12 +41,32 @@ from xinit.networks.network import (
 )
 
 EPSILON = 1e-6  # that normalisations add to a variance
-NORMS = {
-    "layer": lambda n: nnx.LayerNorm(n, epsilon=EPSILON, rngs=nnx.Rngs(0)),
-    "rms": lambda n: nnx.RMSNorm(n, epsilon=EPSILON, rngs=nnx.Rngs(0)),
-    "batch": lambda n: nnx.BatchNorm(n, momentum=0.9, rngs=nnx.Rngs(0)),
-}
+
+
+class NoKeys:
+    """In the place of `nnx.Rngs` for layers that start from constants.
+
+    `nnx.Rngs` counts its keys in a variable, and each count searches all that was traced before: the square of the
+    depth, 13 s at 400 layers.
+    """
+
+    def params(self) -> None:
+        """No key."""
+
+
+KEYS: Any = NoKeys()
 ZERO = nnx.initializers.zeros_init()
+NORMS = {
+    "layer": lambda n: nnx.LayerNorm(n, epsilon=EPSILON, rngs=KEYS),
+    "rms": lambda n: nnx.RMSNorm(n, epsilon=EPSILON, rngs=KEYS),
+    "batch": lambda n: nnx.BatchNorm(n, momentum=0.9, rngs=KEYS),
+}
+
+
+def check_norm(kind: str) -> None:
+    """InputError unless there is such a normalisation; "none" is one."""
+    if kind not in ("none", *NORMS):
+        raise InputError(f"network.norm is {kind!r}; it must be one of none, {', '.join(NORMS)}.")
 
 
 class Stack(nnx.Module):
@@ -114,10 +135,10 @@ def untouched(site: Site, z: Array) -> Array:
 
 
 class Draft:
-    """A network as it is being written down, one step after the other."""
+    """A network of that name as it is being written down, one step after the other."""
 
-    def __init__(self, frame: Frame) -> None:
-        self.frame = frame
+    def __init__(self, frame: Frame, name: str) -> None:
+        self.frame, self.name = frame, name
         self.units = math.prod(frame.inputs)
         self.steps: list[Step] = []
         self._weights: list[Weight] = []
@@ -128,9 +149,18 @@ class Draft:
         self._branches = 0
         self._reads: Activation | None = None
         self._strides: list[int] = []
+        self._sides: list[int] = []
 
     def multiply(self, units: int, *, end: bool = False, last: bool = False, window: int = 0, stride: int = 1) -> None:
         """A weight with so many outputs; `end` of a branch, `last` of the network, a convolution with a window."""
+        if window and min(self._sides) < window:
+            sides = " x ".join(map(str, self._sides))
+            raise InputError(
+                f"Convolution {len(self._weights) + 1} of network={self.name} would read an image of {sides}; an image "
+                f"must be at least as large as the window, {window} x {window}: halve the resolution fewer times "
+                "(network.halve), or give larger images."
+            )
+        self._sides = [-(-side // stride) for side in self._sides]
         place, shape = len(self._weights), (*[window] * (2 if window else 0), self.units, units)
         role = LAST if last else BRANCH_END if end else FIRST if place == 0 else HIDDEN
         names: tuple[str | int, ...] = ("layers", place)
@@ -143,8 +173,7 @@ class Draft:
 
     def normalise(self, kind: str) -> None:
         """A normalisation, or nothing where `kind` is "none"."""
-        if kind not in ("none", *NORMS):
-            raise InputError(f"network.norm is {kind!r}; it must be one of none, {', '.join(NORMS)}.")
+        check_norm(kind)
         if kind != "none":
             self.steps.append(Normalise(len(self._norms), kind))
             self._norms.append((kind, self.units))
@@ -173,13 +202,13 @@ class Draft:
     def image(self) -> None:
         """The row of inputs as the image that it is."""
         self.steps.append(Image(self.frame.inputs))
-        self.units = self.frame.inputs[-1]
+        *self._sides, self.units = self.frame.inputs
 
     def pool(self) -> None:
         """The mean over positions."""
         self.steps.append(Pool())
 
-    def network(self, name: str) -> Network:
+    def network(self) -> Network:
         """The network that was written down."""
         steps = tuple(self.steps)
         learned = any(isinstance(step, Join) and step.learned for step in steps)
@@ -218,9 +247,13 @@ class Draft:
                 state = nnx.to_pure_dict(nnx.state(stack, nnx.BatchStat))
             return logits, outputs, state
 
+        def passage(params: Params, state: State) -> Passage:
+            stack: Stack = nnx.merge(graph, params, state)
+            return lambda first, end, h: walk(stack, steps[first:end], h, untouched, False)[0]
+
         made: Apply = apply
         return Network(
-            name,
+            self.name,
             math.prod(self.frame.inputs),
             self.frame.n_outputs,
             tuple(self._weights),
@@ -228,12 +261,13 @@ class Draft:
             made,
             start,
             steps,
+            passage=passage,
         )
 
 
 def _layer(weight: Weight, stride: int, precision: str) -> Any:
     *window, n_in, n_out = weight.shape
-    options: dict[str, Any] = {"precision": precision, "kernel_init": ZERO, "rngs": nnx.Rngs(0)}
+    options: dict[str, Any] = {"precision": precision, "kernel_init": ZERO, "rngs": KEYS}
     if window:
         return nnx.Conv(n_in, n_out, tuple(window), strides=stride, padding="SAME", **options)
     return nnx.Linear(n_in, n_out, **options)
@@ -241,18 +275,32 @@ def _layer(weight: Weight, stride: int, precision: str) -> Any:
 
 def _layers(steps: Sequence[Step], weights: Sequence[Weight]) -> tuple[Layer, ...]:
     """The entries of `Outputs`: one for each `Activate`."""
-    layers, place, site, branch = [], 0, Site("weight", 0), None
+    layers, place, site, branch, inside = [], 0, Site("weight", 0), None, None
     for step in steps:
         match step:
             case Multiply(weight):
-                place, site = weight, Site("weight", weight)
-                inside = branch
+                place, site, inside = weight, Site("weight", weight), branch
             case Branch(number):
                 branch = number
             case Join(number):
                 site, branch, inside = Site("sum", number), None, None
             case Activate(f):
-                where = f"branch {inside + 1}, " if inside is not None else ""
-                name = f"{where}layer {len(layers) + 1}" if site.kind == "weight" else f"sum {site.number + 1}"
+                name = f"sum {site.number + 1}" if site.kind == "sum" else weight_name(weights, place)
                 layers.append(Layer(name, weights[place].units, f, place, site, inside))
     return tuple(layers)
+
+
+def weight_name(weights: Sequence[Weight], place: int) -> str:
+    """What people call a weight, and the layer behind it: "layer 2", "conv 2"; "input", "branch 3, weight 1", "output".
+
+    The first has a name of its own where there are residual branches, the last there and behind convolutions.
+    """
+    weight, first = weights[place], place
+    if weight.branch is not None:
+        while weights[first - 1].branch == weight.branch:
+            first -= 1
+        return f"branch {weight.branch + 1}, weight {place - first + 1}"
+    residual = any(other.branch is not None for other in weights)
+    if weight.role == LAST and (residual or any(other.kernel.window for other in weights)):
+        return "output"
+    return "input" if residual else f"{'conv' if weight.kernel.window else 'layer'} {place + 1}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import altair as alt
 import numpy as np
 
+from xinit.analysis.layout import axis_title, numbers
 from xinit.report import charts
 from xinit.report.charts import chosen
 from xinit.report.layers import LAYERS, Readings, places
@@ -23,7 +24,9 @@ def bands(readings: Readings, height: int = charts.HEIGHT) -> alt.TopLevelMixin:
     """Where the middle 98, 90 and 50 % of each layer's activations lie, and the median, at the slider's place."""
     shown = chosen(readings["act_std"].shape[1], LAYERS)
     quantiles = readings["act_quantile"][places(readings)][:, shown]
-    base = _chart({"layer": np.add(shown, 1)}, quantiles, {}, "at").encode(x=charts.layer_axis())
+    base = _chart({"layer": np.array(numbers(readings))[shown]}, quantiles, {}, "at").encode(
+        x=charts.layer_axis(axis_title(readings))
+    )
     y = alt.Y("low:Q", title="activation", scale=charts.spanning(quantiles), axis=alt.Axis(format="~g"))
     return charts.framed(_band(base.mark_bar(), y) + _median(base.mark_tick(thickness=2)), height)
 
@@ -48,7 +51,8 @@ def spectra(readings: Readings, height: int = charts.HEIGHT) -> alt.TopLevelMixi
     quantiles = join("quantile")
     quantiles = np.maximum(quantiles, LOWEST * np.max(quantiles, initial=0, where=np.isfinite(quantiles)))
     predicted = readings.get("jacobian_sv_mean_predicted", np.full(shown[-1] + 1, np.nan))[shown]
-    fixed = {"layer": [*(f"{l + 1} to {l + 2}" for l in shown), "all"], "theory": [*predicted, np.nan]}
+    own = numbers(readings)
+    fixed = {"layer": [*(f"{own[l]} to {own[l + 1]}" for l in shown), "all"], "theory": [*predicted, np.nan]}
     base = _chart(fixed, quantiles, {"mean": join("mean")}, "at")
     base = base.encode(x=charts.layer_axis("from layer to layer").sort(None))
     y = charts.size_axis("low", "singular value", quantiles)

@@ -4,9 +4,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xinit.analysis.networks import network_words
 from xinit.analysis.swept import as_text, label
 from xinit.core.readings import share_of
-from xinit.report.findings import count
 from xinit.report.sources import Run
 
 STATES = {
@@ -15,7 +15,6 @@ STATES = {
     "interrupted": "interrupted; the same command goes on",
     "failed": "failed; the same command tries again",
 }
-NAMED = 6  # widths that are all named
 
 
 def facts(run: Run) -> dict[str, str]:
@@ -25,7 +24,7 @@ def facts(run: Run) -> dict[str, str]:
     found = {
         "scheme": _choice(config["scheme"], "fn"),
         "activation": _activation(config["activations"]),
-        "network": _network(config["widths"]),
+        "network": _network(config),
         "data": _choice(_without_folder(config["data"]), "kind", ("dir",)),
         "loss": _choice(_mapping(config.get("loss")), "fn") if config.get("loss") else "",
         "optimizer": _choice(optimizer, "fn"),
@@ -67,11 +66,10 @@ def _activation(raw: Sequence[Any]) -> str:
     return ", ".join(names if len(set(names)) > 1 else names[:1])
 
 
-def _network(widths: Sequence[Any]) -> str:
-    if all(width == widths[0] for width in widths):
-        return f"{count(len(widths), 'hidden layer')} of {as_text(widths[0])}" if widths else "no hidden layer"
-    named = widths if len(widths) <= NAMED else [*widths[:3], "...", *widths[-2:]]
-    return f"{len(widths)} hidden layers of {', '.join(map(as_text, named))}"
+def _network(config: Mapping[str, Any]) -> str:
+    """A config that names none is older than there were others than the MLP."""
+    chosen = _mapping(config.get("network"))
+    return network_words(as_text(chosen.get("fn", "mlp")), _mapping(chosen.get("options")), config["widths"])
 
 
 def _training(config: Mapping[str, Any], summary: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import altair as alt
 import numpy as np
 
+from xinit.analysis.layout import axis_title, numbers
 from xinit.report import charts
 from xinit.report.charts import chosen
 
@@ -21,7 +22,7 @@ WORDS = {
     "act": "activation", "pre": "pre-activation", "grad_pre": "dL/dz", "grad_w": "dL/dW", "act_slope": "mean slope",
     "act_cosine": "mean cosine", "jacobian_sv_mean": "mean singular value",
 }  # fmt: skip
-AXES = {"grad_w": "weight matrix", "jacobian_sv_mean": "from layer to the next"}  # of the others: layer
+AXES = {"grad_w": "weight matrix", "jacobian_sv_mean": "from layer to the next"}  # of the others: that of layers
 SIZES = ("act", "pre", "grad_pre", "grad_w")  # compared by root mean squares
 SHARES = ("act_slope", "act_cosine")  # at most 1
 MEASURED = {"act_cosine": "act_cosine_mean"}  # of the others: the name itself
@@ -43,17 +44,28 @@ def histograms(readings: Readings, name: str, height: int = charts.HEIGHT) -> al
     shown = chosen(readings[f"{name}_hist"].shape[1], LAYERS)
     columns, tops = _ridges(readings, name, shown)
     scale = alt.Scale(domain=[-0.1, len(shown)], nice=False, zero=False)
-    axis = alt.Axis(values=list(range(len(shown))), labelExpr=f"{[l + 1 for l in shown]}[datum.value]")
+    places = _places(readings, name)
+    axis = alt.Axis(values=list(range(len(shown))), labelExpr=f"{[places[l] for l in shown]}[datum.value]")
     colour = alt.Color("row:O", scale=alt.Scale(range=charts.layer_colours(len(shown))), legend=None)
     drawn = charts.chart_at(columns, {"top": tops}).mark_area(interpolate="step", opacity=0.6, line=THIN)
     drawn = drawn.encode(
         x=alt.X("x:Q", title=WORDS[name]),
-        y=alt.Y("top:Q", title=AXES.get(name, "layer"), scale=scale, axis=axis),
+        y=alt.Y("top:Q", title=_title(readings, name), scale=scale, axis=axis),
         y2="row:Q",
         color=colour,
         order=alt.Order("row:Q", sort="descending"),
     )
     return charts.framed(drawn, height)
+
+
+def _places(readings: Readings, name: str) -> list[int]:
+    """The numbers along the axis of a reading: of layers, of weight matrices, or of the steps between layers."""
+    n = {"grad_w": "grad_w_std", "jacobian_sv_mean": "jacobian_sv_mean"}.get(name)
+    return numbers(readings) if n is None else list(range(1, readings[n].shape[-1] + 1))
+
+
+def _title(readings: Readings, name: str) -> str:
+    return AXES.get(name) or axis_title(readings)
 
 
 def _ridges(readings: Readings, name: str, shown: Sequence[int]) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -91,7 +103,7 @@ def heat(readings: Readings, name: str, height: int = charts.HEIGHT) -> alt.TopL
     values = 1 - values if name == "act_slope" else values
     columns = {
         "step": np.repeat(readings["step"][at], len(shown)),
-        "layer": np.tile(np.add(shown, 1), len(at)),
+        "layer": np.tile(np.array(numbers(readings))[shown], len(at)),
         "share": values.ravel(),
     }
     shades = alt.Scale(domain=[0, 1], range=[0.03, 1])
@@ -99,7 +111,7 @@ def heat(readings: Readings, name: str, height: int = charts.HEIGHT) -> alt.TopL
     drawn = charts.chart(columns).mark_rect(color=charts.SERIES[1])
     drawn = drawn.encode(
         x=alt.X("step:O", title="training step", axis=alt.Axis(labelAngle=0, format=",d")),
-        y=alt.Y("layer:O", title="layer", sort="descending"),
+        y=alt.Y("layer:O", title=axis_title(readings), sort="descending"),
         opacity=alt.Opacity("share:Q", scale=shades, legend=legend),
         tooltip=["layer:O", alt.Tooltip("step:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )
@@ -112,8 +124,8 @@ def prediction(readings: Readings, name: str, height: int = charts.HEIGHT) -> al
     `name`: the root mean squares of act, pre, grad_pre or grad_w; act_slope, act_cosine or jacobian_sv_mean.
     """
     columns = beside_theory(readings, name)
-    base = charts.chart({"layer": np.arange(1, len(columns["measured"]) + 1), **columns})
-    base = base.encode(x=charts.layer_axis(AXES.get(name, "layer")))
+    base = charts.chart({"layer": _places(readings, name), **columns})
+    base = base.encode(x=charts.layer_axis(_title(readings, name)))
     marks = {
         "low": ("theory", base.mark_bar(opacity=0.25).encode(y2="high:Q")),
         "predicted": ("theory", base.mark_tick(thickness=2)),

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import altair as alt
 import numpy as np
 
+from xinit.analysis.layout import numbers
 from xinit.report import charts, layers, seeds
 from xinit.report import page as html
 from xinit.report.outcomes import coloured, drawn
@@ -128,7 +129,7 @@ def over_depth(networks: Sequence[Network], name: str, i: int, title: str) -> al
     shown = [named[name] for name in drawn(named)]
     values = [size(network.readings, name, i) for network in shown]
     base = charts.chart({
-        "layer": np.concatenate([np.arange(1, len(layer_sizes) + 1) for layer_sizes in values]),
+        "layer": np.concatenate([numbers(network.readings) for network in shown]),
         "value": np.concatenate(values),
         "series": [network.label for network, part in zip(shown, values, strict=True) for _ in part],
     })  # fmt: skip

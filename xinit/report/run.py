@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from xinit.analysis import verdict
+from xinit.analysis.layout import layout_of
 from xinit.analysis.verdict import Finding
 from xinit.core.readings import EDGES
 from xinit.report import page as html
@@ -63,7 +64,8 @@ def _findings(run: Run) -> Sequence[Finding]:
     """By the thresholds in the run's config; before its end, what was found at initialisation."""
     try:
         with np.errstate(invalid="ignore"):  # what diverges may be infinite
-            return verdict.judge(run.readings, run.summary, run.limits) if run.summary else _at_start(run)
+            about = run.summary | {"layers": run.layers, "weights": run.weights}
+            return verdict.judge(run.readings, about, run.limits) if run.summary else _at_start(run)
     except (KeyError, TypeError):  # thresholds or scores of another version: what was said then
         level, _, sentence = str(run.summary.get("verdict", "")).rstrip(".").partition(": ")
         return [Finding(level, "", sentence)] if sentence else []
@@ -88,14 +90,15 @@ def _table(run: Run) -> list[Markup]:
     shown = [own for own in COLUMNS if own[1] in readings and not np.all(np.isnan(readings[own[1]]))]
     if not shown:
         return []
+    layout = layout_of(readings, run.layers)
     rows = [
-        {"layer": l + 1, "width": width}
+        {"layer": layout.names[l].replace(" ", "\N{NO-BREAK SPACE}") if layout.names else l + 1, "width": int(width)}
         | {
             f"{heading}, {when}": _cell(readings[name][i, l], form)
             for heading, name, form in shown
             for when, i in ENDS.items()
         }
-        for l, width in enumerate(run.config["widths"])
+        for l, width in enumerate(readings.get("act_units", run.config["widths"]))
     ]
     return [html.section("The layers in numbers", html.paragraph(TABLE, "quiet"), html.table(rows))]
 

@@ -58,13 +58,22 @@ def _trimmed(readings: Readings, step: np.ndarray, known: Extra) -> dict[str, np
     """Without the steps and layers that have nothing; `known`: the readings at steps, the others have none."""
     courses = [values.reshape(len(step), -1) for name, values in readings.items() if name in known]
     measured = np.isfinite(np.concatenate(courses, axis=1)).any(axis=1) if courses else np.zeros(len(step), bool)
-    depth = int((~np.isnan(readings["act_low"])).sum()) if "act_low" in readings else 0
+    lengths = _lengths(readings)
     trimmed = {"step": step[measured]}
     for name, values in readings.items():
         axes = known[name][0] if name in known else EDGES[name][0]
-        cut = tuple(slice(depth + BEYOND_DEPTH[axis]) if axis in BEYOND_DEPTH else slice(None) for axis in axes)
+        cut = tuple(slice(lengths.get(axis)) for axis in axes)
         trimmed[name] = values[measured][:, *cut] if name in known else values[cut]
     return trimmed
+
+
+def _lengths(readings: Readings) -> dict[str, int]:
+    """How long the axes of depth are; over skips a Jacobian leads from one sum to the next."""
+    depth = int((~np.isnan(readings["act_low"])).sum()) if "act_low" in readings else 0
+    lengths = {axis: depth + more for axis, more in BEYOND_DEPTH.items()}
+    if "act_branch" in readings:
+        lengths["jacobian"] = int((readings["act_branch"] == 0).sum()) - 1
+    return lengths
 
 
 def common_steps(networks: Sequence[Readings], most: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from xinit.analysis.layout import part
 from xinit.analysis.sweeps import error_is
 from xinit.core import files
 from xinit.core.errors import InputError
@@ -39,7 +40,7 @@ def page(paths: Sequence[pathlib.Path]) -> str:
     runs = [sources.load(folder) for folder in _folders(paths)]
     settings = [differences.settings(run.config) for run in runs]
     names = differences.names(settings, [run.path.name for run in runs])
-    networks = [Network(name, "", run.readings) for name, run in zip(names, runs, strict=True) if run.readings]
+    networks = [Network(name, "", part(run.readings)) for name, run in zip(names, runs, strict=True) if run.readings]
     content = [
         html.section("What differs", *_differences(settings, names)),
         html.section("What came of it", *_outcomes(runs, names)),

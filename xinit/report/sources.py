@@ -5,10 +5,12 @@ A folder may come from a stranger: what is read here is text and numbers, and no
 
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.analysis.layout import layout_of
 from xinit.core import files
 from xinit.core.errors import InputError
 from xinit.core.extra import NOTHING, Extra
@@ -16,6 +18,7 @@ from xinit.runs import record
 
 # The file that tells each kind of folder apart.
 MARKERS = {"sweep": "sweep.json", "study": "claims.json", "run": "config.yaml"}
+LONGEST = 100  # characters of a layer's name
 NEEDED = {  # of a run's config, what is shown in words
     "name": str, "scheme": dict, "activations": list, "widths": list, "data": dict, "optimizer": dict, "probe": dict,
     "verdict": dict, "batch_size": int, "steps": int, "init_seed": int, "data_seed": int,
@@ -37,6 +40,20 @@ class Run(NamedTuple):
     def state(self) -> str:
         """As `RunDirectory.write_status` has it."""
         return str(self.status.get("state", "not begun"))
+
+    @property
+    def layers(self) -> list[str]:
+        """What the layers are called, where they have names of their own."""
+        return self._names("layers")
+
+    @property
+    def weights(self) -> list[str]:
+        """What the weights are called, where they have names of their own."""
+        return self._names("weights")
+
+    def _names(self, key: str) -> list[str]:
+        names = self.summary.get(key)
+        return [files.printable(str(name))[:LONGEST] for name in names] if isinstance(names, list) else []
 
     @property
     def limits(self) -> dict[str, float]:
@@ -78,12 +95,22 @@ def load(path: pathlib.Path) -> Run:
     """
     stored = record.load(path)
     config, readings = _config(stored.config, path / "config.yaml"), stored.readings()
-    depth, layers = len(config["widths"]), readings["act_std"].shape[1] if "act_std" in readings else None
+    depth, layers = len(config["widths"]), _n_layers(readings)
     if layers not in (depth, None):
         raise InputError(f"{path} has readings of {layers} layers, and a config of {depth}: they are not of one run.")
     measured = readings if len(readings.get("step", ())) else {}
     extra = stored.extra() if measured else {}
     return Run(path, stored.config, config, stored.summary, stored.status, measured, extra)
+
+
+def _n_layers(readings: Mapping[str, np.ndarray]) -> int | None:
+    """How many layers the config must have: of a residual network its branches; None where it does not say."""
+    if "act_std" not in readings:
+        return None
+    layout = layout_of(readings)
+    if not layout.is_known:
+        return None
+    return int(layout.main.sum()) - 1 if layout.has_skips else len(layout.branch)
 
 
 def _config(text: str, path: pathlib.Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
+from xinit.analysis.layout import part
 from xinit.analysis.swept import SEEDS
 from xinit.report import charts, differences, extra, findings, groups, multiples, outcomes, seeds, sources, tables
 from xinit.report import page as html
@@ -96,7 +97,7 @@ def _errors(sweep: Sweep, found: Sequence[Group], shown: Mapping[str, Group]) ->
 def _layers(sweep: Sweep, shown: Mapping[str, Group], n: int, filters: html.Filters) -> list[Markup]:
     """A small figure for each of some of n groups, kind by kind: means over the seeds."""
     networks = [
-        Network(name, tables.kind(filters, group.settings), seeds.mean(sweep.readings, group.places, sweep.extra))
+        Network(name, tables.kind(filters, group.settings), part(seeds.mean(sweep.readings, group.places, sweep.extra)))
         for name, group in (shown if sweep.readings else {}).items()
     ]
     parts = [*_by_seed(sweep, shown, filters), *multiples.sections(networks), *extra.beside(networks, sweep.extra)]

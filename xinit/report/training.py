@@ -9,6 +9,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
+from xinit.analysis.layout import axis_title, numbers
 from xinit.core.readings import READINGS
 from xinit.report import charts
 from xinit.report.charts import chosen
@@ -61,11 +62,13 @@ def over_training(readings: Readings, name: str, height: int = charts.HEIGHT, lo
 
 
 def _lines(readings: Readings, name: str, log: bool) -> alt.Chart:
-    shown = chosen(readings[name].shape[1], LAYERS)
+    of_weights, n = READINGS[name][0] == ("weight",), readings[name].shape[1]
+    shown = chosen(n, LAYERS)
+    places = list(range(1, n + 1)) if of_weights else numbers(readings)
     values = readings[name][:, shown]
     columns = {
         "step": np.repeat(readings["step"], len(shown)),
-        "layer": np.tile(np.add(shown, 1), len(values)),
+        "layer": np.tile(np.array(places)[shown], len(values)),
         "value": np.where((values > 0) | (not log), values, np.nan).ravel(),
     }
     axis = alt.Axis(format=".0%") if name in SHARES else alt.Axis()
@@ -74,7 +77,7 @@ def _lines(readings: Readings, name: str, log: bool) -> alt.Chart:
     return mark.encode(
         x=charts.step_axis(readings["step"]),
         y=y,
-        color=charts.by_layer(len(shown), "weight matrix" if READINGS[name][0] == ("weight",) else "layer"),
+        color=charts.by_layer(len(shown), "weight matrix" if of_weights else axis_title(readings)),
         tooltip=["layer:O", alt.Tooltip("step:Q", format=","), alt.Tooltip("value:Q", format=".3g")],
     )
 

@@ -19,6 +19,7 @@ from xinit.runs.run_directory import RunDirectory
 from xinit.settings.config import Config, as_yaml
 from xinit.settings.thresholds import learning_scale
 from xinit.training.expectations import Expectations
+from xinit.training.places import about
 from xinit.training.problem import chance_error
 from xinit.training.trainer import Trainer
 
@@ -71,6 +72,7 @@ def conclude(
         "error_is": ERROR_IS[trainer.problem.dataset.targets],
         "test_examples": len(data["test"].y),
         "replicas": len(members),
+        "about": about(trainer.problem.network),
     }
     for r, member in enumerate(members):
         member_errors = {name: float(values[r]) for name, values in errors.items()}
@@ -118,6 +120,7 @@ def _summary(
         "prng": config.prng,
         "device": course.device,
         "versions": versions(),
+        **known["about"],
     }
 
 

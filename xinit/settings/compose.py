@@ -21,6 +21,7 @@ _COMPOSING = threading.Lock()  # the parsers of Hydra and OmegaConf fill tables 
 APPENDED = ("scheme", "experiment")
 
 SLICE = re.compile(r"(\w+\s*\+\s*)*\w+\[[\w:%.-]*\](\s*\+\s*\w+(\[[\w:%.-]*\])?)*")  # of TFDS: train[:80%]+test[5:]
+ROOT = re.compile(r"[\w.]+/sqrt\(\w+\)")  # 1/sqrt(L), where Hydra would look for a function sqrt
 
 FUNCTION = re.compile(r"[A-Za-z_][\w.]*\\?:[A-Za-z_]\w*")  # a sweeper of Hydra's puts a backslash before the colon
 OWN_FUNCTION = re.compile(r"[a-z_]+\.fn=[^=]*:")  # a group's fn is one of the user's, or some are of a list or a sweep
@@ -40,8 +41,9 @@ def normalise(arguments: Sequence[str]) -> list[str]:
     """Hydra's spelling of the arguments: `scheme=xavier` becomes `+scheme=xavier`, `activation=[tanh,relu]` a value.
 
     Single settings get `++`, so that a misspelt one reaches `parse`, which knows what is allowed. Slices such as
-    `data.train=train[:80%]` get the quotes without which Hydra cannot read them. A function of the user's, as in
-    `activation.fn=jax.nn:silu` or `activation=jax.nn:silu`, also chooses the group's custom.yaml.
+    `data.train=train[:80%]`, and `network.scale=1/sqrt(L)`, get the quotes without which Hydra cannot read them. A
+    function of the user's, as in `activation.fn=jax.nn:silu` or `activation=jax.nn:silu`, also chooses the group's
+    custom.yaml.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
     own = {folder.parent.name for folder in conf_dir().glob("*/custom.yaml")}
@@ -57,8 +59,11 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             return [*one(f"{key}=custom"), f"++{key}.fn={value}"]
         if key in groups:
             return [f"+{argument}" if key in APPENDED else argument]
-        if key.startswith("data.") and not set("'\"") & set(value):
-            value = SLICE.sub(r"'\g<0>'", value)
+        if not set("'\"") & set(value):
+            if key.startswith("data."):
+                value = SLICE.sub(r"'\g<0>'", value)
+            elif key.startswith("network."):
+                value = ROOT.sub(r"'\g<0>'", value)
         return [f"++{key}={value}"]
 
     chosen = {argument.lstrip("+").partition("=")[0] for argument in arguments}

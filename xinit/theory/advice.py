@@ -11,9 +11,14 @@ from jaxtyping import Float
 from xinit.initializers import Law, variance_scaling
 from xinit.networks import activations as functions
 from xinit.networks.activations import Activation
+from xinit.networks.network import Network
+from xinit.theory.coverage import uncovered
 from xinit.theory.moments import Numbers, in_range, kernels, moments
+from xinit.theory.output_errors import constant_errors
 from xinit.theory.prediction import LEFT_OUT, on_one_core
-from xinit.theory.units import Units, dead_share
+from xinit.theory.recursion import follow
+from xinit.theory.shares import dead_share
+from xinit.theory.units import Units
 
 SCALES = np.geomspace(1e-3, 1e4, 113)  # of the weights' variance times a fan, in steps of 15 %: a sigmoid needs 40
 FINER = np.geomspace(1 / 1.15, 1.15, 31)  # around the best of them
@@ -96,6 +101,39 @@ def change_over_depth(
         return Change(np.sqrt(signal[-1] / signal[1]), np.sqrt(gradient))
 
 
+@on_one_core
+def change_of(network: Network, laws: Sequence[Law], input_second: float) -> Change:
+    """By what the std of z changes over the main path of a network in the limit of wide layers, and that of dL/dz back.
+
+    The layers are those outside of branches, and the sums at the ends of branches; nan where `uncovered` has a reason.
+    With He's weights the variance of a residual sum doubles at every branch (De & Smith 2020):
+
+    >>> from xinit.networks.network import Frame
+    >>> from xinit.networks.residual import residual
+    >>> network = residual(Frame((100,), (100,) * 4, (xinit.activations.relu(),) * 4, 10))
+    >>> laws = [xinit.initializers.he().law(*weight.shape) for weight in network.weights]
+    >>> change = change_of(network, laws, input_second=1.0)
+    >>> f"signal x {change.signal:.2f}, gradient x {change.gradient:.2f}"  # each 2^(4/2)
+    'signal x 4.00, gradient x 4.00'
+
+    Args:
+      network: any.
+      laws: one a weight.
+      input_second: mean square of an input.
+
+    Raises:
+      InputError: an activation has no finite moments where the signal goes.
+    """
+    sites = [(place, layer.site) for place, layer in enumerate(network.layers) if layer.branch is None]
+    if uncovered(network) or not sites:
+        return Change(np.nan, np.nan)
+    wide = follow(network, laws, np.array([[float(input_second)]]), constant_errors(), np.array([], int))
+    pre = [float(wide.pre[place, 0]) for place, _ in sites]
+    grads = [float(wide.grads[site][0]) for _, site in sites]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of what is 0 everywhere
+        return Change(float(np.sqrt(np.divide(pre[-1], pre[0]))), float(np.sqrt(np.divide(grads[0], grads[-1]))))
+
+
 def remedy(
     widths: Sequence[int],
     activations: Sequence[Activation],
@@ -169,15 +207,19 @@ def _best(
     widths: Sequence[int], activations: Sequence[Activation], input_second: float, good: float
 ) -> tuple[Candidate, Change]:
     change = lambda candidate: change_over_depth(widths, activations, candidate.laws(widths), input_second)
-    for plain in _plain(activations[-1]):
+    for plain in plain_weights(activations[-1]):
         if change(plain).most <= good:
             return plain, change(plain)
     scaled = [_scaled(widths, activations, input_second, fan) for fan in ("in", "avg", "out")]
     return min(((candidate, change(candidate)) for candidate in scaled), key=lambda pair: pair[1].most)
 
 
-def _plain(activation: Activation) -> list[Candidate]:
-    """He's for a rectifier, Xavier's and fan-in for others."""
+def plain_weights(activation: Activation) -> list[Candidate]:
+    """He's for a rectifier, Xavier's and fan-in for others.
+
+    >>> [candidate.scheme for candidate in plain_weights(xinit.activations.tanh())]
+    ['scheme=xavier', 'scheme=fan_in scheme.distribution=normal']
+    """
     if activation.negative_slope is not None:
         slope = activation.negative_slope
         return [Candidate("he", (("negative_slope", slope),) if slope else (), 1, 2 / (1 + slope**2), "in", "normal")]

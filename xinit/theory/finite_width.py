@@ -127,7 +127,7 @@ def draw(
     ((1, 1000, 2), np.float64(1.0))
 
     Args:
-      network: one that `prediction.uncovered` says nothing against.
+      network: one that `coverage.uncovered` says nothing against.
       laws: one a weight; weights are taken as independent and Gaussian.
       gram: (E, E), x_b . x_b' / n_0.
       errors: dL/do.
@@ -170,8 +170,8 @@ class _Passes:
 
     def forward(self, below: Float[np.ndarray, "network few few"]) -> Float[np.ndarray, "network outputs few"]:
         """The outputs. Beside the signal h goes q (S, E), the mean square that it is expected to have."""
-        h = q = seen = main = main_q = np.empty(0)
-        on_branch = False
+        nothing: np.ndarray = np.empty(0)
+        h, q, seen, main, main_q, on_branch = nothing, nothing, nothing, nothing, nothing, False
         for step in self.path:
             match step:
                 case Multiply(place):

@@ -165,6 +165,8 @@ def kernels(
     if activation.rectifies and activation.negative_slope is not None:
         return _rectifier_kernels(activation.negative_slope, gram, roots, c)
     exact = moments(activation, q)
+    if len(q) == 1:
+        return exact.second[:, None], exact.slope_second[:, None]
     of_f, of_slope = hermite_coefficients(activation, q)
     return _mehler(of_f, exact.second, c), _mehler(of_slope, exact.slope_second, c)
 

@@ -20,14 +20,14 @@ from threadpoolctl import threadpool_limits
 from xinit.initializers import Law
 from xinit.networks.activations import Activation
 from xinit.networks.losses import Loss, cross_entropy
-from xinit.networks.network import Image, Network, Normalise, Pool, Site
+from xinit.networks.network import Network, Site
 from xinit.theory import finite_width
+from xinit.theory.coverage import uncovered
 from xinit.theory.finite_width import TINY, Networks
 from xinit.theory.moments import RANGE, moments
 from xinit.theory.output_errors import NoDerivativeError, OutputErrors, constant_errors, output_errors
 from xinit.theory.recursion import Recursion, follow
 from xinit.theory.spectra import mean_singular_value
-from xinit.theory.units import Signal, dead_share, mean_gram, slope_share
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -47,9 +47,8 @@ class Prediction(NamedTuple):
     `values`: the second moments pre_second, act_second, grad_pre_second (layer) and grad_w_second (weight); act_cosine
     (layer), the mean cosine between examples; act_slope (layer), the mean of |f'| / max |f'|; act_dead (layer), the
     share of a rectifier's units that are off on every example; jacobian_sv_mean (jacobian). dL/dz is per example and
-    dL/dW that of the mean loss, as `probes` measures them. The layers are those of `Network.layers`: at the end of a
-    residual branch the sum is meant; the weights are those of `Network.weights`. jacobian_sv_mean is nan but for a plain
-    network.
+    dL/dW that of the mean loss, as `probes` measures them. Layers and weights are those of the `Network`: at the end of
+    a residual branch the sum is meant. jacobian_sv_mean is nan but for a plain network.
     `networks`, (network, layer): the second moments of single networks of these widths, see `finite_width`.
     `dead`: the share of networks in which all units of some layer are off on all examples.
     `void`: why the values that are nan are not predicted, or "".
@@ -120,7 +119,7 @@ def predict(
     weight         <z z'> = n V <h h'> + E b^2               back <d d'> <- m V <d d'>
     nonlinearity   <h h'> = E f(u) f(u')                     back <d d'> <- <d d'> E f'(u) f'(u')
     normalisation  <z z'> <- <z z'> / (s_b s_b')             back <d d'> <- <d d'> / (s_b s_b'), s^2 = <z z> + 1e-6
-    branch         <z z'> = skip^2 <z z'> + scale^2 <y y'>   back skip^2 <d d'> + that of the branch, from scale^2 <d d'>
+    branch         <z z'> <- skip^2 <z z'> + scale^2 <y y'>  back <d d'> <- skip^2 <d d'> + scale^2 (that of the branch)
     gradient       <(dL/dW)^2> = B^-2 sum_{b b'} <h h'> <d d'>
 
     >>> from xinit.networks.mlp import plain
@@ -151,48 +150,30 @@ def predict(
     return _without_void(prediction, laws)
 
 
-def uncovered(network: Network) -> str:
-    """Why theory says nothing of networks of this kind, or "".
-
-    >>> from xinit.networks.mlp import mlp
-    >>> from xinit.networks.network import Frame
-    >>> uncovered(mlp(Frame((8,), (16,), (xinit.activations.tanh(),), 2), norm="batch"))
-    'batch normalisation makes the signal of every example depend on the others of its batch'
-    """
-    if network.path is None:
-        return "nobody knows the way of a signal through a module of your own"
-    if any(isinstance(step, Image | Pool) for step in network.path):
-        return "a convolution uses the same weights at every position, and theory does not follow these"
-    if any(isinstance(step, Normalise) and step.kind == "batch" for step in network.path):
-        return "batch normalisation makes the signal of every example depend on the others of its batch"
-    return ""
-
-
 def _predict(
     network: Network, laws: Sequence[Law], gram: Float[np.ndarray, "batch batch"], errors: OutputErrors
 ) -> Prediction:
     few, drawn = _on_a_few(network, laws, gram, errors)
     wide = follow(network, laws, gram, errors, few, drawn)
-    sizes = lambda grams: np.array([np.diag(matrix)[: len(gram)] for matrix in grams])
-    sites, functions = [layer.site for layer in network.layers], network.activations
+    at_layers = lambda grads: np.array([grads[layer.site] for layer in network.layers])
     followed = {
-        "pre_second": (sizes(wide.pre), drawn.pre),
-        "act_second": (sizes(wide.post), drawn.post),
-        "grad_pre_second": (sizes(wide.grads[site] for site in sites), np.array([drawn.grads[site] for site in sites])),
+        "pre_second": (wide.pre, drawn.pre),
+        "act_second": (wide.post, drawn.post),
+        "grad_pre_second": (at_layers(wide.grads), at_layers(drawn.grads)),
     }
     of_weights = _of_weights(wide, few, drawn)
     values = {name: path.mean(axis=1) for name, (path, _) in followed.items()} | {
         "grad_w_second": of_weights[0],
-        "act_cosine": np.array([_mean_cosine(h) for h in wide.post]),
-        "act_slope": np.array([slope_share(f, z) for f, z in zip(functions, wide.into, strict=True)]),
-        "act_dead": np.array([dead_share(f, z) for f, z in zip(functions, wide.into, strict=True)]),
+        "act_cosine": wide.cosine,
+        "act_slope": wide.slope,
+        "act_dead": wide.dead,
     }
     values["jacobian_sv_mean"] = _jacobians(network, laws, values["pre_second"])
     top = {"grad_pre_second": _at_outputs(drawn).mean(axis=1)}
     networks = {name: drawn.over_all(path, few, sample, top.get(name)) for name, (path, sample) in followed.items()}
     networks["grad_w_second"] = of_weights[1]
     prediction = _among_networks(Prediction(values, networks, float(np.mean(drawn.dead))))
-    repels = any(_repels(f, z) for f, z in zip(functions, wide.into, strict=True))
+    repels = any(_repels(f, q) for f, q in zip(network.activations, wide.into.mean(axis=1), strict=True))
     return _without_band(prediction, drawn.narrowing < 1 and repels)
 
 
@@ -219,13 +200,12 @@ def _of_weights(wide: Recursion, few: np.ndarray, drawn: Networks) -> tuple[np.n
     B^-2 sum_{b b'} <h h'> <d d'> has what the examples share, which scatters as under their mean target; the rest is
     each example's own, and scatters as a mean over the few.
     """
-    n, among = len(wide.reads[0]), np.ix_(few, few)
-    every = [(h, wide.grads[Site("weight", place)]) for place, h in enumerate(wide.reads)]
+    n = wide.post.shape[1]
     # Where weights above are zero, so is every gradient.
     above_zero = lambda parts: np.maximum(np.array(parts), TINY)
-    whole = np.array([np.mean(h * d[:n, :n]) for h, d in every])
-    single = above_zero([np.mean((np.diag(h) * np.diag(d)[:n])[few]) for h, d in every])
-    pairs = np.array([h[among] * d[n:, n:] for h, d in every])
+    whole = np.array([weight.whole for weight in wide.weights])
+    single = above_zero([weight.single for weight in wide.weights])
+    pairs = np.array([weight.pairs for weight in wide.weights])
     shared = above_zero(pairs.mean(axis=(1, 2)))
     selves = np.einsum("lee->l", pairs) / len(few)
     between = shared - (selves - shared) / max(len(few) - 1, 1)  # the mean over pairs of different examples
@@ -247,9 +227,9 @@ def _among_networks(prediction: Prediction) -> Prediction:
     return prediction._replace(values=values)
 
 
-def _repels(activation: Activation, signal: Signal) -> bool:
+def _repels(activation: Activation, q: float) -> bool:
     """Whether E f^2 grows faster than q, so that differences of size grow from layer to layer."""
-    m = moments(activation, float(np.mean(np.diag(mean_gram(signal)))))
+    m = moments(activation, float(q))
     return bool(m.second_growth > 1.001 * m.second)
 
 
@@ -274,21 +254,13 @@ def _nothing(arrays: dict[str, np.ndarray], names: Collection[str] | None = None
     return {name: np.full_like(a, np.nan) if names is None or name in names else a for name, a in arrays.items()}
 
 
-def _mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
-    """Mean over pairs of different examples; that of a zero vector counts as 0, as `statistics.cosines` has it."""
-    norms = np.sqrt(np.diag(gram))
-    unit = np.divide(gram, norms[:, None] * norms[None, :], out=np.zeros_like(gram), where=gram != 0)
-    return float(np.mean(unit[np.triu_indices(len(gram), k=1)]))
-
-
 def _jacobians(network: Network, laws: Sequence[Law], q: Float[np.ndarray, " layer"]) -> np.ndarray:
     """The mean singular value of da(l+1)/da(l), at the mean pre-activation variance of layer l + 1; plain networks'."""
     if not network.is_plain:
         return np.full(max(len(network.layers) - 1, 0), np.nan)
     layers = zip(network.activations[1:], q[1:], laws[1:], network.weights[1:], strict=False)
-    return np.array(
-        [mean_singular_value(f, float(variance), law, *weight.shape) for f, variance, law, weight in layers]
-    )
+    means = [mean_singular_value(f, float(variance), law, *weight.shape) for f, variance, law, weight in layers]
+    return np.array(means)
 
 
 def _nothing_of(network: Network, reason: str) -> Prediction:

@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from xinit.core.readings import FLAT
 from xinit.networks.activations import Activation
 from xinit.networks.stack import EPSILON
-from xinit.theory.moments import in_range, kernels, mean_slope, values_and_slopes
+from xinit.theory.moments import in_range, kernels, values_and_slopes
 
 DRAWN = 2000  # units of a group, where they are drawn: a mean square is good to 3 %
-DRAWS_OF_A_UNIT = 2000  # of its pre-activations on all examples: a share is good to .01
+MOST_GROUPS = 6  # of Gaussian units; each costs what a layer does
 JITTER = 1e-6  # of the mean square, added to what is drawn: kernels of equal examples are that far from positive
 
 
@@ -30,7 +29,7 @@ class Units(NamedTuple):
     Without values they are Gaussian of mean 0, or nothing more than products is asked of them.
     """
 
-    count: int
+    number: int
     gram: Float[np.ndarray, "batch batch"]
     values: Float[np.ndarray, "drawn batch"] | None = None
 
@@ -47,21 +46,20 @@ def mean_gram(signal: Signal) -> Float[np.ndarray, "batch batch"]:
     """
     if len(signal) == 1:
         return signal[0].gram
-    gram: np.ndarray = sum(units.count * units.gram for units in signal) / sum(units.count for units in signal)
-    return gram
+    return np.average([units.gram for units in signal], axis=0, weights=[units.number for units in signal])
 
 
 def fitted(signal: Signal, count: int) -> Signal:
     """So many units: the last ones are cut off, or units without a signal are added, as `stack.fitted` does.
 
-    >>> [units.count for units in fitted((Units(3, np.eye(2)), Units(2, np.eye(2))), 4)]
+    >>> [units.number for units in fitted((Units(3, np.eye(2)), Units(2, np.eye(2))), 4)]
     [3, 1]
     """
     kept = []
     for units in signal:
         if count > 0:
-            kept.append(units._replace(count=min(units.count, count)))
-        count -= units.count
+            kept.append(units._replace(number=min(units.number, count)))
+        count -= units.number
     if count > 0:
         first = signal[0]
         values = None if first.values is None else np.zeros_like(first.values)
@@ -69,21 +67,36 @@ def fitted(signal: Signal, count: int) -> Signal:
     return tuple(kept)
 
 
+def merged(signal: Signal) -> Signal:
+    """At most MOST_GROUPS of Gaussian units: neighbours of about the same size are taken as of one law.
+
+    >>> [units.number for units in merged(tuple(Units(1, np.eye(1) * size) for size in (1, 2, 3, 4, 5, 6, 6.1)))]
+    [1, 1, 1, 1, 1, 2]
+    """
+    groups = list(signal)
+    while len(groups) > MOST_GROUPS and all(units.values is None for units in groups):
+        sizes = np.log([np.mean(np.diag(units.gram)) for units in groups])
+        place = int(np.argmin(np.abs(np.diff(sizes))))
+        pair = tuple(groups[place : place + 2])
+        groups[place : place + 2] = [Units(sum(units.number for units in pair), mean_gram(pair))]
+    return tuple(groups)
+
+
 def aligned(one: Signal, other: Signal) -> Iterator[tuple[Units, Units]]:
     """The units of two signals of the same layer side by side, in groups that have one law in both.
 
     >>> a, b = (Units(3, np.eye(1)), Units(1, np.eye(1))), (Units(2, np.eye(1)), Units(2, np.eye(1)))
-    >>> [units.count for units, _ in aligned(a, b)]
+    >>> [units.number for units, _ in aligned(a, b)]
     [2, 1, 1]
     """
     left, right = list(one), list(other)
     while left and right:
-        count = min(left[0].count, right[0].count)
-        yield left[0]._replace(count=count), right[0]._replace(count=count)
+        count = min(left[0].number, right[0].number)
+        yield left[0]._replace(number=count), right[0]._replace(number=count)
         for side in (left, right):
             units = side.pop(0)
-            if units.count > count:
-                side.insert(0, units._replace(count=units.count - count))
+            if units.number > count:
+                side.insert(0, units._replace(number=units.number - count))
 
 
 def scaled(signal: Signal, factor: float) -> Signal:
@@ -93,7 +106,7 @@ def scaled(signal: Signal, factor: float) -> Signal:
     array([[4.]])
     """
     return tuple(
-        Units(units.count, units.gram * factor, None if units.values is None else units.values * np.sqrt(factor))
+        Units(units.number, units.gram * factor, None if units.values is None else units.values * np.sqrt(factor))
         for units in signal
     )
 
@@ -106,8 +119,10 @@ def with_values(units: Units, rng: np.random.Generator) -> Float[np.ndarray, "dr
     """
     if units.values is not None:
         return units.values
-    normal = rng.standard_normal((DRAWN, len(units.gram)))
-    return normal @ root(units.gram, JITTER).T if units.gram.any() else np.zeros_like(normal)
+    if not units.gram.any():
+        return np.zeros((DRAWN, len(units.gram)))
+    half = rng.standard_normal((DRAWN // 2, len(units.gram))) @ root(units.gram, JITTER).T
+    return _of_size(np.concatenate([half, -half]), units.gram)
 
 
 def added(main: Signal, branch: Signal, rng: np.random.Generator, skip: float = 1.0, scale: float = 1.0) -> Signal:
@@ -120,9 +135,8 @@ def added(main: Signal, branch: Signal, rng: np.random.Generator, skip: float = 
     for one, other in aligned(main, branch):
         gram, values = skip**2 * one.gram + scale**2 * other.gram, None
         if one.values is not None or other.values is not None:
-            values = skip * with_values(one, rng) + scale * with_values(other, rng)
-            values *= _ratio(np.sqrt(np.diag(gram)), np.sqrt(np.mean(values**2, axis=0)))
-        joined.append(Units(one.count, gram, values))
+            values = _of_size(skip * with_values(one, rng) + scale * with_values(other, rng), gram)
+        joined.append(Units(one.number, gram, values))
     return tuple(joined)
 
 
@@ -133,14 +147,14 @@ def normalised(signal: Signal, kind: str) -> tuple[Signal, Float[np.ndarray, " b
     >>> sizes.round(3), mean_gram(signal).round(3)
     (array([2.]), array([[1.]]))
     """
-    total = sum(units.count for units in signal)
+    total = sum(units.number for units in signal)
     means = [0.0 if units.values is None else np.mean(units.values, axis=0) for units in signal]
-    mean = sum(units.count * one for units, one in zip(signal, means, strict=True)) / total * (kind == "layer")
+    mean = sum(units.number * one for units, one in zip(signal, means, strict=True)) / total * (kind == "layer")
     centred = []
     for units, own in zip(signal, means, strict=True):
         cross = np.multiply.outer(own, mean) if units.values is not None else 0.0
         gram = units.gram - cross - np.transpose(cross) + np.multiply.outer(mean, mean)
-        centred.append(Units(units.count, gram, None if units.values is None else units.values - mean))
+        centred.append(Units(units.number, gram, None if units.values is None else units.values - mean))
     sizes = np.sqrt(np.maximum(np.diag(mean_gram(tuple(centred))), 0) + EPSILON)
     return divided(tuple(centred), sizes), sizes
 
@@ -152,7 +166,7 @@ def divided(signal: Signal, sizes: Float[np.ndarray, " batch"]) -> Signal:
     array([[0.25]])
     """
     return tuple(
-        Units(units.count, units.gram / np.outer(sizes, sizes), None if units.values is None else units.values / sizes)
+        Units(units.number, units.gram / np.outer(sizes, sizes), None if units.values is None else units.values / sizes)
         for units in signal
     )
 
@@ -167,11 +181,12 @@ def activated(activation: Activation, signal: Signal) -> tuple[Signal, Signal]:
     after, slopes = [], []
     for units in signal:
         if units.values is None:
-            parts = [(gram, None) for gram in kernels(activation, units.gram)]
+            both = [Units(units.number, gram) for gram in kernels(activation, units.gram)]
         else:
-            parts = [(_product(values), values) for values in values_and_slopes(activation, units.values)]
-        after.append(Units(units.count, *parts[0]))
-        slopes.append(Units(units.count, *parts[1]))
+            passed = values_and_slopes(activation, units.values)
+            both = [Units(units.number, _product(values), values) for values in passed]
+        after.append(both[0])
+        slopes.append(both[1])
     return tuple(after), tuple(slopes)
 
 
@@ -184,10 +199,10 @@ def backwards(grads: Signal, slopes: Signal, again: np.ndarray, rng: np.random.G
     passed = []
     for grad, slope in aligned(grads, slopes):
         if slope.values is None:
-            passed.append(Units(grad.count, grad.gram * slope.gram[np.ix_(again, again)]))
+            passed.append(Units(grad.number, grad.gram * slope.gram[np.ix_(again, again)]))
         else:
             values = with_values(grad, rng) * slope.values[:, again]
-            passed.append(Units(grad.count, _product(values), values))
+            passed.append(Units(grad.number, _product(values), values))
     return tuple(passed)
 
 
@@ -203,51 +218,14 @@ def ranged(signal: Signal) -> Signal:
     return tuple(units._replace(gram=in_range(size) * np.eye(len(units.gram))) for units in signal)
 
 
-def slope_share(activation: Activation, signal: Signal) -> float:
-    """The mean of |f'| / max |f'|; nan where f' has no bound.
-
-    >>> round(slope_share(xinit.activations.relu(), (Units(3, np.eye(2)),)), 3)
-    0.5
-    """
-    shares = [
-        mean_slope(activation, np.diag(units.gram))
-        if units.values is None
-        else float(np.mean(np.abs(values_and_slopes(activation, units.values)[1]))) / activation.slope_max
-        for units in signal
-    ]
-    return _over_units(signal, shares) if activation.slope_max < np.inf else np.nan
-
-
-def dead_share(activation: Activation, signal: Signal) -> float:
-    """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others.
-
-    >>> signal = (Units(10, np.eye(3)),)
-    >>> dead_share(xinit.activations.tanh(), signal), round(dead_share(xinit.activations.relu(), signal), 1)
-    (nan, 0.1)
-    """
-    if not activation.rectifies or activation.negative_slope is None:
-        return np.nan
-    if activation.negative_slope >= FLAT:
-        return 0.0
-    every = [
-        normals(DRAWS_OF_A_UNIT, len(units.gram)) @ root(units.gram).T if units.values is None else units.values
-        for units in signal
-    ]
-    return _over_units(signal, [float(np.mean(np.all(values <= 0, axis=1))) for values in every])
-
-
-def _over_units(signal: Signal, shares: list[float]) -> float:
-    if len(shares) == 1:
-        return shares[0]
-    return float(np.average(shares, weights=[units.count for units in signal]))
-
-
 def _product(values: Float[np.ndarray, "drawn batch"]) -> Float[np.ndarray, "batch batch"]:
     return values.T @ values / len(values)
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+def _of_size(values: Float[np.ndarray, "drawn batch"], gram: Float[np.ndarray, "batch batch"]) -> np.ndarray:
+    """The values, each example's of the mean square that is known of it."""
+    size = np.mean(values**2, axis=0)
+    return values * np.sqrt(np.divide(np.diag(gram), size, out=np.zeros_like(size), where=size > 0))
 
 
 @functools.cache

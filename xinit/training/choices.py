@@ -9,6 +9,7 @@ from xinit import initializers, schemes
 from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
+from xinit.initializers import Law
 from xinit.networks.network import Network, Path
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import SchemeConfig
@@ -28,6 +29,11 @@ def scheme_of(config: SchemeConfig) -> Scheme:
         arguments = options | dict(kwargs or {})
         function = custom.calling("scheme", config.fn, call_with_options, function, arguments, "scheme")
     return schemes.from_function(function)
+
+
+def stated_laws(config: SchemeConfig, network: Network) -> list[Law]:
+    """The laws of all weights, gain included, as the scheme states them; none where it states none."""
+    return [law.scaled(config.gain) for law in schemes.law_of(scheme_of(config), network) or ()]
 
 
 def check_scheme(

@@ -11,12 +11,12 @@ from xinit.analysis import verdict
 from xinit.core.errors import InputError
 from xinit.data.dataset import Arrays
 from xinit.initializers import Law
-from xinit.schemes import law_of
-from xinit.settings.config import ActivationConfig, Config, SchemeConfig
-from xinit.theory.advice import Candidate, expected_dead, remedy
+from xinit.settings.config import Config, SchemeConfig
+from xinit.theory.advice import expected_dead, remedy
 from xinit.theory.prediction import predict
-from xinit.training import ensemble
-from xinit.training.choices import scheme_of
+from xinit.training import ensemble, remedies
+from xinit.training.choices import stated_laws
+from xinit.training.places import about, places
 from xinit.training.problem import Problem, plan
 
 PREDICTING = ("standard", "full")  # probe tiers that are worth the second or so of a prediction
@@ -32,6 +32,7 @@ class Expectations:
         """`config` is one of the runs', for what they share."""
         self._config, self._problem, self._data = config, problem, data
         self._predictions: dict[str, dict[str, np.ndarray]] = {}  # by scheme
+        self._faults: dict[str, str] = {}
 
     def readings(self, scheme: SchemeConfig) -> dict[str, Float[np.ndarray, " _"]]:
         """What the verdict compares with, and what is predicted of a scheme's initial networks; nothing unprobed."""
@@ -39,7 +40,7 @@ class Expectations:
 
     def remedy(self, config: Config) -> str:
         """What would mend the initialisation of one of the runs, in a sentence."""
-        laws = stated_laws(config.scheme, self._problem)
+        laws = stated_laws(config.scheme, self._problem.network)
         try:
             return remedy_for(config, self._problem, self._data, laws, self._fault)
         except InputError as error:  # no finite moments where the signal goes
@@ -51,7 +52,9 @@ class Expectations:
 
     @functools.cached_property
     def _common(self) -> dict[str, np.ndarray]:
-        return dead_expected(self._problem, self._examples[0]) if self._problem.probe else {}
+        if not self._problem.probe:
+            return {}
+        return places(self._problem.network) | dead_expected(self._problem, self._examples[0])
 
     def _predicted(self, scheme: SchemeConfig) -> dict[str, np.ndarray]:
         if self._config.probe.tier not in PREDICTING:
@@ -60,11 +63,13 @@ class Expectations:
             self._predictions[key] = predicted_readings(self._problem, scheme, *self._examples)
         return self._predictions[key]
 
-    @functools.cached_property
-    def _fault(self) -> Callable[[Candidate], str]:
-        """What is wrong with networks of other weights; every one is measured once."""
-        seeds = range(self._config.init_seed + 1, self._config.init_seed + 1 + MEASURED_ANEW)
-        return functools.cache(functools.partial(fault_of, self._config, self._data, seeds))
+    def _fault(self, changed: Config) -> str:
+        """What is wrong with networks of a config that a remedy would name; every one is measured once."""
+        key = repr((changed.scheme, changed.activations, changed.network))
+        if key not in self._faults:
+            seeds = range(self._config.init_seed + 1, self._config.init_seed + 1 + MEASURED_ANEW)
+            self._faults[key] = fault_of(changed, self._data, seeds)
+        return self._faults[key]
 
 
 def examples(
@@ -92,7 +97,7 @@ def predicted_readings(
 
     Nothing where the scheme states no law, or theory cannot follow the signal.
     """
-    laws = stated_laws(scheme, problem)
+    laws = stated_laws(scheme, problem.network)
     if not laws:
         return {}
     try:
@@ -108,12 +113,6 @@ def predicted_readings(
     return {name: values for name, values in known.items() if values.size and not np.all(np.isnan(values))}
 
 
-def stated_laws(scheme: SchemeConfig, problem: Problem) -> list[Law]:
-    """The laws of all weights, gain included, as the scheme states them; none where it states none."""
-    stated = law_of(scheme_of(scheme), problem.network)
-    return [law.scaled(scheme.gain) for law in stated or ()]
-
-
 def bounds(problem: Problem) -> dict[str, Float[np.ndarray, " layer"]]:
     """(layer,) the range of each activation function, by the names of the readings."""
     return {
@@ -122,40 +121,45 @@ def bounds(problem: Problem) -> dict[str, Float[np.ndarray, " layer"]]:
 
 
 def dead_expected(problem: Problem, gram: Float[np.ndarray, "batch batch"]) -> dict[str, Float[np.ndarray, " layer"]]:
-    """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers."""
-    if not all(f.rectifies for f in problem.network.activations):
+    """(layer,) the dead units that the verdict compares with; nothing where not all functions are rectifiers.
+
+    Only of plain stacks, whose layers' own sizes do not matter: over skips they do.
+    """
+    if not problem.network.is_plain or not all(f.rectifies for f in problem.network.activations):
         return {}
     return {"act_dead_expected": expected_dead(problem.network.activations, gram)}
 
 
 def remedy_for(
-    config: Config, problem: Problem, data: Arrays, laws: Sequence[Law], fault: Callable[[Candidate], str]
+    config: Config, problem: Problem, data: Arrays, laws: Sequence[Law], fault: Callable[[Config], str]
 ) -> str:
     """The sentence of `theory.advice.remedy` for networks of a config, on its probe examples.
+
+    Of networks that are no plain stack of layers that of `remedies.remedy`.
 
     Args:
       config: of the networks that failed.
       problem: its problem.
       data: its data.
       laws: of its weights, or none where they are not known.
-      fault: as `fault_of` says.
+      fault: what is wrong with networks of another config, as `fault_of` says.
     """
     gram, targets = examples(problem, data)
-    narrow = min(problem.network.widths[1:-1]) <= NARROW and all(f.rectifies for f in problem.network.activations)
-    dead = predict(problem.network, laws, gram, targets, problem.loss).dead if narrow and laws else 0.0
     q = float(np.mean(np.diag(gram)))
+    network = problem.network
+    if not network.is_plain:
+        return remedies.remedy(config, network, q, fault)
+    narrow = min(network.widths[1:-1]) <= NARROW and all(f.rectifies for f in network.activations)
+    dead = predict(network, laws, gram, targets, problem.loss).dead if narrow and laws else 0.0
     within = config.verdict["signal_warn"], config.verdict["signal_fail"]
-    return remedy(problem.network.widths, problem.network.activations, q, *within, laws, fault, dead)
+    wrong = lambda candidate: fault(remedies.with_weights(config, candidate))
+    return remedy(network.widths, network.activations, q, *within, laws, wrong, dead)
 
 
-def fault_of(config: Config, data: Arrays, seeds: Sequence[int], candidate: Candidate) -> str:
-    """What the verdict finds wrong with networks of other weights that another initialisation may mend, or ""."""
-    scheme = SchemeConfig(candidate.fn, candidate.gain, dict(candidate.options))
-    changed = dataclasses.replace(config, scheme=scheme)
-    if candidate.activation:
-        other = (ActivationConfig(candidate.activation),) * len(config.widths)
-        changed = dataclasses.replace(changed, activations=other)
-    planned = plan([dataclasses.replace(changed, probe=dataclasses.replace(config.probe, tier="economy"))])
-    networks = ensemble.measure(planned, data, seeds)
-    findings = verdict.judge_start(networks | bounds(planned.problem), config.verdict)
+def fault_of(config: Config, data: Arrays, seeds: Sequence[int]) -> str:
+    """What the verdict finds wrong with networks of a config that another initialisation may mend, or ""."""
+    planned = plan([dataclasses.replace(config, probe=dataclasses.replace(config.probe, tier="economy"))])
+    network, measured = planned.problem.network, ensemble.measure(planned, data, seeds)
+    networks = measured | bounds(planned.problem) | places(network)
+    findings = verdict.judge_start(networks, config.verdict, about(network))
     return verdict.sentences_at(findings, "FAIL") if verdict.calls_for_remedy(findings) else ""

@@ -22,7 +22,9 @@ from xinit.settings.config import Config
 from xinit.theory.mean_field import longest_depth, phase, walk
 from xinit.theory.prediction import Prediction, predict
 from xinit.training import ensemble
-from xinit.training.expectations import bounds, dead_expected, examples, fault_of, remedy_for, stated_laws
+from xinit.training.choices import stated_laws
+from xinit.training.expectations import bounds, dead_expected, examples, fault_of, remedy_for
+from xinit.training.places import about, places
 from xinit.training.problem import Plan, Problem, load, plan
 
 SIGNALS = ("pre", "act", "grad_pre")
@@ -48,9 +50,11 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
     laws, source = laws_of(planned, networks)
     prediction = predict(problem.network, laws, gram, targets, problem.loss)
     measured = _measured(networks, problem.network)
-    findings = verdict.judge_start(networks | bounds(problem) | _dead_of(prediction, laws, problem, gram), limits)
+    known = bounds(problem) | places(problem.network) | _predicted(prediction)
+    known |= _dead_of(prediction, laws, problem, gram)
+    findings = verdict.judge_start(networks | known, limits, about(problem.network))
     others = range(config.init_seed + n_seeds, config.init_seed + 2 * n_seeds)
-    fault = functools.partial(fault_of, config, data, others)
+    fault = functools.partial(fault_of, data=data, seeds=others)
     sentence = remedy_for(config, problem, data, laws, fault) if verdict.calls_for_remedy(findings) else None
     return Inspection(
         config,
@@ -64,6 +68,8 @@ def inspect_config(config: Config, n_seeds: int) -> Inspection:
         source,
         problem.extra,
         {name: networks[name] for name in problem.extra},
+        places(problem.network),
+        about(problem.network),
     )
 
 
@@ -81,23 +87,31 @@ def predict_config(config: Config) -> Prediction:
     planned, data = prepare(config)
     problem = planned.problem
     gram, targets = examples(problem, data)
-    networks = {} if stated_laws(config.scheme, problem) else ensemble.measure(planned, data, [config.init_seed])
+    networks = (
+        {} if stated_laws(config.scheme, problem.network) else ensemble.measure(planned, data, [config.init_seed])
+    )
     return predict(problem.network, laws_of(planned, networks)[0], gram, targets, problem.loss)
 
 
 def laws_of(planned: Plan, networks: Mapping[str, Float[np.ndarray, "seed ..."]]) -> tuple[list[Law], str]:
     """The laws of all weights, gain included: what the scheme states, else the mean squares in networks it drew."""
     config, problem = planned.configs[0], planned.problem
-    if stated := stated_laws(config.scheme, problem):
+    if stated := stated_laws(config.scheme, problem.network):
         return stated, "as the scheme states them"
     means = np.mean(networks["weight_second"], axis=0), np.mean(networks["bias_second"], axis=0)
     drawn = [Law(float(weight), bias_variance=float(bias)) for weight, bias in zip(*means, strict=True)]
     return drawn, "as drawn: the scheme states none"
 
 
+def _predicted(prediction: Prediction) -> dict[str, np.ndarray]:
+    """The sizes that theory says, by the names that the verdict knows."""
+    return {f"{name}_rms_predicted": np.sqrt(prediction.values[f"{name}_second"]) for name in ("act", "grad_pre")}
+
+
 def _dead_of(prediction: Prediction, laws: Sequence[Law], problem: Problem, gram: np.ndarray) -> dict[str, np.ndarray]:
     """As `dead_expected`; without biases a prediction has come to the same."""
-    plain = all(f.rectifies for f in problem.network.activations) and not any(law.bias_variance for law in laws)
+    rectifiers = problem.network.is_plain and all(f.rectifies for f in problem.network.activations)
+    plain = rectifiers and not any(law.bias_variance for law in laws)
     same = plain and not prediction.void
     return {"act_dead_expected": prediction.values["act_dead"]} if same else dead_expected(problem, gram)
 

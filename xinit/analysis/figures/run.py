@@ -2,11 +2,12 @@
 
 import io
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xinit.analysis.layout import axis_title, numbers, part
 from xinit.core.errors import InputError
 from xinit.core.files import write_atomically
 from xinit.core.readings import share_of
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
 
     from xinit.core.figure import Figure
 
+THIN = {"lw": 0.6, "ls": ":", "label": "_"}  # of layers within branches
 FEW = 3.0  # times, from which on a logarithmic axis has a tick at 1, 2 or 5 to show
 
 
 def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any], name: str) -> "Figure":
     """What every layer does while it trains: activations, flatness and gradients, one colour a layer.
+
+    Of a residual network those on the main path; layers within branches are dotted lines.
 
     >>> drawn = layers_figure(outcomes[0].readings, outcomes[0].summary, "xavier")
     >>> [axes.get_title() for axes in drawn.axes if axes.get_title()][-2:]
@@ -29,6 +33,7 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
     """
     from xinit.core.figure import Figure
 
+    within, readings = part(readings, within=True), part(readings)
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     (start, end, error), (spread, slope, gradient) = figure.subplots(2, 3)
     if "act_hist" in readings:
@@ -37,14 +42,19 @@ def layers_figure(readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]
     else:
         for axes in (start, end):
             axes.set_axis_off()
-    _over_training(spread, readings, "act_std", "std of the activations")
-    _over_training(slope, readings, "act_slope", "mean slope, share of its maximum")
+    for axes, reading, title in (
+        (spread, "act_std", "std of the activations"),
+        (slope, "act_slope", "mean slope, share of its maximum"),
+        (gradient, "grad_pre_std", "std of dL/dz"),
+    ):
+        _over_training(axes, readings, reading, title)
+        if axis_title(within) == "branch":
+            _lines(axes, within, reading, THIN)
     slope.set_ylim(0, 1.05)
-    _over_training(gradient, readings, "grad_pre_std", "std of dL/dz")
     decades(gradient, readings["grad_pre_std"])
     _error(error, readings, summary)
     handles, labels = spread.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside right upper", title="layer", frameon=False)
+    figure.legend(handles, labels, loc="outside right upper", title=axis_title(readings), frameon=False)
     level = summary.get("verdict", "").partition(":")[0]  # none of a run that goes on
     figure.suptitle(f"{name}: {level}" if level else name)
     return figure
@@ -86,9 +96,10 @@ def _colours(n_layers: int) -> np.ndarray:
     return colormaps["viridis"](np.linspace(0, 0.9, n_layers))
 
 
-def _labelled(l: int, n_layers: int) -> str:
+def _labelled(l: int, places: Sequence[int]) -> str:
     """A legend of at most ten layers."""
-    return str(l + 1) if n_layers <= 10 or l % -(-n_layers // 10) == 0 or l == n_layers - 1 else "_"
+    n_layers = len(places)
+    return str(places[l]) if n_layers <= 10 or l % -(-n_layers // 10) == 0 or l == n_layers - 1 else "_"
 
 
 def _density(axes: "Axes", readings: Mapping[str, np.ndarray], at: int, title: str) -> None:
@@ -105,11 +116,15 @@ def _density(axes: "Axes", readings: Mapping[str, np.ndarray], at: int, title: s
 
 
 def _over_training(axes: "Axes", readings: Mapping[str, np.ndarray], name: str, title: str) -> None:
-    values = readings[name]
-    for l, colour in enumerate(_colours(values.shape[1])):
-        axes.plot(readings["step"], values[:, l], color=colour, lw=1.4, label=_labelled(l, values.shape[1]))
+    _lines(axes, readings, name, {"lw": 1.4})
     axes.set_title(title)
     step_axis(axes, readings["step"])
+
+
+def _lines(axes: "Axes", readings: Mapping[str, np.ndarray], name: str, look: Mapping[str, Any]) -> None:
+    places = numbers(readings)
+    for l, colour in enumerate(_colours(len(places))):
+        axes.plot(readings["step"], readings[name][:, l], color=colour, **{"label": _labelled(l, places), **look})
 
 
 def _error(axes: "Axes", readings: Mapping[str, np.ndarray], summary: Mapping[str, Any]) -> None:
