@@ -44,7 +44,7 @@ def aggregate(out):
 
 @pytest.mark.parametrize("network", ["transformer", "resnet"])
 def test_a_sweep_that_was_killed_ends_as_an_uncut_one_and_is_reported(network, folder, monkeypatch):
-    sweep = [*SMALL, *SWEEP, f"network=own_networks:{network}", "steps=4000", "checkpoint_every=0"]
+    sweep = [*SMALL, *SWEEP, f"network=own_networks:{network}", "steps=1000", "checkpoint_every=0"]
     assert run(monkeypatch, *sweep, "out=whole") == cli.DONE
     command = [sys.executable, "-m", "xinit.train", *sweep, "out=killed"]
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
