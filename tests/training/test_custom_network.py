@@ -1,4 +1,4 @@
-"""Training of a user's module: a population computes what its members compute alone, cut or not, with keys and state."""
+"""Training of a module of the user's: in a population, alone and cut it gives the same, with keys and state."""
 
 import pathlib
 import shutil

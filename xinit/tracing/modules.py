@@ -52,7 +52,7 @@ def pure_module(fn: str, options: Mapping[str, Any], frame: Frame) -> Pure:
         called with a batch of such examples.
     """
     function = import_function(PATH, fn)
-    asked = _asked(function)
+    asked = _asked(fn, function)
     if "activation" in asked and len({f.name for f in frame.activations}) > 1:
         named = ", ".join(f.name for f in frame.activations)
         raise InputError(f"{PATH} {fn!r} asks for one activation, but the run names {named}; name one.")
@@ -80,8 +80,8 @@ def pure_module(fn: str, options: Mapping[str, Any], frame: Frame) -> Pure:
     return pure._replace(activated="activation" in asked)
 
 
-def _asked(function: Callable[..., Any]) -> set[str]:
-    return set(inspect.signature(function).parameters)
+def _asked(fn: str, function: Callable[..., Any]) -> set[str]:
+    return set(calling(PATH, fn, inspect.signature, function).parameters)
 
 
 def _told(frame: Frame, key: Array) -> dict[str, Any]:
