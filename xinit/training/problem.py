@@ -26,6 +26,7 @@ from xinit.probes.passes import Batch, signals
 from xinit.probes.probe import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
+from xinit.tracing.as_network import as_network
 from xinit.training.choices import check_scheme, scheme_of
 from xinit.training.optimization import Optimizer, Schedule, check_optimizer, numbers_of, optimizer_of, schedule_of
 
@@ -215,7 +216,9 @@ def build_problem(config: Config) -> Problem:
     dataset = config.data.dataset(config.batch_size)
     loss = _loss(config, dataset)
     frame = Frame(dataset.input_shape, config.widths, functions, dataset.n_outputs, config.precision)
-    network = network_of(config.network.fn, config.network.options, frame)
+    network = (as_network if is_custom(config.network.fn) else network_of)(
+        config.network.fn, config.network.options, frame
+    )
     probe, extra = None, import_extra(config.probe.extra)
     if config.probe.tier != "off":
         probe = make_probe(network, config.probe.tier, config.probe.jacobian_examples, loss, extra)
