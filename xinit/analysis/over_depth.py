@@ -6,7 +6,7 @@ number of branches in a sound network, and only what multiplies at every branch 
 
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
