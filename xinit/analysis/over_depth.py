@@ -57,7 +57,7 @@ def over_depth(
         return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if std_SL.shape[1] < 2:
         return Finding("OK", rule, f"the {rule} has no depth to change over")
-    change: Interval[Any] = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
+    change = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
     beside = _theory(rule, readings, layout, void)
     if layout.has_skips:
         return _over_branches(rule, change, std_SL.shape[1] - 1, limits, beside)
