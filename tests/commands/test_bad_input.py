@@ -78,7 +78,7 @@ TRAIN = {  # arguments -> words of the sentence
     "network=residual network.fixup=true network.weights=1": "network.fixup is true and network.weights is 1; ",
     "network=residual network.fixup=true network.norm=layer": "network.fixup is true and network.norm is layer; ",
     "network=residual network.fixup=1": "network.fixup is 1; it must be of type bool.",
-    "network=convnet network.halve=[6]": "network.halve is [6]; it must be a list of different whole numbers from 1 to 5,",
+    "network=convnet network.halve=[6]": "network.halve is [6]; it must be a list of different whole numbers from 1",
     "network=convnet network.halve=2": "network.halve is 2; it must be of type",
     "network=convnet network.halve=[1,2,3,4]": "Convolution 5 of network=convnet would read an image of 2 x 2; ",
     "network=convnet data=synthetic": "network=convnet needs images; the data has ",
