@@ -3,6 +3,7 @@
     single      one run: xinit, a bare jitted scan, PyTorch, a Flax loop, Keras; with the share of this machine's peaks
     sweep       16 runs at 5x256: xinit's population, PyTorch in one process and in two, the Flax loop
     population  what a replica costs in populations of 8 and 64, and beside the bare strategy
+    networks    a residual network of 30 x 256 and a convnet of 10 x 32 channels, one run beside peers, and 16 runs
     launch      how soon a sweep of 512 jobs trains, and its peak memory beside one of 8
     shapeset probes memory    parts of one run
 
@@ -21,11 +22,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import network_peers
 import numpy as np
+import optax
 import peers
 from jax import lax
 from jax.sharding import Mesh
@@ -36,9 +39,9 @@ from xinit.commands import cli
 from xinit.core import backend
 from xinit.data import scenes
 from xinit.data.dataset import Dataset, pixels_to
-from xinit.initializers import xavier
-from xinit.networks import activations
-from xinit.networks.mlp import make_apply
+from xinit.initializers import he, xavier
+from xinit.networks import activations, convnet, losses, mlp, residual
+from xinit.networks.network import Frame, Network, Params
 from xinit.settings.compose import compose, overrides_from
 from xinit.training import optimizers
 from xinit.training.population import Population, choose_strategy
@@ -90,11 +93,21 @@ def fixed_problem(width: int, depth: int = 5) -> tuple[Problem, dict]:
     x, y = jax.jit(scenes.draw, static_argnums=1)(jax.random.key(0), 50 * BATCH)
     decode = pixels_to((-1, 1))
     data = {"x": decode(x).reshape(50, BATCH, INPUTS), "y": y.reshape(50, BATCH)}
-    nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
-    dataset = Dataset(INPUTS, CLASSES, 50, lambda: data, nothing, fixed, decode)
     widths, functions = (INPUTS, *(width,) * depth, CLASSES), (activations.tanh(),) * depth
-    apply, optimizer = make_apply(widths, functions), lambda hyper: optimizers.sgd(hyper["learning_rate"])
-    return Problem(widths, functions, apply, dataset, optimizer, None, (), STEPS[width], BATCH), data
+    return problem_of(mlp.plain(widths, functions), ring(data, CLASSES, decode), STEPS[width]), data
+
+
+def ring(data: dict, n_outputs: int, decode: Callable) -> Dataset:
+    """The data set that gives the same 50 batches, in turn."""
+    nothing, fixed = lambda key, c, data: None, lambda _, i, data: (data["x"][i], data["y"][i])
+    return Dataset(data["x"].shape[2], n_outputs, 50, lambda: data, nothing, fixed, decode)
+
+
+def problem_of(network: Network, dataset: Dataset, steps: int) -> Problem:
+    """Training a network by plain SGD, without probes."""
+    optimizer = lambda hyper: optax.with_extra_args_support(optimizers.sgd(hyper["learning_rate"]))
+    constant = lambda hyper, number: hyper
+    return Problem(network, dataset, losses.cross_entropy(), optimizer, constant, None, (), steps, BATCH)
 
 
 def bare_scan(steps: int) -> Callable:
@@ -119,13 +132,17 @@ def bare_scan(steps: int) -> Callable:
 
 def fixed_population(width: int, n: int) -> Callable[[int], None]:
     """xinit's trainer on `n` replicas of the fixed problem: a function that trains so many steps."""
-    problem, data = fixed_problem(width)
+    return trainer(*fixed_problem(width), *initial(width), n)
+
+
+def trainer(problem: Problem, data: dict, params: Params, hyper: dict, n: int) -> Callable[[int], None]:
+    """xinit's trainer on `n` replicas of a problem, from the same weights: a function that trains so many steps."""
     population = Population(problem, data, choose_strategy("auto", problem, n), n, 1)
-    params, hyper = initial(width)
-    params, hyper = jax.tree.map(lambda a: np.stack([np.asarray(a)] * n), (params, hyper))
-    hyper = population.place(hyper)
+    state = problem.network.start(jax.random.key(0))[1]
+    stacked = jax.tree.map(lambda a: np.stack([np.asarray(a)] * n), (params, state, hyper))
+    params, state, hyper = (population.place(tree) for tree in stacked)
     streams = population.streams([(0, 0)] * n)
-    held = [population.start(population.place(params), hyper)]
+    held = [population.start(params, state, hyper)]
 
     def train(steps: int) -> None:
         args = (*streams, hyper, population.data, np.int32(0), np.int32(steps))
@@ -134,15 +151,19 @@ def fixed_population(width: int, n: int) -> Callable[[int], None]:
     return train
 
 
-def initial(width: int) -> tuple[Any, dict]:
+def initial(width: int) -> tuple[Params, dict]:
     """Initial parameters, and the numbers of a run."""
-    problem, _ = fixed_problem(width)
-    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(RATE)}
-    params, lr_scale = schemes.layerwise(xavier())(jax.random.key(1), problem.widths, problem.activations, hyper, None)
+    return drawn(fixed_problem(width)[0].network, schemes.layerwise(xavier()), RATE)
+
+
+def drawn(network: Network, scheme: schemes.Scheme, learning_rate: float) -> tuple[Params, dict]:
+    """The parameters of a scheme, and the numbers of a run."""
+    hyper = {"gain": jnp.float32(1), "learning_rate": jnp.float32(learning_rate)}
+    params, lr_scale = scheme(jax.random.key(1), network, hyper, None)
     return params, hyper | {"lr_scale": lr_scale}
 
 
-def layers_of(params: Any) -> list[tuple[jax.Array, jax.Array]]:
+def layers_of(params: Params) -> list[tuple[jax.Array, jax.Array]]:
     """The parameters as pairs of kernel and bias."""
     return [(layer["kernel"], layer["bias"]) for layer in params["layers"].values()]
 
@@ -191,7 +212,7 @@ def bench_single(width: int, rounds: int) -> Iterator[dict]:
 
 def machine_rows(what: str, width: int, seconds: float) -> Iterator[dict]:
     """Arithmetic and traffic of a step that takes so long, against what this machine can do."""
-    widths = fixed_problem(width)[0].widths
+    widths = fixed_problem(width)[0].network.widths
     flops, moved = peers.step_flops(widths, BATCH), peers.step_bytes(widths)
     peak, stream = peers.matmul_peak(), peers.bandwidth(moved // 3)  # the weights: read twice, written once
     for name, own, best, unit in (("matrix products", flops, peak, "GFLOP/s"), ("weights", moved, stream, "GB/s")):
@@ -240,6 +261,78 @@ def bench_population(rounds: int) -> Iterator[dict]:
     bare, sixteen = bare_population(256, 16, SWEEP_STEPS), fixed_population(256, 16)
     what = "a replica's step, xinit over the bare strategy"
     yield pair(what, lambda: sixteen(SWEEP_STEPS), bare, rounds, unit(16))
+
+
+class Case(NamedTuple):
+    """A network of bench `networks`: xinit's, the same by hand, and how many steps are timed, of one run and of 16."""
+
+    name: str
+    network: Network
+    by_hand: network_peers.Logits
+    steps: int
+    sweep_steps: int
+
+
+def cases() -> Iterator[Case]:
+    """Two weights a branch and no norm; convolutions of 3 x 3 on images of 28 x 28."""
+    deep = Frame((28 * 28,), (256,) * 30, (activations.relu(),) * 30, 10)
+    yield Case("residual 30x256", residual.residual(deep, scale="1/sqrt(L)"), network_peers.residual, 50, 10)
+    images = Frame((28, 28, 1), (32,) * 10, (activations.relu(),) * 10, 10)
+    yield Case("convnet 10x32", convnet.convnet(images), network_peers.convnet, 8, 2)
+
+
+def bench_networks(case: Case, rounds: int) -> Iterator[dict]:
+    """A run of a network beside its peers, and 16 runs as a population beside one after the other."""
+    rng, network = np.random.default_rng(0), case.network
+    x = rng.normal(size=(50, BATCH, network.n_inputs)).astype(np.float32)
+    y = rng.integers(0, network.n_outputs, (50, BATCH)).astype(np.int32)
+    data = {"x": jnp.asarray(x), "y": jnp.asarray(y)}
+    problem = problem_of(network, ring(data, network.n_outputs, lambda x: x), case.steps)
+    params, hyper = drawn(network, schemes.layerwise(he()), RATE)
+    pairs = zip(network.kernels(params), network.biases(params), strict=True)
+    layers = [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in pairs]
+    work = x, y, RATE, case.steps
+
+    logits = functools.partial(case.by_hand, network_peers.JAX)
+    scan = network_peers.bare("bare jitted scan", logits, layers, *work, as_it_is=False)
+    made = [scan]
+    if network.n_branches:
+        blocks = network_peers.in_blocks(layers)
+        made += [
+            network_peers.bare("bare, a scan over blocks", network_peers.over_blocks, blocks, *work, as_it_is=True)
+        ]
+    makers = [
+        lambda: network_peers.torch_peer(peers.torch_eager, case.by_hand, layers, *work, threads=backend.cores()),
+        lambda: network_peers.torch_peer(peers.torch_compiled, case.by_hand, layers, *work, threads=backend.cores()),
+        lambda: peers.flax_loop(layers, *work, logits=network_peers.flax_logits(case.by_hand)),
+    ]
+    wanted, left_out = network_peers.expected(logits, layers, *work), []
+    for make in makers:
+        try:
+            made.append(make())
+        except (ModuleNotFoundError, RuntimeError) as error:
+            left_out.append(str(error).partition("\n")[0])
+    for peer in made:
+        if "blocks" not in peer.name:
+            peers.check_kernels(peer, layers, wanted, tolerance=1e-2)  # a rectifier near 0 may fall to either side
+    train = trainer(problem, data, params, hyper, 1)
+    works = {"xinit": lambda: train(case.steps)} | {peer.name: peer.run for peer in made}
+    yield from rows_beside(case.name, alternated(works, rounds), case.steps)
+    if len(network.kernels(params)[1].shape) == 4:  # too slow to take turns with the others
+        plain = network_peers.bare("as jax has it", logits, layers, x, y, RATE, 1, as_it_is=True)
+        plain.run()
+        seconds = float(np.median(alternated({"plain": plain.run}, 1)["plain"]))
+        yield {
+            "what": f"{case.name}: bare, gradients as jax writes them",
+            "first": f"{1e3 * seconds:.0f} ms",
+            "second": "",
+        }
+    many, steps = trainer(problem, data, params, hyper, REPLICAS), case.sweep_steps
+    what = f"{case.name}: {REPLICAS} replicas over {REPLICAS} runs, a replica's step"
+    unit = lambda seconds: f"{1e3 * seconds / steps / REPLICAS:.3f} ms"
+    in_turn = lambda: [train(steps) for _ in range(REPLICAS)]
+    yield pair(what, lambda: many(steps), in_turn, min(rounds, 7), unit)
+    yield from ({"what": f"left out: {words}", "first": "", "second": ""} for words in left_out)
 
 
 def bench_shapeset(width: int, rounds: int) -> dict:
@@ -317,6 +410,7 @@ BENCHES: dict[str, Callable[[int], Iterator[dict]]] = {
     "single": lambda rounds: (row for width in STEPS for row in bench_single(width, rounds)),
     "sweep": bench_sweep,
     "population": bench_population,
+    "networks": lambda rounds: (row for case in cases() for row in bench_networks(case, rounds)),
     "launch": lambda rounds: bench_launch(),
     "shapeset": lambda rounds: (bench_shapeset(width, rounds) for width in STEPS),
     "memory": lambda rounds: iter([bench_memory()]),

@@ -84,8 +84,12 @@ def check(
 
     |W - W_numpy| / |W_numpy - W_initial| in the Frobenius norm; raises ValueError above the tolerance.
     """
+    return check_kernels(peer, layers, reference(layers, x, y, learning_rate, steps), tolerance)
+
+
+def check_kernels(peer: Peer, layers: Layers, expected: Sequence[np.ndarray], tolerance: float) -> float:
+    """`check` against given kernels."""
     peer.run()
-    expected = reference(layers, x, y, learning_rate, steps)
     trios = zip(peer.kernels(), expected, (kernel for kernel, _ in layers), strict=True)
     error = max(float(np.linalg.norm(got - want) / np.linalg.norm(want - start)) for got, want, start in trios)
     if not error <= tolerance:
@@ -99,19 +103,28 @@ def check(
 
 
 def torch_eager(
-    layers: Layers, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: int, threads: int = 2
+    layers: Layers,
+    x: np.ndarray,
+    y: np.ndarray,
+    learning_rate: float,
+    steps: int,
+    threads: int = 2,
+    logits: Callable[[Sequence, Any], Any] | None = None,
 ) -> Peer:
     """PyTorch with autograd: the faster of one `_foreach_add_` after the gradients and updates in backward's hooks.
 
     Both use `torch.addmm` on kernels (I, O). `nn.Linear` with `optim.SGD`, be it for loop, foreach or fused, is slower
-    than the better of the two: by a third at width 256, by a tenth at 1000.
+    than the better of the two: by a third at width 256, by a tenth at 1000. `logits(parameters, x)` is another network
+    than the perceptron.
     """
     import torch
     from torch.nn.functional import cross_entropy
 
+    logits = logits or _torch_logits
+
     def foreach(parameters: list) -> Callable:
         def step(x, y):
-            grads = torch.autograd.grad(cross_entropy(_torch_logits(parameters, x), y), parameters)
+            grads = torch.autograd.grad(cross_entropy(logits(parameters, x), y), parameters)
             with torch.no_grad():
                 torch._foreach_add_(parameters, grads, alpha=-learning_rate)
 
@@ -125,7 +138,7 @@ def torch_eager(
 
         for parameter in parameters:
             parameter.register_post_accumulate_grad_hook(update)
-        return lambda x, y: cross_entropy(_torch_logits(parameters, x), y).backward()
+        return lambda x, y: cross_entropy(logits(parameters, x), y).backward()
 
     make = functools.partial(_torch_peer, layers, x, y, steps, threads)
     return fastest([make("PyTorch eager, foreach", foreach), make("PyTorch eager, hooks", hooks)])
@@ -174,20 +187,29 @@ def torch_as_written_compiled(*arguments: Any, **named: Any) -> Peer:
 
 
 def torch_compiled(
-    layers: Layers, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: int, threads: int = 2
+    layers: Layers,
+    x: np.ndarray,
+    y: np.ndarray,
+    learning_rate: float,
+    steps: int,
+    threads: int = 2,
+    logits: Callable[[Sequence, Any], Any] | None = None,
 ) -> Peer:
     """PyTorch with the whole step, update included, under one `torch.compile`: with the default or the C++ wrapper.
 
     A compiled forward pass with `backward()` and `optim.SGD` outside, compiled or not, is no faster than eager here.
+    `logits(parameters, x)` is another network than the perceptron.
     """
     import torch
     from torch.nn.functional import cross_entropy
+
+    logits = logits or _torch_logits
 
     torch._dynamo.config.recompile_limit = 64  # one program for each width and number of threads is meant, not a leak
 
     def make_step(parameters: list, **options: Any) -> Callable:
         def step(parameters, x, y):
-            grads = torch.func.grad(lambda parameters: cross_entropy(_torch_logits(parameters, x), y))(parameters)
+            grads = torch.func.grad(lambda parameters: cross_entropy(logits(parameters, x), y))(parameters)
             for parameter, grad in zip(parameters, grads, strict=True):
                 parameter.sub_(grad, alpha=learning_rate)
 
@@ -319,29 +341,45 @@ def _worker(peer: str, path: str, learning_rate: str, steps: str, threads: str, 
 
 
 def flax_loop(
-    layers: Layers, x: np.ndarray, y: np.ndarray, learning_rate: float, steps: int, threads: int | None = None
+    layers: Layers,
+    x: np.ndarray,
+    y: np.ndarray,
+    learning_rate: float,
+    steps: int,
+    threads: int | None = None,
+    logits: Callable[[Sequence, jax.Array], jax.Array] | None = None,
 ) -> Peer:
     """Flax NNX and optax in a Python loop: `nnx.split`, then `jax.jit` of the step, with or without donation.
 
     The batches are on the device. `@nnx.jit` on the model and the optimizer, and `nnx.cached_partial` of it, are slower
-    at width 256, for they walk the modules at each call; at 1000 all are alike. `threads` is not used.
+    at width 256, for they walk the modules at each call; at 1000 all are alike. `logits(layers, x)` is another network
+    than the perceptron. `threads` is not used.
     """
     import optax
     from flax import nnx
 
-    class MLP(nnx.Module):
-        def __init__(self) -> None:
-            self.layers = nnx.List([nnx.Linear(*kernel.shape, rngs=nnx.Rngs(0)) for kernel, _ in layers])
+    def perceptron(layers, h):
+        for layer in layers[:-1]:
+            h = jnp.tanh(layer(h))
+        return layers[-1](h)
 
-        def __call__(self, h):
-            for layer in self.layers[:-1]:
-                h = jnp.tanh(layer(h))
-            return self.layers[-1](h)
+    def module(*window, n_in, n_out):
+        if window:
+            return nnx.Conv(n_in, n_out, window, rngs=nnx.Rngs(0))
+        return nnx.Linear(n_in, n_out, rngs=nnx.Rngs(0))
+
+    class Model(nnx.Module):
+        def __init__(self) -> None:
+            shapes = [kernel.shape for kernel, _ in layers]
+            self.layers = nnx.List([module(*window, n_in=i, n_out=o) for *window, i, o in shapes])
+
+        def __call__(self, x):
+            return (logits or perceptron)(self.layers, x)
 
     def loss_of(model, x, y):
         return optax.softmax_cross_entropy_with_integer_labels(model(x), y).mean()
 
-    model = MLP()
+    model = Model()
     for layer, (kernel, bias) in zip(model.layers, layers, strict=True):
         layer.kernel.set_value(jnp.array(kernel))
         layer.bias.set_value(jnp.array(bias))

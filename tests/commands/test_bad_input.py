@@ -78,6 +78,18 @@ TRAIN = {  # arguments -> words of the sentence
     "activation=prelu activation.negative_slope=1": "negative_slope is 1; it must be at least 0 and below 1.",
     "scheme=custom scheme.fn=nowhere:f": "scheme.fn is 'nowhere:f'; there is no module 'nowhere' that can be imported.",
     "scheme=custom scheme.fn=os:getcwd": "'getcwd' takes (); an initialiser takes (key, shape, dtype)",
+    # schemes and the networks that they are not for
+    "scheme=fixup": "scheme fixup needs residual branches, and network=mlp has none; use network=residual",
+    "scheme=fixup network=residual network.weights=1": "has no value for the m = 1 weight that a branch has here;",
+    "scheme=fixup network=residual network.scale=learned": "network.scale is 0 at the start too",
+    "scheme=residual_scaled": "scheme residual_scaled needs residual branches, and network=mlp has none;",
+    "scheme=residual_scaled network=residual scheme.power=2": "scheme.power is 2; it must be one of 0.5, 1.0.",
+    "scheme=residual_scaled network=residual scheme.base=hee": "Unknown scheme.base 'hee'; did you mean he?",
+    "scheme=zero_init_branches network=residual network.order=post network.norm=layer": "behind it undoes that;",
+    "scheme=depth_mup network=residual network.scale=0.1": "network.scale is 0.1; it must be 1 or 1/L.",
+    "scheme=depth_mup network=residual scheme.base_depth=0": "base_depth 0 and optimizer 'sgd'; the first two must be",
+    "scheme=own": "scheme own keeps the weights that a module of yours draws, and network=mlp draws none;",
+    "scheme=looks_linear network=residual activation=relu": "mirrors the layers of network=mlp without a norm;",
     # optimizers and schedules
     "optimizer=optax:softmax_cross_entropy": "which has no argument learning_rate; an optimizer is a function of",
     "optimizer.fn=optax:nothing": "optimizer.fn is 'optax:nothing'; the module optax has no function 'nothing'.",

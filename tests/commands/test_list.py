@@ -102,7 +102,7 @@ def test_fans_show_why_2_and_6_are_one_variance_and_leave_out_no_scheme(capsys):
     assert "sqrt(6 / (784 + 100)) = 0.08239" in out
     assert "0.04757^2 = 0.08239^2 / 3 = 0.002262" in out
     assert "by the same amount, +0.774 and -0.774, and the geometric mean by the same factor, 2.8 and 0.357" in out
-    assert "Not in the table: custom (it is yours); depth_mup (needs residual branches, and network=mlp has none" in out
+    assert "Not in the table: custom (it is yours); depth_mup, fixup, residual_scaled, zero_init_branches (needs" in out
     assert "; lsuv (its weights depend on the data); own (keeps the weights that a module of yours draws, and" in out
     sigmoid = printed(capsys, "schemes", "fans=[784,100]", "activation=sigmoid")
     assert "critical (sigmoid has no edge of chaos at q = 1" in sigmoid

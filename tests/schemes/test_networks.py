@@ -233,6 +233,7 @@ def test_a_step_with_depth_mup_moves_the_logits_by_the_same_at_every_depth(optim
     [
         (lambda: schemes.residual_scaled(power=2.0), "scheme.power is 2.0; it must be one of 0.5, 1.0"),
         (lambda: schemes.residual_scaled("hee"), "Unknown scheme.base 'hee'; did you mean he"),
+        (lambda: schemes.zero_init_branches("mup"), "scheme.base is 'mup', which has learning rates of its own"),
         (lambda: schemes.fixup("cauchy"), "distribution is 'cauchy'; it must be one of uniform, normal"),
         (lambda: schemes.depth_mup(base_depth=0), "base_width 256, base_depth 0 and optimizer 'sgd'; the first two"),
         (lambda: schemes.depth_mup().law(residual(frame(), scale=0.1)), "network.scale is 0.1; it must be 1 or 1/L."),

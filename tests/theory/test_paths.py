@@ -18,6 +18,7 @@ from xinit.probes.passes import backpropagate
 from xinit.theory import units
 from xinit.theory.advice import change_of, change_over_depth
 from xinit.theory.coverage import uncovered
+from xinit.theory.moments import moments
 from xinit.theory.prediction import MOMENTS, VALUES, predict
 from xinit.theory.units import Units
 
@@ -105,7 +106,7 @@ def test_every_layer_lies_within_the_interval(name):
         # Of what is 0 there is no band; and a normalised signal hardly scatters.
         inside = np.where(np.isnan(low), mean < 1e-30, (0.98 * low <= mean) & (mean <= 1.02 * high))
         assert inside.all(), f"{moment} in {np.flatnonzero(~inside)}"
-    np.testing.assert_allclose(prediction.values["act_cosine"], found["act_cosine"].mean(axis=0), atol=0.05)
+    np.testing.assert_allclose(prediction.values["act_cosine"], found["act_cosine"].mean(axis=0), atol=0.1)
 
 
 def on_main_path(network, values):
@@ -129,13 +130,13 @@ def test_behind_a_norm_every_branch_adds_the_same():
 
 
 def test_tanh_branches_change_signal_and_gradient_more_slowly_than_any_exponential():
-    """Yang & Schoenholz 2017: log gradient grows like sqrt(L), the variance at most like L."""
+    """Yang & Schoenholz 2017: the gradient's logarithm grows like sqrt(L), the variance at most like L."""
     changes = {}
-    for depth in (20, 80, 320):
+    for depth in (10, 40, 160):
         network = make(activation="tanh", depth=depth, weights=1)
         changes[depth] = change_of(network, laws_of(network), 1.0)
-        assert 1 < changes[depth].signal ** 2 < 1 + depth
-    for shallow, deep in ((20, 80), (80, 320)):
+        assert 1 < changes[depth].signal ** 2 < 1 + 2 * depth  # f^2 < 1, beside what the first layer has, 2/3
+    for shallow, deep in ((10, 40), (40, 160)):
         assert np.log(changes[deep].gradient) / np.log(changes[shallow].gradient) < 2.6  # an exponential has 4
 
 
@@ -174,13 +175,13 @@ def test_what_theory_does_not_cover_is_nan_with_a_reason(word):
 def test_of_a_plain_network_the_change_is_the_product_over_its_layers():
     functions, widths = (FUNCTIONS["tanh"],) * 5, (INPUTS, 30, 60, 40, 50, 30, CLASSES)
     network = plain(widths, functions)
-    change, product = [
-        change_of(network, laws_of(network), 0.7),
-        change_over_depth(widths, functions, laws_of(network), 0.7),
-    ]
-    assert change.gradient == pytest.approx(product.gradient)
-    # The product compares f(z) of both ends, the change z: their growth is that of the layers between.
-    assert change.signal == pytest.approx(product.signal, rel=0.1)
+    laws, sizes, second = laws_of(network), [], 0.7
+    for n, law in zip(widths[:-2], laws, strict=False):
+        sizes.append(n * law.variance * second)
+        second = float(moments(FUNCTIONS["tanh"], sizes[-1]).second)
+    change = change_of(network, laws, 0.7)
+    assert change.signal == pytest.approx(np.sqrt(sizes[-1] / sizes[0]))
+    assert change.gradient == pytest.approx(change_over_depth(widths, functions, laws, 0.7).gradient)
 
 
 def test_units_that_are_drawn_have_the_moments_of_those_that_are_not():

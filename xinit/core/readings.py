@@ -4,6 +4,11 @@ A name means one quantity wherever it is measured: in training (`probes`) and in
 what a layer reads, z = h W + b what it gives, and a = f(z) the activation. dL/dz is per example, the gradient of the
 mean loss times the number of examples; dL/dW is that of the mean loss. Means and standard deviations run over units and
 examples, of a convolution also over positions.
+
+h(l) is the l-th layer of the main path, where the signal of the whole network passes: a(l), or in a residual network
+whose branches begin with f the sum, of which f is a part of the branch. Jacobians have everything between two of them
+in them, skips and normalisation included; there are none of convolutions, batch normalisation and networks of the
+user's.
 """
 
 QUANTILES = (0.01, 0.02, 0.05, 0.25, 0.5, 0.75, 0.95, 0.98, 0.99)
@@ -59,10 +64,10 @@ READINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "grad_w_norm": (("weight",), "Frobenius norm of dL/dW of the mean loss over the probe batch"),
     "grad_w_hist": (("weight", "bin"), "share of dL/dW in each bin of grad_w_edges"),
     "update_ratio": (("weight",), "norm of the last step's update over the norm of the weights"),
-    "jacobian_sv_mean": (("jacobian",), "mean singular value of da(l+1)/da(l)"),
-    "jacobian_sv_quantile": (("jacobian", "quantile"), "quantiles of the singular values of da(l+1)/da(l)"),
-    "jacobian_total_sv_mean": ((), "mean singular value of da(d)/da(1)"),
-    "jacobian_total_sv_quantile": (("quantile",), "quantiles of the singular values of da(d)/da(1)"),
+    "jacobian_sv_mean": (("jacobian",), "mean singular value of dh(l+1)/dh(l)"),
+    "jacobian_sv_quantile": (("jacobian", "quantile"), "quantiles of the singular values of dh(l+1)/dh(l)"),
+    "jacobian_total_sv_mean": ((), "mean singular value of dh(d)/dh(1), d the last of them"),
+    "jacobian_total_sv_quantile": (("quantile",), "quantiles of the singular values of dh(d)/dh(1)"),
 }
 # Without a step: fixed for the whole run.
 EDGES: dict[str, tuple[tuple[str, ...], str]] = {

@@ -40,8 +40,8 @@ def from_python(value: Any) -> dict[str, Any] | None:
     elif isinstance(value, str | os.PathLike) or not hasattr(value, "__len__"):
         return None
     given = check(named(value, "data is"), "data", copy=True)
-    _held[HELD + given.content] = given
-    return {"file": HELD + given.content, **settings}
+    _held[HELD + given.content_and_shape] = given
+    return {"file": HELD + given.content_and_shape, **settings}
 
 
 def stored(file: str) -> Given:

@@ -55,7 +55,7 @@ class Settings(DataSettings):
     @property
     def _given(self) -> user_arrays.Given:
         given = array_files.stored(self.file)
-        if self.content not in (None, given.content):
+        if self.content not in (None, given.content, given.content_and_shape):
             raise InputError(
                 f"data.content is {self.content}; {self.file} has changed since, its arrays now have the checksum "
                 f"{given.content}."
@@ -68,6 +68,10 @@ class Settings(DataSettings):
         user_parts.check_batch(batch_size, sizes, given)
         classes = user_arrays.count_classes(given, self.classes)
         return dataclasses.replace(self, **sizes._asdict(), classes=classes, content=given.content)
+
+    def with_shape(self) -> Self:
+        """The settings with the shape of images beside the checksum."""
+        return dataclasses.replace(self, content=self._given.content_and_shape)
 
     def dataset(self, batch_size: int) -> "Dataset":
         """The set as it is stored, in the memory of the host."""

@@ -76,6 +76,13 @@ class DataSettings(Protocol):
         """
         return self
 
+    def with_shape(self) -> Self:
+        """The settings of a run whose network may read the shape of an example: its identity then covers the shape.
+
+        Only arrays of the user's can have the same numbers in another shape.
+        """
+        return self
+
     def dataset(self, batch_size: int) -> "Dataset":
         """The data set that these settings describe."""
         ...

@@ -64,7 +64,7 @@ class Settings(DataSettings):
             arrays = user_arrays.named(returned, f"{function_words} returns")
             _returned[key] = user_arrays.check(arrays, function_words)
         given = _returned[key]
-        if self.content not in (None, given.content):
+        if self.content not in (None, given.content, given.content_and_shape):
             raise InputError(
                 f"data.content is {self.content}; data.fn {self.fn!r} now returns arrays with the checksum "
                 f"{given.content}, and it must return the same ones each time it is called."
@@ -76,6 +76,10 @@ class Settings(DataSettings):
         user_parts.check_batch(batch_size, self.sizes, self._given)
         user_arrays.count_classes(self._given, None)
         return dataclasses.replace(self, content=self._given.content)
+
+    def with_shape(self) -> Self:
+        """The settings with the shape of images beside the checksum."""
+        return dataclasses.replace(self, content=self._given.content_and_shape)
 
     def dataset(self, batch_size: int) -> "Dataset":
         """The set as it was returned, in the memory of the host."""

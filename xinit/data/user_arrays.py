@@ -40,6 +40,11 @@ class Given(NamedTuple):
     targets: str
     shape: tuple[int, ...] = ()
 
+    @property
+    def content_and_shape(self) -> str:
+        """What tells the same numbers in another shape apart: the checksum, and the shape of images."""
+        return "-".join([self.content, *(["x".join(map(str, self.shape))] if self.shape else [])])
+
 
 def named(value: Any, given: str) -> dict[str, Any]:
     """Arrays by their names, from a mapping of them, (x, y), or a pair (x, y) for each part; `given` begins a sentence.
@@ -76,7 +81,7 @@ def check(arrays: Mapping[str, Any], source: str, *, copy: bool = False) -> Give
       InputError: one is missing, of another length or width than its partner, no numbers, not finite; bad labels.
     """
     check_names(arrays, source)
-    parts, shape = {}, ()
+    parts, shapes = {}, {}
     for suffix, part in SUFFIXES.items():
         if f"x{suffix}" in arrays:
             x, y = (_as_array(arrays[name], name, source, copy) for name in (f"x{suffix}", f"y{suffix}"))
@@ -87,11 +92,16 @@ def check(arrays: Mapping[str, Any], source: str, *, copy: bool = False) -> Give
                     "one of both."
                 )
             parts[part] = pair
-            shape = (*x.shape[1:], 1)[:3] if x.ndim in (3, 4) else ()
+            shapes[part] = (*x.shape[1:], 1)[:3] if x.ndim in (3, 4) else ()
     for part in parts:
         _check_alike(parts["train"], parts[part], part, source)
+        if shapes[part] != shapes["train"] and shapes[part] and shapes["train"]:
+            raise InputError(
+                f"{source} has parts with images of another shape: {shapes['train']} to train on, {shapes[part]} in "
+                f"the {part} part; they must be alike."
+            )
     targets = "labels" if parts["train"].y.dtype == np.int32 else "values"
-    return Given(source, parts, _checksum(parts), targets, shape)
+    return Given(source, parts, _checksum(parts), targets, shapes["train"])
 
 
 def check_names(names: Collection[str], source: str) -> None:

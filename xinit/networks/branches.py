@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from xinit.core.errors import InputError
 from xinit.networks.contract import Activation
-from xinit.networks.stack import Draft, check_norm
+from xinit.networks.draft import Draft
+from xinit.networks.stack import check_norm
 
 ORDERS, PLACES_OF_NORMS = ("pre", "post"), ("branch", "sum")
 SCALES = ("1/sqrt(L)", "1/L", "learned")

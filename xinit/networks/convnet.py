@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from xinit.core.errors import InputError
 from xinit.networks.branches import Branches
+from xinit.networks.draft import Draft
 from xinit.networks.network import Frame, Network
-from xinit.networks.stack import Draft
 
 __all__ = ["convnet"]
 

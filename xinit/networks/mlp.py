@@ -6,8 +6,8 @@ from jax import Array
 from jaxtyping import Float
 
 from xinit.networks.contract import Activation
+from xinit.networks.draft import Draft
 from xinit.networks.network import Frame, Network, Params
-from xinit.networks.stack import Draft
 
 __all__ = ["mlp"]
 

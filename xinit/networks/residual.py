@@ -1,8 +1,8 @@
 """A residual network: an input layer, branches that add to it, a last layer."""
 
 from xinit.networks.branches import Branches
+from xinit.networks.draft import Draft
 from xinit.networks.network import Frame, Network
-from xinit.networks.stack import Draft
 
 __all__ = ["residual"]
 

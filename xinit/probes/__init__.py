@@ -2,20 +2,19 @@
 
 from xinit.probes.edges import BINS, Edges, edges_at_start, no_edges
 from xinit.probes.extra import Signals
+from xinit.probes.jacobians import jacobians, singular_values
 from xinit.probes.passes import Batch, Passed, backpropagate, errors, mean_loss, signals, zero_taps
 from xinit.probes.probe import (
     Probe,
     Quantiles,
     Readings,
-    T,
-    jacobians,
     layer_distributions,
     layer_moments,
     make_probe,
-    over_layers,
     weight_distributions,
     weight_moments,
 )
+from xinit.probes.statistics import T, over_layers
 
 __all__ = [
     "BINS",
@@ -38,6 +37,7 @@ __all__ = [
     "no_edges",
     "over_layers",
     "signals",
+    "singular_values",
     "weight_distributions",
     "weight_moments",
     "zero_taps",

@@ -24,8 +24,8 @@ Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]
 class Signals(NamedTuple):
     """What passes through the network on the probe examples; `pre`, `post` and `grad_pre` have an entry a hidden layer.
 
-    The outputs (B, O); pre-activations z and activations f(z), (B, width), of a convolution (B, height, width,
-    channels), and dL/dz, per example, likewise; dL/dW and dL/db of the mean loss, in the tree of the parameters: of a
+    The outputs (B, O), pre-activations z and activations f(z) (B, width), of a convolution (B, height, width,
+    channels); dL/dz likewise, per example, and dL/dW and dL/db of the mean loss, in the tree of the parameters: of a
     network of ours params["layers"][l]["kernel"] is (I, O).
     """
 

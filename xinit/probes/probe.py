@@ -1,21 +1,19 @@
 """What is measured at a set of parameters: forward, backward, and what lies between.
 
 A probe is `(params, state, batch, edges) -> Readings`, a flat dict of arrays whose leading axis is the layer: `layer`
-1..d for activations a = f(z), pre-activations z and their gradients, `weight` 1..d+1 for weights, `jacobian` 1..d-1.
+1..d for activations a = f(z), pre-activations z and their gradients, `weight` 1..d+1 for weights, `jacobian` for steps
+from one layer of the main path to the next.
 
 Conventions. dL/dz is per example: the gradient of the mean loss times the number of examples. dL/dW is that of the mean
 loss over the probe batch. Histograms hold the share of all values in each bin.
 """
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
+from jax import Array
 from jaxtyping import Float
 
 from xinit.core.readings import FLAT
@@ -24,12 +22,13 @@ from xinit.networks.network import Layer, Network, Params, State, at
 from xinit.probes import statistics
 from xinit.probes.edges import BINS, Edges
 from xinit.probes.extra import ExtraReading, Signals, measure_extra
+from xinit.probes.jacobians import jacobians, singular_values
 from xinit.probes.passes import CROSS_ENTROPY, Batch, backpropagate
+from xinit.probes.statistics import over_layers
 
 Readings = dict[str, Array]
 Probe = Callable[[Params, State, Batch, Edges], Readings]
 Quantiles = Callable[[Array], Array]
-T = TypeVar("T")
 
 
 def make_probe(
@@ -71,8 +70,9 @@ def make_probe(
             bins = [jnp.asarray(edges[name]) for name in ("act_edges", "grad_pre_edges", "grad_w_edges")]
             readings |= over_layers(hidden, pre, post, passed.at_layers, *bins[:2])
             readings |= over_layers(weight_distributions, g_w, bins[2])
-        if tier == "full" and network.is_plain:
-            readings |= jacobians(network.kernels(params), slopes, jacobian_examples, quantiles)
+        if tier == "full":
+            x = batch[0][:jacobian_examples]
+            readings |= singular_values(jacobians(network, params, state, x, slopes), quantiles)
         seen = Signals(passed.logits, pre, post, passed.at_layers, passed.params)
         for arrays in measure_extra(extra, params, batch, seen):
             readings |= arrays
@@ -110,20 +110,6 @@ def slopes_at(
     return slopes, steepness
 
 
-def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
-    """`function` of each layer, its results stacked: the leading axis is the layer.
-
-    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
-    as five.
-    """
-    layers = list(zip(*lists, strict=True))
-    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
-    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
-    results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
-    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
-    return joined
-
-
 def layer_moments(
     z: Float[Array, "batch ..."],
     h: Float[Array, "batch ..."],
@@ -139,7 +125,7 @@ def layer_moments(
     """
     flat = steepness < FLAT
     low, high = jnp.mean(flat & (into < 0)), jnp.mean(flat & (into >= 0))
-    by_unit = lambda a: a.reshape(-1, a.shape[-1])
+    by_unit: Callable[[Array], Array] = lambda a: a.reshape(-1, a.shape[-1])
     return {
         "act_mean": jnp.mean(h),
         "act_std": jnp.std(h),
@@ -186,35 +172,3 @@ def layer_distributions(
 def weight_distributions(g_w: Float[Array, "..."], edges: Float[Array, " edges"]) -> Readings:
     """Histogram of one layer's weight gradient between the given edges."""
     return {"grad_w_hist": statistics.histogram(g_w, edges[0], edges[-1], BINS)}
-
-
-def jacobians(
-    kernels: Sequence[Float[Array, "_ _"]],
-    slopes: Sequence[Float[Array, "batch _"]],
-    n_examples: int,
-    quantiles: Quantiles,
-) -> Readings:
-    """Singular values of J_l = da(l+1)/da(l) = diag f'(z) W^T (Glorot & Bengio 2010, eq. 17) and of their product.
-
-    At the first `n_examples` probe examples; a is the post-activation.
-    """
-    steps = [  # (N, O, I) for each pair of neighbouring hidden layers
-        slope[:n_examples, :, None] * kernel.T[None] for kernel, slope in zip(kernels[1:-1], slopes[1:], strict=True)
-    ]
-    if not steps:
-        return {}
-    total = steps[0]
-    for step in steps[1:]:
-        total = jnp.matmul(step, total, precision="float32")
-
-    def spectrum(j: Float[Array, "batch outputs inputs"]) -> Readings:
-        values = jnp.linalg.svd(j, compute_uv=False)
-        return {"mean": jnp.mean(values), "quantile": quantiles(values)}
-
-    layers, whole = over_layers(spectrum, steps), spectrum(total)
-    return {
-        "jacobian_sv_mean": layers["mean"],
-        "jacobian_sv_quantile": layers["quantile"],
-        "jacobian_total_sv_mean": whole["mean"],
-        "jacobian_total_sv_quantile": whole["quantile"],
-    }

@@ -1,13 +1,18 @@
-"""Pure reductions of arrays to readings."""
+"""Pure reductions of arrays to readings, of one layer or of all."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
+from jax import Array, lax
 from jaxtyping import Float
 
 from xinit.core.readings import QUANTILES
+
+T = TypeVar("T")
 
 # Quantiles from a histogram this fine are off by at most 1/2048 of the range; sorting costs a hundred times as much.
 FINE_BINS = 2048
@@ -71,3 +76,17 @@ def copies(h_NW: Float[Array, "batch units"], g_NW: Float[Array, "batch units"])
 def _unit_scale(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """x over its largest absolute value."""
     return x / jnp.maximum(jnp.max(jnp.abs(x)), jnp.finfo(x.dtype).tiny)
+
+
+def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
+    """`function` of each layer, its results stacked: the leading axis is the layer.
+
+    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
+    as five.
+    """
+    layers = list(zip(*lists, strict=True))
+    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
+    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
+    results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
+    joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
+    return joined

@@ -1,5 +1,6 @@
 """What a finished run writes into its folder: summary and verdict, and weights and figure where they are asked for."""
 
+import pathlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -80,9 +81,15 @@ def conclude(
         summary = _summary(member, course, known, member_errors, int(diverged_at[r]) or finite, trainer.step)
         if member.config.keep_params:
             with files.writing(member.directory.path):
-                params = jax.tree.map(np.asarray, trainer.params_of(r))
-                checkpoints.save_tree(member.directory.path / "params", params)
+                _keep(member.directory.path, trainer, r)
         yield member, _write(member, summary, readings_of(r), trainer.problem.extra, expected)
+
+
+def _keep(folder: pathlib.Path, trainer: Trainer, r: int) -> None:
+    """The last weights of a replica in the folder `params`, and in `state` what else its network needs, if it does."""
+    if state := trainer.network_state_of(r):
+        checkpoints.save_tree(folder / "state", jax.tree.map(np.asarray, state))
+    checkpoints.save_tree(folder / "params", jax.tree.map(np.asarray, trainer.params_of(r)))
 
 
 def _summary(

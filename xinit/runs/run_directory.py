@@ -25,7 +25,7 @@ from xinit.settings.config import Config
 
 # What a run writes into its folder.
 TEXTS = (*record.FILES, "log.txt")
-NAMES = (*TEXTS, ".lock", "checkpoints", "figures", "params", "tensorboard", "wandb")
+NAMES = (*TEXTS, ".lock", "checkpoints", "figures", "params", "state", "tensorboard", "wandb")
 HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, TEXTS))})\.\d+")  # by a process that was killed
 
 
@@ -119,7 +119,8 @@ class RunDirectory:
         for name in ("summary.json", "readings.nc", "log.txt", "figures/layers.png"):
             (self.path / name).unlink(missing_ok=True)
         manifests.remove_if_empty(self.path / "figures")
-        manifests.remove(self.path / "params")
+        for name in ("params", "state"):
+            manifests.remove(self.path / name)
         self.drop_checkpoints()
 
     def drop_checkpoints(self) -> None:

@@ -126,7 +126,8 @@ def residual_scaled(base: str = "he", power: float = 0.5) -> Scheme:
       power: 0.5 or 1.
 
     Raises:
-      InputError: an unknown scheme or another power; when weights are drawn, a network without branches.
+      InputError: an unknown scheme, one with learning rates of its own, or another power; when weights are drawn, a
+        network without branches.
 
     Reference: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners".
     """
@@ -165,9 +166,18 @@ def zero_init_branches(base: str = "he") -> Scheme:
 
 
 def _named(base: str) -> Scheme:
-    """The scheme of that name, with its defaults."""
-    made = call_factory((xinit.schemes, xinit.initializers), base, {}, "scheme.base")
-    return from_function(made)
+    """The scheme of that name, with its defaults.
+
+    Raises:
+      InputError: there is none, or it has learning rates for an optimizer that it would have to be told of.
+    """
+    scheme = from_function(call_factory((xinit.schemes, xinit.initializers), base, {}, "scheme.base"))
+    if optimizers_of(scheme) is not None:
+        raise InputError(
+            f"scheme.base is {base!r}, which has learning rates of its own for each layer; it must be a scheme without "
+            "them, such as he. scheme=depth_mup is muP with branches that are scaled."
+        )
+    return scheme
 
 
 def with_branch_ends(

@@ -86,6 +86,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
     scheme = told(_scheme(_take(raw, "scheme")), optimizer)
     activations = _activations(_take(raw, "activation"), len(widths))
     network = _network(_take(raw, "network"))
+    data = data if network == PLAIN else data.with_shape()
     parts = [data.label, *([network.label] if network != PLAIN else [])]
     functions = list(dict.fromkeys(activation.label for activation in activations))
     name = _take(raw, "name")

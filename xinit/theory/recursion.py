@@ -139,7 +139,7 @@ class _Walk:
                     on_branch = False
         return signal
 
-    def backward(self, path: Sequence[Step], errors: Float[np.ndarray, "all all"]) -> None:
+    def backward(self, path: Sequence[Step], errors: Float[np.ndarray, "both both"]) -> None:
         """<d d'> at every site, from that of dL/do."""
         grads: Signal = (Units(self.network.n_outputs, errors),)
         again = np.append(np.arange(len(self.reads[0])), self.few)
@@ -195,7 +195,7 @@ class _Walk:
         self.grads[site] = np.diag(mean_gram(grads))[: len(self.reads[0])]
         return grads
 
-    def _pulled(self, place: int, d: Float[np.ndarray, "all all"]) -> Signal:
+    def _pulled(self, place: int, d: Float[np.ndarray, "both both"]) -> Signal:
         """The gradient below a weight, whose own is kept."""
         weight, h, few, n = self.network.weights[place], self.reads[place], self.few, len(self.reads[place])
         single = float(np.mean((np.diag(h) * np.diag(d)[:n])[few])) if len(few) else np.nan
@@ -219,7 +219,7 @@ def _needs_values(path: Sequence[Step]) -> bool:
 
 def _errors(
     outputs: Gram, n_outputs: int, errors: OutputErrors, few: Int[np.ndarray, " few"]
-) -> Float[np.ndarray, "all all"]:
+) -> Float[np.ndarray, "batch+few batch+few"]:
     """Second moments of dL/do, over outputs and many networks, whose outputs are Gaussian of this covariance."""
     n = len(outputs)
     drawn = units.normals(max(100, DRAWS // n_outputs), n_outputs, n) @ units.root(outputs).T

@@ -27,6 +27,7 @@ def mean_cosine(gram: Float[np.ndarray, "batch batch"]) -> float:
 def slope_share(activation: Activation, signal: Signal) -> float:
     """The mean of |f'| / max |f'|; nan where f' has no bound.
 
+    >>> from xinit.theory.units import Units
     >>> round(slope_share(xinit.activations.relu(), (Units(3, np.eye(2)),)), 3)
     0.5
     """
@@ -42,6 +43,7 @@ def slope_share(activation: Activation, signal: Signal) -> float:
 def dead_share(activation: Activation, signal: Signal) -> float:
     """Share of a rectifier's units with z <= 0 on all examples, by Monte Carlo with a fixed seed; nan for others.
 
+    >>> from xinit.theory.units import Units
     >>> signal = (Units(10, np.eye(3)),)
     >>> dead_share(xinit.activations.tanh(), signal), round(dead_share(xinit.activations.relu(), signal), 1)
     (nan, 0.1)

@@ -197,9 +197,14 @@ def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Arr
     def update_ratio(before: Params, after: Params) -> Float[Array, " weight"]:
         """(weight,) ||W - W'|| / ||W||, kernels only."""
         pairs = zip(network.kernels(before), network.kernels(after), strict=True)
-        return jnp.stack([jnp.linalg.norm(new - old) / jnp.linalg.norm(old) for old, new in pairs])
+        return jnp.stack([_size(new - old) / _size(old) for old, new in pairs])
 
     return update_ratio
+
+
+def _size(kernel: Array) -> Float[Array, ""]:
+    """Its norm. Of a window's axes XLA sums in an order that depends on how replicas lie in memory; of a row in one."""
+    return jnp.linalg.norm(kernel if kernel.ndim == 2 else kernel.reshape(-1))
 
 
 def _make_measure(problem: Problem) -> Measure:

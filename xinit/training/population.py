@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Float, Int, PyTree, UInt32
 
 from xinit.core import prng
+from xinit.core.convolutions import canonical
 from xinit.data.dataset import Arrays, Chunk
 from xinit.networks.network import Params
 from xinit.networks.network import State as NetworkState
@@ -173,10 +174,11 @@ class Population:
         self.data = jax.device_put(data, self._whole)
         program, each = make_program(problem), strategy.each
         R, whole = P("replica"), P()
-        tuned = CPU_OPTIONS if strategy.devices[0].platform == "cpu" else None
+        on_cpu = strategy.devices[0].platform == "cpu"
+        tuned, in_form = (CPU_OPTIONS, canonical) if on_cpu else (None, lambda function: function)
 
         def jitted(function: Callable[..., Result], *specs: P, donate_argnums: int | None = None) -> Ahead[Result]:
-            mapped = jax.shard_map(function, mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
+            mapped = jax.shard_map(in_form(function), mesh=mesh, in_specs=specs, out_specs=R, check_vma=False)
             return Ahead(jax.jit(mapped, compiler_options=tuned, donate_argnums=donate_argnums))
 
         def measure(

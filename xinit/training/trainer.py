@@ -10,7 +10,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from jaxtyping import Float, Int, PyTree
 
-from xinit.networks.network import Params
+from xinit.networks.network import Params, State
 from xinit.probes.edges import Edges, edges_at_start, no_edges
 from xinit.training.loop import TrainState
 from xinit.training.population import Population, Strategy, stream_count
@@ -115,6 +115,11 @@ class Trainer:
         """The weights of the r-th replica."""
         params: Params = jax.tree.map(lambda a: a[r], self.state.params)
         return params
+
+    def network_state_of(self, r: int) -> State:
+        """What the r-th replica's network has changed beside its weights."""
+        state: State = jax.tree.map(lambda a: a[r], self.state.state)
+        return state
 
     def restore(
         self, state: TrainState, step: int, probed_at: int, edges: Mapping[str, Float[np.ndarray, "replica ..."]]
