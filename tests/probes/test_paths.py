@@ -10,7 +10,7 @@ from xinit.networks import activations
 from xinit.networks.choices import network_of
 from xinit.networks.network import Frame
 from xinit.probes.edges import no_edges
-from xinit.probes.jacobians import jacobians
+from xinit.probes.jacobians import jacobians, n_jacobians
 from xinit.probes.passes import backpropagate
 from xinit.probes.probe import make_probe, slopes_at
 
@@ -150,3 +150,12 @@ def test_a_branch_of_weights_0_leaves_singular_values_at_skip():
     readings = measure("full", network, network.with_weights(params, ends), state, batch)
     np.testing.assert_allclose(readings["jacobian_sv_mean"], 0.7, rtol=1e-5)
     np.testing.assert_allclose(readings["jacobian_total_sv_quantile"], 0.7**3, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("fn", "options", "count"),
+    [("mlp", {}, 2), ("residual", {}, 3), ("residual", {"norm": "batch"}, 0), ("residual", {"order": "post"}, 3)],
+)
+def test_the_number_of_jacobians_is_known_before(fn, options, count):
+    made = build(fn, options)
+    assert n_jacobians(made[0]) == len(of(*made)) == count

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from xinit.core.readings import EDGES, PREDICTED, READINGS
+from xinit.core.readings import EDGES, PLACES, PREDICTED, READINGS
 from xinit.initializers import he, variance_scaling, xavier
 from xinit.networks import activations
 from xinit.networks.mlp import make_params, plain
@@ -69,7 +69,7 @@ def test_every_reading_has_its_place_in_the_table(tier):
         assert value.shape == tuple(sizes[axis] for axis in axes), name
     if tier == "full":
         elsewhere = {"train_loss", "train_error", "valid_loss", "valid_error", "update_ratio", "act_dead_expected"}
-        assert set(readings) == set(READINGS | EDGES) - set(PREDICTED) - elsewhere - {"act_learned"}
+        assert set(readings) == set(READINGS | EDGES) - set(PREDICTED) - set(PLACES) - elsewhere - {"act_learned"}
 
 
 def test_readings_are_what_their_words_say():

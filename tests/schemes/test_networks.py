@@ -41,6 +41,8 @@ NETWORKS = {
     "residual weights=2": lambda: residual(frame()),
     "convnet": lambda: convnet(IMAGES),
     "convnet halve=[2]": lambda: convnet(IMAGES, halve=[2]),
+    "convnet residual=true": lambda: convnet(IMAGES, residual=True),
+    "convnet residual=true norm=batch halve=[2]": lambda: convnet(IMAGES, residual=True, norm="batch", halve=[2]),
     "residual norm=layer": lambda: residual(frame(), norm="layer"),
     "residual order=post norm=layer": lambda: residual(frame(), order="post", norm="layer"),
     "residual scale=learned": lambda: residual(frame(), scale="learned"),
@@ -107,6 +109,7 @@ def test_every_scheme_works_on_every_network_or_says_why_not(name, network):
 WIDE = {
     "residual": lambda: residual(frame((64,), (64, 64, 64), n_outputs=64)),
     "convnet": lambda: convnet(frame((4, 4, 8), (16, 32), n_outputs=32)),
+    "convnet residual": lambda: convnet(frame((4, 4, 8), (32, 32), n_outputs=32), residual=True),
 }
 
 
@@ -334,8 +337,17 @@ def test_a_scheme_draws_heads_with_their_own_axes():
         lambda: mlp(frame((16,), (16,) * 4), norm="layer"),
         lambda: mlp(frame((16,), (16,) * 50, "tanh")),
         lambda: convnet(frame((8, 8, 3), (16, 16, 16)), halve=[2], norm="batch"),
+        lambda: convnet(frame((8, 8, 3), (16, 16)), residual=True),
     ],
-    ids=["residual 50", "residual learned", "residual batch", "mlp layer", "mlp 50", "convnet batch"],
+    ids=[
+        "residual 50",
+        "residual learned",
+        "residual batch",
+        "mlp layer",
+        "mlp 50",
+        "convnet batch",
+        "convnet residual",
+    ],
 )
 def test_lsuv_gives_what_every_weight_makes_unit_variance(make):
     """The outputs of weights, over examples, units and positions, whatever lies behind them."""
@@ -421,12 +433,11 @@ def widened(params):
 
 
 def test_a_scheme_of_the_users_may_leave_out_what_is_no_kernel():
-    network = residual(frame(), norm="layer", fixup=True)
-    check_scheme(schemes.from_function(he_all), network, HYPER, shapes_of(network), "he_all")
-    params, state = complete(network, he_all(KEY, network, HYPER, None)[0])
-    logits, _, _ = network.apply(params, state, batch_of(network)[0])
-    assert bool(jnp.all(jnp.isfinite(logits)))
-    assert float(params["scales"][0]) == 1.0
+    for settings, left_out in (({"norm": "layer"}, "norms"), ({"fixup": True}, "scales")):
+        network = residual(frame(), **settings)
+        check_scheme(schemes.from_function(he_all), network, HYPER, shapes_of(network), "he_all")
+        params, _ = complete(network, he_all(KEY, network, HYPER, None)[0])
+        jax.tree.map(np.testing.assert_array_equal, params[left_out], network.start(KEY)[0][left_out])
 
 
 def test_an_initialiser_of_the_users_draws_every_weight_of_any_network():

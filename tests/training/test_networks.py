@@ -117,9 +117,11 @@ def test_the_memory_counts_what_a_network_has(name, images, tmp_path):
         assert [shape.shape[1:] for shape in shapes] == [(6, 6, 6), (6, 6, 6), (6, 6, 6), (3, 3, 6), (3, 3, 6)]
 
 
-def test_convolutions_learn_and_deep_networks_of_learned_scale_too(images, tmp_path):
-    common = {"steps": 300, "optimizer.learning_rate": 0.05, "probe.points": 2}
-    for settings in (NETWORKS["convnet"] | {"width": 12}, NETWORKS["learned"] | {"depth": 12}):
-        (config,) = configs(tmp_path, {}, **images, **(settings | common))
+def test_convolutions_learn_and_so_do_networks_of_learned_scale(tmp_path):
+    np.savez(tmp_path / "bright.npz", x=ROWS.reshape(-1, 6, 6), y=(ROWS.mean(1) > 0).astype(int))
+    common = {"data": "arrays", "data.file": str(tmp_path / "bright.npz"), "steps": 150, "probe.points": 2,
+              "optimizer.learning_rate": 0.1, "keep_params": False}  # fmt: skip
+    for settings in ({"network": "convnet", "network.norm": "batch"}, NETWORKS["learned"] | {"depth": 4}):
+        (config,) = configs(tmp_path, {}, **(settings | common))
         losses = runner.execute(config, Reporter(quiet=True)).readings["train_loss"]
-        assert losses[-1] < 0.9
+        assert losses[-1] < 0.6  # the mean of all steps; chance is ln 2

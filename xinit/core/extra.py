@@ -19,7 +19,8 @@ ATTRIBUTE = "extra"  # of a file: the names of these readings in it, with spaces
 MOST_AXES, MOST_NUMBERS, MOST_READINGS = 2, 100_000, 100
 LONGEST = 300  # characters of a definition
 
-# Lengths of our axes, beyond the depth. Along others a reading of the user's has numbers without a place of ours.
+# Lengths of our axes, beyond the depth, of a plain network. Along others a reading of the user's has numbers without a
+# place of ours.
 BEYOND_DEPTH = {"layer": 0, "weight": 1, "jacobian": -1}
 # What else stands in a file of a run, a sweep or an inspection: axes, what is known of each run, theory's side.
 _INSPECTED = (
@@ -32,15 +33,16 @@ TAKEN = {f"{name}{end}" for name in _INSPECTED for end in ("", "_predicted", "_l
 }  # fmt: skip
 
 
-def axes_of(name: str, shape: Sequence[int], depth: int) -> Axes:
+def axes_of(name: str, shape: Sequence[int], depth: int, weights: int | None = None) -> Axes:
     """The axes of a reading of which nothing but the shape is known.
 
-    A first axis as long as the network is deep is `layer`, one longer `weight`; others are the reading's own.
+    A first axis as long as the network is deep is `layer`, one as long as it has weights (without a number: one more
+    than it is deep) `weight`; others are the reading's own.
 
     >>> axes_of("rank", (5,), 5), axes_of("norm", (6,), 5), axes_of("confusion", (9, 9), 5)
     (('layer',), ('weight',), ('confusion_0', 'confusion_1'))
     """
-    first = {depth: "layer", depth + 1: "weight"}
+    first = {depth + 1 if weights is None else weights: "weight", depth: "layer"}
     return tuple(first.get(n, f"{name}_0") if i == 0 else f"{name}_{i}" for i, n in enumerate(shape))
 
 

@@ -105,11 +105,13 @@ def describe(
     params: Any,
     batch: Any,
     depth: int,
+    lengths: Mapping[str, int] | None = None,
 ) -> tuple[extra.Extra, int]:
     """The axes and definitions of the readings of a network, and how many numbers they are; nothing is compiled.
 
     Axes are told from shapes, see `core.extra.axes_of`, unless the function says them: `function.axes = {name: axes}`.
-    `params` and `batch` are shapes and types, as `jax.eval_shape` takes them; `depth` counts the hidden layers.
+    `params` and `batch` are shapes and types, as `jax.eval_shape` takes them; `depth` counts the hidden layers,
+    and `lengths` are those of our axes, by default a plain network's of that depth.
 
     Raises:
       InputError: as `measure_extra`, or a name or an axis cannot be one of a reading of the user's.
@@ -117,25 +119,25 @@ def describe(
     measure = lambda params, batch: measure_extra(readings, params, batch, look(params, batch))
     shapes = jax.eval_shape(measure, params, batch)
     described: dict[str, tuple[extra.Axes, str]] = {}
-    lengths = {axis: depth + more for axis, more in extra.BEYOND_DEPTH.items()}
+    known = dict(lengths or {axis: depth + more for axis, more in extra.BEYOND_DEPTH.items()})
     for one, arrays in zip(readings, shapes, strict=True):
         for name, array in arrays.items():
             if name in described:
                 raise InputError(f"{PATH} {one.fn!r} gives {name!r}, which another function of it gives too.")
-            described[name] = _axes(one, name, array.shape, depth), one.words
+            described[name] = _axes(one, name, array.shape, depth, known["weight"]), one.words
             if fault := extra.fault_of(described):
                 raise InputError(f"{PATH} {one.fn!r} gives {name!r} over {described[name][0]!r}; {fault}.")
-            _check_lengths(one.fn, name, described[name][0], array.shape, lengths)
+            _check_lengths(one.fn, name, described[name][0], array.shape, known)
     return described, sum(array.size for arrays in shapes for array in arrays.values())
 
 
-def _axes(one: ExtraReading, name: str, shape: Sequence[int], depth: int) -> extra.Axes:
+def _axes(one: ExtraReading, name: str, shape: Sequence[int], depth: int, weights: int) -> extra.Axes:
     stated = getattr(one.function, "axes", {})
     if not isinstance(stated, Mapping):
         raise InputError(f"{PATH} {one.fn!r} has axes {stated!r:.200}; they must be a mapping from names to axes.")
     axes = stated.get(name)
     if axes is None:
-        return extra.axes_of(name, shape, depth)
+        return extra.axes_of(name, shape, depth, weights)
     axes = (axes,) if isinstance(axes, str) else axes
     if not isinstance(axes, tuple | list) or len(axes) != len(shape) or not all(isinstance(a, str) for a in axes):
         raise InputError(

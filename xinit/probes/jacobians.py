@@ -34,7 +34,7 @@ def jacobians(
     if network.is_plain:
         pairs = zip(network.kernels(params)[1:-1], slopes[1:], strict=True)
         return [slope[: len(x), :, None] * kernel.T[None] for kernel, slope in pairs]
-    if network.path is None or network.passage is None or any(map(_is_excluded, network.path)):
+    if network.path is None or network.passage is None or not n_jacobians(network):
         return []
     passage, places = network.passage(params, state), points(network.path)
     h, found = passage(0, places[0], x), []
@@ -43,6 +43,13 @@ def jacobians(
         found.append(jax.vmap(jax.jacfwd(one))(h))
         h = passage(first, end, h)
     return found
+
+
+def n_jacobians(network: Network) -> int:
+    """How many Jacobians a network has."""
+    if network.path is None or any(map(_is_excluded, network.path)):
+        return 0
+    return len(points(network.path)) - 1
 
 
 def _is_excluded(step: Step) -> bool:

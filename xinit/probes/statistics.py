@@ -81,12 +81,18 @@ def _unit_scale(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
 def over_layers(function: Callable[..., T], *lists: Iterable[Array]) -> T:
     """`function` of each layer, its results stacked: the leading axis is the layer.
 
-    Neighbours of equal width share one compiled loop, so that fifty layers do not take ten times as long to compile
-    as five.
+    Layers of equal shape share one compiled loop, so that fifty layers do not take ten times as long to compile as
+    five.
     """
     layers = list(zip(*lists, strict=True))
-    groups = itertools.groupby(layers, key=lambda layer: [jnp.shape(part) for part in layer])
-    stacks = [[jnp.stack(part) for part in zip(*group, strict=True)] for _, group in groups]
+    groups: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+    for l, layer in enumerate(layers):
+        groups.setdefault(tuple(jnp.shape(part) for part in layer), []).append(l)
+    stacks = [[jnp.stack(part) for part in zip(*(layers[l] for l in group), strict=True)] for group in groups.values()]
     results = [lax.map(lambda layer: function(*layer), stack) for stack in stacks]
+    order = list(itertools.chain(*groups.values()))
     joined: T = jax.tree.map(lambda *parts: jnp.concatenate(parts), *results)
-    return joined
+    if order == sorted(order):
+        return joined
+    in_their_order: T = jax.tree.map(lambda a: a[np.argsort(order)], joined)
+    return in_their_order

@@ -87,18 +87,25 @@ def _of_linen(model, x, variables, rngs, call_kwargs) -> Network:
     others = {name: collection for name, collection in variables.items() if name != "params"}
 
     def call(params, x, recorder):
-        def intercept(method, arguments, named, context):
-            module = context.module
-            if context.method_name not in CALLS:
-                return method(*arguments, **named)
-            path = "/".join(module.path)
-            return recorder.around(path, module, lambda: method(*arguments, **named), (*arguments, *named.values()))
-
-        with linen.intercept_methods(intercept):
+        with linen_recording(recorder):
             all_variables = {"params": params, **others}
             return model.apply(all_variables, x, rngs=keys, mutable=DenyList("params"), **call_kwargs)[0]
 
     return Network(call, variables["params"], layout.of_linen(model, variables, x, call_kwargs))
+
+
+def linen_recording(recorder: Recorder) -> contextlib.AbstractContextManager[None]:
+    """While it lasts, the recorder stands around all linen modules that are called."""
+
+    def intercept(method, arguments, named, context):
+        module = context.module
+        if context.method_name not in CALLS:
+            return method(*arguments, **named)
+        path = "/".join(module.path)
+        return recorder.around(path, module, lambda: method(*arguments, **named), (*arguments, *named.values()))
+
+    recording: contextlib.AbstractContextManager[None] = linen.intercept_methods(intercept)
+    return recording
 
 
 _recorder: contextvars.ContextVar[Recorder] = contextvars.ContextVar("recorder")
@@ -118,17 +125,24 @@ def _of_nnx(model, state, rngs, call_kwargs) -> Network:
 
     def call(params, x, recorder):
         merged = nnx.merge(graph, params, others)
-        for path, module in nnx.iter_modules(merged):
-            module._xinit_path = "/".join(map(str, path))  # type: ignore[attr-defined]  # of ours, on a copy
-            module.__class__ = _recorded(type(module))
         named = {"rngs": nnx.Rngs(**keys)} if keys and takes_rngs else {}
-        token = _recorder.set(recorder)
-        try:
+        with nnx_recording(merged, recorder):
             return merged(x, **named, **call_kwargs)
-        finally:
-            _recorder.reset(token)
 
     return Network(call, nnx.to_pure_dict(params), layout.of_nnx(copy))
+
+
+@contextlib.contextmanager
+def nnx_recording(module: nnx.Module, recorder: Recorder) -> Iterator[None]:
+    """While it lasts, the recorder stands around the calls of this nnx module and of those in it; it must be a copy."""
+    for path, part in nnx.iter_modules(module):
+        part._xinit_path = "/".join(map(str, path))  # type: ignore[attr-defined]  # of ours, on a copy
+        part.__class__ = _recorded(type(part))
+    token = _recorder.set(recorder)
+    try:
+        yield
+    finally:
+        _recorder.reset(token)
 
 
 def _reseed(module: nnx.Module, keys: Mapping[str, jax.Array]) -> None:

@@ -104,17 +104,20 @@ def _arrays(batch: Any) -> tuple[Any, Any]:
 
 
 def lowest_layers(net: Network) -> measure.Wanted:
-    """Submodules that have parameters of their own and none below them that has; all that a function names.
+    """Those of `lowest_modules`, by their paths; all that a function names."""
+    return lowest_modules(net.params).__contains__ if net.has_modules else lambda path: True
+
+
+def lowest_modules(params: Params) -> set[str]:
+    """The paths of submodules that have parameters of their own and none below them that has.
 
     Those with a kernel count whatever is below them, as a LoRA layer with the low-rank part beside its kernel.
     """
-    if not net.has_modules:
-        return lambda path: True
-    parameters = [path.rpartition("/") for path in by_path(net.params)]
+    parameters = [path.rpartition("/") for path in by_path(params)]
     owners = {owner for owner, _, _ in parameters}
     below = lambda owner: (other for other in owners - {owner} if not owner or other.startswith(f"{owner}/"))
     lowest = {owner for owner in owners if not any(below(owner))}
-    return (lowest | {owner for owner, _, name in parameters if name in KERNELS}).__contains__
+    return lowest | {owner for owner, _, name in parameters if name in KERNELS}
 
 
 def _nothing_seen(seen: Recorder, layers: Any) -> InputError:

@@ -40,11 +40,17 @@ class Recorder:
     """Stands around every module that is called; sees those whose path is `wanted`.
 
     With `cut`, a tap takes the place of the output instead of being added to it: what depends on a tap then does so
-    through no other layer.
+    through no other layer. What `through` makes of a layer and its output goes on in place of the output.
     """
 
-    def __init__(self, wanted: Callable[[str], bool], taps: Taps, cut: bool = False) -> None:
-        self.wanted, self.taps, self.cut = wanted, taps, cut
+    def __init__(
+        self,
+        wanted: Callable[[str], bool],
+        taps: Taps,
+        cut: bool = False,
+        through: Callable[["Layer", Array], Array] | None = None,
+    ) -> None:
+        self.wanted, self.taps, self.cut, self.through = wanted, taps, cut, through
         self.visits: dict[str, Visit] = {}
         self.layers: dict[str, Layer] = {}
         self.modules: dict[str, Any] = {}
@@ -72,6 +78,7 @@ class Recorder:
         output = jnp.zeros_like(output) if self.cut else output
         layer = self._layer(path, module)
         output = output + self.taps[layer.name] if layer.name in self.taps else output
+        output = self.through(layer, output) if self.through else output
         self.see(layer, Visit(next((value for value in arguments if is_floating(value)), None), output))
         return output
 

@@ -10,6 +10,7 @@ from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
 from xinit.initializers import Law
+from xinit.networks.names import weight_name
 from xinit.networks.network import Network, Path
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import SchemeConfig
@@ -92,10 +93,9 @@ def _by_path(tree: Any, path: Path = ()) -> dict[Path, Any]:
 
 def _names(network: Network) -> dict[Path, str]:
     """What people call the kernels and biases: "kernel of layer 2 (layers/1/kernel)"."""
-    names, firsts = {}, {weight.branch: weight.place for weight in reversed(network.weights)}
+    names = {}
     for weight in network.weights:
-        on_branch = f"branch {(weight.branch or 0) + 1}, weight {weight.place - firsts[weight.branch] + 1}"
-        where = f"layer {weight.place + 1}" if weight.branch is None else on_branch
+        where = weight_name(network.weights, weight.place)
         for part, path in (("kernel", weight.path), ("bias", weight.bias)):
             if path is not None:
                 names[path] = f"{part} of {where} ({_slashes(path)})"

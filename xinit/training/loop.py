@@ -204,7 +204,8 @@ def _make_update_ratio(network: Network) -> Callable[[Params, Params], Float[Arr
 
 def _size(kernel: Array) -> Float[Array, ""]:
     """Its norm. Of a window's axes XLA sums in an order that depends on how replicas lie in memory; of a row in one."""
-    return jnp.linalg.norm(kernel if kernel.ndim == 2 else kernel.reshape(-1))
+    size: Array = jnp.linalg.norm(kernel if kernel.ndim == 2 else kernel.reshape(-1))
+    return size
 
 
 def _make_measure(problem: Problem) -> Measure:

@@ -21,10 +21,12 @@ from xinit.networks.losses import Loss
 from xinit.networks.network import Frame, Network, Params, State, completed
 from xinit.probes.edges import BINS
 from xinit.probes.extra import ExtraReading, describe, import_extra
+from xinit.probes.jacobians import n_jacobians
 from xinit.probes.passes import Batch, signals
 from xinit.probes.probe import Probe, make_probe
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import Config
+from xinit.tracing.as_network import as_network
 from xinit.training.choices import check_scheme, scheme_of
 from xinit.training.optimization import Optimizer, Schedule, check_optimizer, numbers_of, optimizer_of, schedule_of
 
@@ -214,7 +216,9 @@ def build_problem(config: Config) -> Problem:
     dataset = config.data.dataset(config.batch_size)
     loss = _loss(config, dataset)
     frame = Frame(dataset.input_shape, config.widths, functions, dataset.n_outputs, config.precision)
-    network = network_of(config.network.fn, config.network.options, frame)
+    network = (as_network if is_custom(config.network.fn) else network_of)(
+        config.network.fn, config.network.options, frame
+    )
     probe, extra = None, import_extra(config.probe.extra)
     if config.probe.tier != "off":
         probe = make_probe(network, config.probe.tier, config.probe.jacobian_examples, loss, extra)
@@ -231,7 +235,10 @@ def _with_extra(problem: Problem, extra: Sequence[ExtraReading], n_examples: int
     network = problem.network
     params, state = network.like
     look = lambda params, batch: signals(network, params, jax.tree.map(jnp.zeros_like, state), batch, problem.loss)
-    described, n = describe(extra, look, params, (x, y), len(network.layers))
+    lengths = {"layer": len(network.layers), "weight": len(network.weights)}
+    if n_of_jacobians := n_jacobians(network):
+        lengths["jacobian"] = n_of_jacobians
+    described, n = describe(extra, look, params, (x, y), len(network.layers), lengths)
     return problem._replace(extra=described, extra_numbers=n)
 
 
