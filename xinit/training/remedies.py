@@ -122,5 +122,5 @@ def _allowed(config: Config, network: Network) -> float:
 def _reason(change: Change | None) -> str:
     if change is None:
         return "networks drawn so do not fail (measured, since theory is silent on such networks)"
-    kept = [f"{name} by x {factor:.2g}" for name, factor in (("signal", change.signal), ("gradient", change.gradient))]
-    return f"by theory the {kept[0]} and the {kept[1]} change over depth, and networks drawn so do not fail"
+    kept = f"the signal changes by x {change.signal:.2g} and the gradient by x {change.gradient:.2g} over depth"
+    return f"by theory {kept}, and networks drawn so do not fail"
