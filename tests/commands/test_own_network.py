@@ -1,5 +1,6 @@
 """A user's own modules through `network=custom`: swept, killed, issued again, reported, edited, and refused."""
 
+import functools
 import pathlib
 import shutil
 import signal
@@ -44,17 +45,18 @@ def aggregate(out):
 
 @pytest.mark.parametrize("network", ["transformer", "resnet"])
 def test_a_sweep_that_was_killed_ends_as_an_uncut_one_and_is_reported(network, folder, monkeypatch):
-    sweep = [*SMALL, *SWEEP, f"network=own_networks:{network}", "steps=1000", "checkpoint_every=0"]
-    assert run(monkeypatch, *sweep, "out=whole") == cli.DONE
-    command = [sys.executable, "-m", "xinit.train", *sweep, "out=killed"]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "xinit.train", *SMALL, *SWEEP, f"network=own_networks:{network}"]
+    command += ["steps=600", "checkpoint_every=0"]
+    start = functools.partial(subprocess.Popen, cwd=folder, stdout=subprocess.PIPE, text=True)
+    uncut, process = start([*command, "out=whole"]), start([*command, "out=killed"])
     for line in iter(process.stdout.readline, ""):
         if line.startswith("step ") and "step       0" not in line:
             process.send_signal(signal.SIGKILL)
     process.stdout.close()
     assert process.wait() == -signal.SIGKILL
     assert not list(folder.glob("killed/sweeps/*/table.csv"))
-    assert run(monkeypatch, *sweep, "out=killed") == cli.DONE
+    again = start([*command, "out=killed"])
+    assert [(other.communicate(), other.returncode)[1] for other in (uncut, again)] == [cli.DONE] * 2
     (path, whole, table), (_, killed, other_table) = aggregate("whole"), aggregate("killed")
     assert table == other_table
     for name in set(whole.variables) - {"path"}:
