@@ -10,7 +10,7 @@ from xinit.core import custom
 from xinit.core.errors import InputError
 from xinit.core.factories import call_factory, call_with_options
 from xinit.initializers import Law
-from xinit.networks.names import weight_name
+from xinit.networks.draft import weight_name
 from xinit.networks.network import Network, Path
 from xinit.schemes import Hyper, Scheme
 from xinit.settings.config import SchemeConfig
