@@ -6,7 +6,7 @@ number of branches in a sound network, and only what multiplies at every branch 
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -57,7 +57,8 @@ def over_depth(
         return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if std_SL.shape[1] < 2:
         return Finding("OK", rule, f"the {rule} has no depth to change over")
-    change = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
+    changes: list[float] = np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]).tolist()
+    change = mean_interval(changes)
     beside = _theory(rule, readings, layout, void)
     if layout.has_skips:
         return _over_branches(rule, change, std_SL.shape[1] - 1, limits, beside)
@@ -69,7 +70,7 @@ def _bounds(layout: Layout, limits: Mapping[str, float]) -> Bounds:
     return Bounds(limits["signal_warn"], limits["signal_fail"], rate)
 
 
-def _over_layers(rule: str, change: Interval[Any], depth: int, bounds: Bounds, beside: str) -> Finding:
+def _over_layers(rule: str, change: Interval[float], depth: int, bounds: Bounds, beside: str) -> Finding:
     """Of layers one behind the other."""
     rate = lambda log_change: math.exp(log_change / (depth - 1))
     per_layer = f"x {rate(change.mean):.2f} a layer"
@@ -85,7 +86,7 @@ def _over_layers(rule: str, change: Interval[Any], depth: int, bounds: Bounds, b
     return Finding(level, rule, f"the {rule} {_verb(level, change.mean)} {detail}")
 
 
-def _over_branches(rule: str, change: Interval[Any], n: int, limits: Mapping[str, float], beside: str) -> Finding:
+def _over_branches(rule: str, change: Interval[float], n: int, limits: Mapping[str, float], beside: str) -> Finding:
     """Over so many residual branches, where sizes may grow like a power of their number."""
     allowed = (1 + n) ** limits["branch_power"]
     bounds = Bounds(limits["signal_warn"] * allowed, limits["signal_fail"] * allowed, limits["rate_fail"])
@@ -106,7 +107,7 @@ def _over_branches(rule: str, change: Interval[Any], n: int, limits: Mapping[str
     return Finding("OK", rule, f"the {rule} keeps its size over {branches} ({per_branch}{beside})")
 
 
-def _level(change: Interval[Any], steps: int, bounds: Bounds) -> str:
+def _level(change: Interval[float], steps: int, bounds: Bounds) -> str:
     """FAIL where the change is surely beyond both bounds: of several networks the whole interval of their mean."""
     several = change.n > 1
     surely = min(abs(change.low), abs(change.high)) * (change.low * change.high > 0) if several else abs(change.mean)
