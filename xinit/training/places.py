@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from xinit.networks.names import weight_name
+from xinit.networks.draft import weight_name
 from xinit.networks.network import Activate, Branch, Join, Multiply, Network, Normalise
 from xinit.theory.coverage import uncovered
 
