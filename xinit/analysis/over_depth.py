@@ -48,16 +48,17 @@ def over_depth(
     std_SL = readings["act_std" if rule == "signal" else "grad_pre_std"][:, layout.main]
     std_SL = std_SL if rule == "signal" else std_SL[:, ::-1]
     finite, some = bool(np.all(np.isfinite(std_SL))), std_SL > 0
-    found = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
-    if finite and found:
-        return found
+    harmless = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
+    if finite and harmless:
+        return harmless
     if not layout.is_known and finite:
         return _unseen(rule, std_SL, limits)
     if not finite or not some.all():
         return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if std_SL.shape[1] < 2:
         return Finding("OK", rule, f"the {rule} has no depth to change over")
-    change = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
+    over = mean_interval(np.log(std_SL[:, -1].astype(float) / std_SL[:, 0]))
+    change = Interval(float(over.mean), float(over.std), float(over.low), float(over.high), over.n)
     beside = _theory(rule, readings, layout, void)
     if layout.has_skips:
         return _over_branches(rule, change, std_SL.shape[1] - 1, limits, beside)
