@@ -48,9 +48,9 @@ def over_depth(
     std_SL = readings["act_std" if rule == "signal" else "grad_pre_std"][:, layout.main]
     std_SL = std_SL if rule == "signal" else std_SL[:, ::-1]
     finite, some = bool(np.all(np.isfinite(std_SL))), std_SL > 0
-    found = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
-    if finite and found:
-        return found
+    harmless = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
+    if finite and harmless:
+        return harmless
     if not layout.is_known and finite:
         return _unseen(rule, std_SL, limits)
     if not finite or not some.all():
