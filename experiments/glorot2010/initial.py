@@ -14,8 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments.glorot2010 import schemes
+from xinit import probes
 from xinit.core.errors import InputError
-from xinit.probes import passes, probe, statistics
+from xinit.probes import statistics
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.training import ensemble
@@ -97,21 +98,21 @@ def _measurement(problem: "Problem", data: "Arrays", settings: Mapping[str, Any]
     def described(name: str, reach: jax.Array, values: Sequence[jax.Array]) -> dict[str, jax.Array]:
         density = lambda a: statistics.histogram(a, -reach, reach, BINS) * BINS / (2 * reach)
         one = lambda a: {f"{name}_std": jnp.std(a), f"{name}_density": density(a)}
-        return probe.over_layers(one, values)
+        return probes.over_layers(one, values)
 
-    def of_a_batch(params: Any, reach: jax.Array, batch: passes.Batch) -> dict[str, jax.Array]:
-        gradient = jax.grad(lambda params: size * passes.mean_loss(network, params, {}, batch)[0])(params)
+    def of_a_batch(params: Any, reach: jax.Array, batch: probes.Batch) -> dict[str, jax.Array]:
+        gradient = jax.grad(lambda params: size * probes.mean_loss(network, params, {}, batch)[0])(params)
         return described("weight_gradient", reach, network.kernels(gradient)[:n_hidden])
 
     def measure(params: Any, reaches: Mapping[str, jax.Array], x_NI, y_N, batches) -> dict[str, jax.Array]:
-        passed = passes.backpropagate(network, params, {}, (x_NI, y_N))
+        passed = probes.backpropagate(network, params, {}, (x_NI, y_N))
         found = described("activation", reaches["activation"], passed.outputs.post)
         found |= described("gradient", reaches["gradient"], passed.at_layers)
         by_batch = jax.lax.map(lambda batch: of_a_batch(params, reaches["weight_gradient"], batch), batches)
         found |= jax.tree.map(lambda a: jnp.mean(a, axis=0), by_batch)
         slopes = [f.slope(z) for f, z in zip(network.activations, passed.outputs.pre, strict=True)]
-        n_seen = settings["jacobian_examples"]
-        values = probe.jacobians(network.kernels(params), slopes, n_seen, statistics.exact_quantiles)
+        steps = probes.jacobians(network, params, {}, x_NI[: settings["jacobian_examples"]], slopes)
+        values = probes.singular_values(steps, statistics.exact_quantiles)
         return found | {"jacobian_mean": values["jacobian_sv_mean"]}
 
     compiled = jax.jit(measure)
