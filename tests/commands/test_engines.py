@@ -402,7 +402,7 @@ def study(tmp_path_factory, no_programs):
 def test_the_second_population_of_a_study_compiles_nothing_to_train(study):
     _, printed, populations = study
     assert printed.count("3 runs at once") == len(populations) == 2
-    programs = {"jit(scheme)", "jit(segment)", "jit(measure)"}
+    programs = {"jit(draw)", "jit(segment)", "jit(measure)"}
     assert [programs & set(compiled) for compiled in populations] == [programs, set()]
 
 

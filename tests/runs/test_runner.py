@@ -378,9 +378,9 @@ def test_a_live_session_runs_what_it_hashes_also_where_a_package_only_passes_a_f
         ({"scheme.fn": "math:nothing"}, "the module math has no function 'nothing'"),
         (
             {"scheme.fn": "bad:wrong_shape"},
-            r"made a kernel of shape \(2, 2\) and type float32 for layer 1",
+            r"made a kernel of layer 1 .* of shape \(2, 2\) and type float32; it must be of shape",
         ),
-        ({"scheme.fn": "bad:wrong_type"}, "type float16 for layer 1; it must return shape"),
+        ({"scheme.fn": "bad:wrong_type"}, "type float16; it must be of shape"),
         ({"scheme.fn": "bad:crashes"}, "scheme 'bad:crashes' failed with ZeroDivisionError: division by zero"),
         ({"scheme.fn": "bad:nothing_back"}, "scheme 'bad:nothing_back' must return"),
         ({"scheme.fn": "broken:f"}, "importing 'broken' failed with SyntaxError"),

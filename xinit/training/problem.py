@@ -1,6 +1,5 @@
 """From the config to the problem: the only reader of the config on the way to the trainer."""
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -99,18 +98,20 @@ def plan(configs: Sequence[Config]) -> Plan:
         if name not in jitted:
             scheme = scheme_of(config.scheme)
             check_scheme(scheme, problem.network, numbers_of(config), batch, config.scheme.fn)
-            jitted[name] = jax.jit(functools.partial(_draw, scheme, problem.network))
+            jitted[name] = jax.jit(_drawing(scheme, problem.network))
     draws = tuple(jitted[repr((config.scheme.fn, config.scheme.options))] for config in configs)
     return Plan(tuple(configs), problem, draws, tuple(map(numbers_of, configs)))
 
 
-def _draw(
-    scheme: Scheme, network: Network, key: Array, hyper: Hyper, batch: Batch
-) -> tuple[Params, State, Float[Array, " weight"]]:
+def _drawing(scheme: Scheme, network: Network) -> Draw:
     """What the scheme draws, completed with what it does not; the network's state; the factors of the rates."""
-    start, state = network.start(key)
-    drawn, lr_scale = scheme(key, network, hyper, batch)
-    return completed(start, drawn), state, lr_scale
+
+    def draw(key: Array, hyper: Hyper, batch: Batch) -> tuple[Params, State, Float[Array, " weight"]]:
+        start, state = network.start(key)
+        drawn, lr_scale = scheme(key, network, hyper, batch)
+        return completed(start, drawn), state, lr_scale
+
+    return draw
 
 
 def needed_bytes(problem: Problem, config: Config) -> dict[str, int]:
