@@ -77,6 +77,7 @@ TRAIN = {  # arguments -> words of the sentence
     "network=residual network.skip=1e300": "network.skip is 1e+300; it must be of a size",
     "network=residual network.fixup=true network.weights=1": "network.fixup is true and network.weights is 1; ",
     "network=residual network.fixup=true network.norm=layer": "network.fixup is true and network.norm is layer; ",
+    "network=residual network.scale=0": "network.scale is 0, and what is multiplied by 0 never learns; it must be",
     "network=residual network.fixup=1": "network.fixup is 1; it must be of type bool.",
     "network=convnet network.halve=[6]": "network.halve is [6]; it must be a list of different whole numbers from 1",
     "network=convnet network.halve=2": "network.halve is 2; it must be of type",

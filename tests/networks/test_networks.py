@@ -215,6 +215,15 @@ def test_a_main_path_of_another_shape_is_cut_filled_up_and_thinned_out(shape, ta
     np.testing.assert_array_equal(fitted(h, target), expected)
 
 
+@pytest.mark.parametrize("side", [4, 5])
+def test_what_is_kept_of_a_main_path_lies_in_the_middle_of_the_windows_beside_it(side):
+    h = jnp.arange(float(side**2)).reshape(1, side, side, 1)
+    middle = jnp.zeros((3, 3, 1, 1)).at[1, 1].set(1)
+    form = ("NHWC", "HWIO", "NHWC")
+    beside = jax.lax.conv_general_dilated(h, middle, (2, 2), "SAME", dimension_numbers=form)
+    np.testing.assert_array_equal(fitted(h, beside.shape), beside)
+
+
 def test_a_thousand_branches_are_built_and_tell_their_weights():
     network = network_of("residual", {}, frame(1000))
     assert len(network.weights) == 2002

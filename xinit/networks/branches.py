@@ -35,6 +35,11 @@ class Branches(NamedTuple):
             raise InputError(f"network.skip is {self.skip!r}; it must be a finite number.")
         if self.scale not in SCALES and not _is_finite(self.scale):
             raise InputError(f"network.scale is {self.scale!r}; it must be a finite number or one of {_list(SCALES)}.")
+        if self.scale == 0:
+            raise InputError(
+                "network.scale is 0, and what is multiplied by 0 never learns; it must be another number, or learned, "
+                "which starts at 0."
+            )
         if self.fixup:
             self._check_fixup()
 

@@ -137,12 +137,17 @@ def _scaled(factor: Array | float, h: Array) -> Array:
 
 
 def fitted(h: Float[Array, "batch ..."], shape: Sequence[int]) -> Float[Array, "batch ..."]:
-    """h in another shape: every second position where there are half as many, units cut off or filled up with 0."""
+    """h in another shape: every second position where there are half as many, units cut off or filled up with 0.
+
+    The positions are those that a convolution of 3 x 3 with stride 2 has in the middle of its windows, SAME padding
+    being shorter before than behind: 1, 3, 5, .. of an even number, else 0, 2, 4, ..
+    """
     if h.shape == tuple(shape):
         return h
     for axis in range(1, h.ndim - 1):
         step = -(-h.shape[axis] // shape[axis])
-        h = h[(slice(None),) * axis + (slice(None, None, step),)]
+        first = 0 if h.shape[axis] % step else step - 1
+        h = h[(slice(None),) * axis + (slice(first, None, step),)]
     more = shape[-1] - h.shape[-1]
     return h[..., : shape[-1]] if more < 0 else jnp.pad(h, [(0, 0)] * (h.ndim - 1) + [(0, more)])
 
