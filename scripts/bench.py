@@ -50,6 +50,7 @@ from xinit.training.problem import Problem
 STEPS = {1000: 50, 256: 400}  # timed steps for each width, in rounds of the 50 batches: about a quarter of a second
 BATCH, INPUTS, CLASSES = 10, 1024, 9
 RATE = 0.01
+SMALL_RATE = 0.001  # of rectifiers: at .01 rounding parts two runs of one network within twenty steps
 REPLICAS, SWEEP_STEPS = 16, 50
 
 
@@ -288,10 +289,10 @@ def bench_networks(case: Case, rounds: int) -> Iterator[dict]:
     y = rng.integers(0, network.n_outputs, (50, BATCH)).astype(np.int32)
     data = {"x": jnp.asarray(x), "y": jnp.asarray(y)}
     problem = problem_of(network, ring(data, network.n_outputs, lambda x: x), case.steps)
-    params, hyper = drawn(network, schemes.layerwise(he()), RATE)
+    params, hyper = drawn(network, schemes.layerwise(he()), SMALL_RATE)
     pairs = zip(network.kernels(params), network.biases(params), strict=True)
     layers = [(np.asarray(kernel), np.asarray(bias)) for kernel, bias in pairs]
-    work = x, y, RATE, case.steps
+    work = x, y, SMALL_RATE, case.steps
 
     logits = functools.partial(case.by_hand, network_peers.JAX)
     scan = network_peers.bare("bare jitted scan", logits, layers, *work, as_it_is=False)
@@ -319,7 +320,7 @@ def bench_networks(case: Case, rounds: int) -> Iterator[dict]:
     works = {"xinit": lambda: train(case.steps)} | {peer.name: peer.run for peer in made}
     yield from rows_beside(case.name, alternated(works, rounds), case.steps)
     if len(network.kernels(params)[1].shape) == 4:  # too slow to take turns with the others
-        plain = network_peers.bare("as jax has it", logits, layers, x, y, RATE, 1, as_it_is=True)
+        plain = network_peers.bare("as jax has it", logits, layers, x, y, SMALL_RATE, 1, as_it_is=True)
         plain.run()
         seconds = float(np.median(alternated({"plain": plain.run}, 1)["plain"]))
         yield {
