@@ -5,6 +5,7 @@ down by g^(l-1) = W^l g^l. Second moments are per unit, those of the signal rela
 gradient relative to the output's; all arrays have L + 1 entries, from the input to the output.
 """
 
+import functools
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -58,7 +59,7 @@ def widths_of(profile: str, ratio: float, n_layers: int, width: int) -> tuple[in
 
 def variances(scheme: Scheme, widths: Sequence[int]) -> np.ndarray:
     """(L,) Var W of each layer."""
-    return np.array([law.variance for law in law_of(scheme, _linear(widths))])
+    return np.array([law.variance for law in law_of(scheme, _linear(tuple(widths)))])
 
 
 def signal(scheme: Scheme, widths: Sequence[int]) -> np.ndarray:
@@ -95,7 +96,7 @@ def drawn(scheme: Scheme, widths: Sequence[int], seeds: Iterable[int]) -> tuple[
 
 def _one(scheme: Scheme, widths: Sequence[int], seed: int) -> tuple[np.ndarray, np.ndarray]:
     # Not jitted: a scheme compiles once for each shape of a layer, whichever network it is in, not once a network.
-    params, _ = scheme(jax.random.key(seed), _linear(widths), {"gain": jnp.float32(1)}, None)
+    params, _ = scheme(jax.random.key(seed), _linear(tuple(widths)), {"gain": jnp.float32(1)}, None)
     kernels = [np.asarray(layer["kernel"]) for layer in params["layers"].values()]
     random = np.random.default_rng(seed)
     z, g = [random.standard_normal(widths[0])], [random.standard_normal(widths[-1])]
@@ -108,5 +109,6 @@ def _one(scheme: Scheme, widths: Sequence[int], seed: int) -> tuple[np.ndarray, 
     return z / z[0], g / g[-1]
 
 
-def _linear(widths: Sequence[int]) -> Network:
+@functools.cache
+def _linear(widths: tuple[int, ...]) -> Network:
     return plain(widths, (activations.linear(),) * (len(widths) - 2))
