@@ -119,6 +119,10 @@ def _axis_title(inspection: Inspection, name: str) -> str:
 
 
 def _scores(axes: "Axes", inspection: Inspection) -> None:
+    if not any(np.isfinite(scores).any() for scores in inspection.scores.values()):
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "no intervals are predicted\nto compare this with", ha="center", va="center")
+        return
     axes.axvspan(-2, 2, color="0.92", lw=0)
     residual = inspection.layout.has_skips
     scored = [part for part in SCORED if not (residual and part[0] in AXES)]  # whose rows are others
