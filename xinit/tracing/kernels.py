@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
-from flax import linen, nnx
+from flax import nnx
 from flax.core import meta
 
 
@@ -14,8 +14,8 @@ class Axes(NamedTuple):
 
     One layer's kernel has the axes of a convolution's window, of inputs and of outputs. The `stacked` ones count such
     kernels, where one array holds those of several layers. `groups` are those of a grouped convolution. In a `lookup`
-    table the inputs are rows, of which an example reads one. `stack_is_known` is False where another axis of the same
-    size may be the stacked one: the fans are then known all the same, but not which weights belong to one layer.
+    table the inputs are rows, of which an example reads one. `stride`: a convolution gives one place of so many, hence
+    an input feeds fewer units. `spread`: a transposed one gives so many places for one, hence fewer inputs feed a unit.
     """
 
     window: tuple[int, ...]
@@ -24,35 +24,24 @@ class Axes(NamedTuple):
     stacked: tuple[int, ...] = ()
     groups: int = 1
     lookup: bool = False
-    stack_is_known: bool = True
+    stride: int = 1
+    spread: int = 1
 
     @property
     def rank(self) -> int:
         """The number of axes."""
         return sum(map(len, (self.window, self.inputs, self.outputs, self.stacked)))
 
-    def placed(self, places: Sequence[int], rank: int) -> "Axes":
-        """The same axes in an array of `rank` axes that holds the kernel at `places`; its other axes are stacked."""
-        at = lambda axes: tuple(places[axis] for axis in axes)
-        others = tuple(axis for axis in range(rank) if axis not in places)
-        return self._replace(
-            window=at(self.window), inputs=at(self.inputs), outputs=at(self.outputs), stacked=others + at(self.stacked)
-        )
+
+class Unclear(NamedTuple):
+    """Stands for the axes of what may be a kernel, but of no certain meaning; the reason ends a sentence about it."""
+
+    reason: str
 
 
-def dense(n_inputs: int = 1, n_outputs: int = 1, n_stacked: int = 0) -> Axes:
-    """A matrix whose input and output may have several axes each, as the heads of attention; stacked axes first."""
-    outputs = n_stacked + n_inputs
-    return Axes(
-        (), tuple(range(n_stacked, outputs)), tuple(range(outputs, outputs + n_outputs)), tuple(range(n_stacked))
-    )
-
-
-def convolution(n_window: int, groups: int = 1, transposed: bool = False) -> Axes:
-    """(window, I / groups, O), the window of `n_window` axes; (window, O, I) if it is stored transposed."""
-    before, last = (n_window,), (n_window + 1,)
-    inputs, outputs = (last, before) if transposed else (before, last)
-    return Axes(tuple(range(n_window)), inputs, outputs, groups=groups)
+def dense() -> Axes:
+    """A matrix (inputs, outputs)."""
+    return Axes((), (0,), (1,))
 
 
 def lookup() -> Axes:
@@ -60,74 +49,20 @@ def lookup() -> Axes:
     return dense()._replace(lookup=True)
 
 
-def einsum(equation: str) -> Axes | None:
-    """The axes of the second operand, which is the kernel; None if it has an ellipsis, or an axis twice.
+def fans(shape: Sequence[int], axes: Axes) -> tuple[float, float]:
+    """(fan-in, fan-out) of one layer: how many inputs feed a unit, and how many units an input feeds.
 
-    Axes that the result lacks are summed, hence inputs; those that only the result shares are outputs; of what all
-    three have, each index has a kernel of its own.
-    """
-    operands, result = equation.replace(" ", "").split("->")
-    read, kernel = operands.split(",")
-    if len(set(kernel)) < len(kernel):
-        return None
-    chosen = lambda of: tuple(axis for axis, letter in enumerate(kernel) if of(letter))
-    return Axes(
-        window=(),
-        inputs=chosen(lambda letter: letter not in result),
-        outputs=chosen(lambda letter: letter in result and letter not in read),
-        stacked=chosen(lambda letter: letter in result and letter in read),
-    )
-
-
-def axes_of(module: Any) -> Axes | None:
-    """The axes of a Flax layer's own kernel or embedding; None for a module that is no layer of Flax's own."""
-    match module:
-        case linen.Dense() | nnx.Linear():
-            return dense()
-        case linen.DenseGeneral():
-            return dense(_count(module.axis), _count(module.features), _count(module.batch_dims))
-        case nnx.LinearGeneral():
-            return dense(len(module.in_features), len(module.out_features), len(module.batch_axis))
-        case linen.Einsum() | nnx.Einsum() if module.einsum_str:
-            return einsum(module.einsum_str)
-        case linen.Conv() | nnx.Conv():
-            return convolution(_count(module.kernel_size), module.feature_group_count)
-        case linen.ConvTranspose() | nnx.ConvTranspose():
-            return convolution(_count(module.kernel_size), transposed=module.transpose_kernel)
-        case linen.Embed() | nnx.Embed():
-            return lookup()
-    return None
-
-
-def declared_shape(module: Any) -> tuple[int, ...] | None:
-    """The shape of one kernel or embedding of an nnx layer, as it was made; None for any other module.
-
-    `nnx.vmap` makes a stack of layers as one module, whose array then has more axes than this.
-    """
-    match module:
-        case nnx.Linear():
-            return module.in_features, module.out_features
-        case nnx.LinearGeneral():
-            return *module.batch_axis.values(), *module.in_features, *module.out_features
-        case nnx.Einsum() | nnx.Conv() | nnx.ConvTranspose():
-            return tuple(module.kernel_shape)
-        case nnx.Embed():
-            return module.num_embeddings, module.features
-    return None
-
-
-def _count(axes: int | Sequence[int]) -> int:
-    return 1 if isinstance(axes, int) else len(axes)
-
-
-def fans(shape: Sequence[int], axes: Axes) -> tuple[int, int]:
-    """(fan-in, fan-out) of one layer: R I / groups and R O / groups with a window of R places, else I and O.
-
-    The rows of a lookup table have fan-in 1: an example reads one of them.
+    With a window of R places R I / spread and R O / (groups x stride); else I and O. The rows of a lookup table have
+    fan-in 1: an example reads one of them.
     """
     size = lambda which: math.prod(shape[axis] for axis in which)
     window = size(axes.window)
-    return 1 if axes.lookup else window * size(axes.inputs), window * size(axes.outputs) // axes.groups
+    fan_in = 1 if axes.lookup else _whole(window * size(axes.inputs) / axes.spread)
+    return fan_in, _whole(window * size(axes.outputs) / (axes.groups * axes.stride))
+
+
+def _whole(number: float) -> float:
+    return int(number) if number == int(number) else number
 
 
 def by_path(tree: Any) -> dict[str, Any]:
