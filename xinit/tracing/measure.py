@@ -1,7 +1,7 @@
-"""A network seen once forward and once backward, and what that says of each of its layers."""
+"""A model run once forward and once backward, and what that says of each of its layers: one compiled program."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,129 +12,166 @@ from jax import Array
 from jaxtyping import Float, Num
 
 from xinit.core.errors import InputError
-from xinit.tracing.networks import ONCE, Network, Params
-from xinit.tracing.parameters import Parameter
-from xinit.tracing.taps import Layer, Recorder, Taps, Visit, is_floating
-from xinit.tracing.wiring import Wiring, wiring
+from xinit.tracing.kernels import Axes, by_path
+from xinit.tracing.layers import Structure
+from xinit.tracing.products import Product
+from xinit.tracing.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
-Wanted = Callable[[str], bool]  # of the path of a module
+SAMPLES = 4096  # values of a layer that quantiles and histograms are made of
+# A program that runs once is compiled in a third of the time at this level, and that beats one that runs faster.
+ONCE = {"xla_backend_optimization_level": 0}
 
 
-class Pass(NamedTuple):
-    """The loss, the visits of the layers, and dL/d of their taps (by layer) and of the parameters (a tree)."""
+class Measured(NamedTuple):
+    """What one pass gives: the loss; by reading and by the number of a product an array over its iterations; by the path
+    of a parameter `statistics`.
+    """
 
     loss: Array
-    visits: dict[str, Visit]
-    tap_gradients: dict[str, Array]
-    param_gradients: Params
+    readings: dict[str, dict[Value, Array]]
+    parameters: dict[str, dict[str, Array]]
 
 
-def forward(
-    net: Network, wanted: Wanted, params: Params, x: Any, taps: Taps, cut: bool = False
-) -> tuple[Any, Recorder]:
-    """Output and recorder of one call."""
-    recorder = Recorder(wanted, taps, cut)
-    return net.call(params, x, recorder), recorder
+def make_pass(
+    structure: Structure, params: Any, others: Any, x: Any, loss: Loss, once: bool
+) -> Callable[[Any, Any, Any, Any], Measured]:
+    """The compiled function of parameters, other arrays, x and batch that goes through the model in both directions.
 
+    The gradient of the loss with respect to a tap of zeros on a layer's output z is dL/dz. For z = h W + b its sum over
+    examples and positions is dL/db, and h^T dL/dz is dL/dW.
+    """
+    sites = {layer.product.site: layer.product for layer in structure.layers}
+    n_examples = len(jax.tree.leaves(x)[0])
 
-def sight(net: Network, wanted: Wanted, x: Any) -> tuple[Any, Recorder]:
-    """Output and recorder of a call in shapes alone, which computes nothing."""
-    recorders = []
-
-    def call(params, x):
-        output, recorder = forward(net, wanted, params, x, {})
-        recorders.append(recorder)
-        return output, recorder.visits
-
-    output, visits = jax.eval_shape(call, net.params, x)
-    recorder = recorders[0]
-    recorder.visits = {name: visits[name] for name in recorder.layers}  # jax sorts a dict; this is the order of calls
-    return output, recorder
-
-
-def zero_taps(visits: Mapping[str, Visit]) -> Taps:
-    """A tap of zeros for each layer, of the shape and precision of its output."""
-    return {name: np.zeros(visit.gives.shape, visit.gives.dtype) for name, visit in visits.items()}
-
-
-def make_backpropagate(net: Network, wanted: Wanted, loss: Loss) -> Callable[[Params, Any, Any, Taps], Pass]:
-    """The compiled function of parameters, x, batch and taps that goes through the network once in each direction."""
-
-    def total(params, taps, x, batch):
-        output, recorder = forward(net, wanted, params, x, taps)
+    def total(params: Any, taps: Mapping[Value, Array], others: Any, x: Any, batch: Any) -> tuple[Array, Any]:
+        kept = _kept(sites.values())
+        outputs, records = run(structure.program, jax.tree.leaves((params, others, x)), taps, kept)
+        output = jax.tree.unflatten(jax.tree.structure(structure.output), outputs)
         value = loss(output, batch)
         if jnp.shape(value) != ():
             raise InputError(f"loss returns an array of shape {jnp.shape(value)}; it must return one number.")
-        return value, recorder.visits
+        return value, records
 
-    def backpropagate(params, x, batch, taps):
+    def once_through(params: Any, others: Any, x: Any, batch: Any) -> Measured:
+        taps = {product.gives: _zeros(structure.program.types[product.gives]) for product in sites.values()}
         both = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
-        (value, visits), (param_gradients, tap_gradients) = both(params, taps, x, batch)
-        return Pass(value, visits, tap_gradients, param_gradients)
+        (value, records), (param_gradients, tap_gradients) = both(params, taps, others, x, batch)
+        by_site = {
+            site: _readings(product, records, tap_gradients[product.gives], n_examples)
+            for site, product in sites.items()
+        }
+        named, gradients = by_path(params), by_path(param_gradients)
+        parameters = {path: _statistics(named[path], gradients[path], structure.axes[path]) for path in named}
+        names = {name for readings in by_site.values() for name in readings}
+        readings = {
+            name: {site: own[name] for site, own in by_site.items() if name in own} for name in sorted(names)
+        }
+        return Measured(value, readings, parameters)
 
-    return jax.jit(backpropagate, compiler_options=ONCE)
+    return jax.jit(once_through, compiler_options=ONCE if once else None)
 
 
-def wired(net: Network, wanted: Wanted, x: Any, visits: Mapping[str, Visit]) -> Wiring:
-    """How the layers of a network with modules, whose visits are known in shape, hang together."""
-
-    def reads(taps):
-        output, recorder = forward(net, wanted, net.params, x, taps, cut=True)
-        return [*(visit.reads for visit in recorder.visits.values()), *jax.tree.leaves(output)]
-
-    return wiring(reads, zero_taps(visits))
+def _kept(products: Collection[Product]) -> set[Value]:
+    return {value for product in products for value in (product.reads, product.gives) if value is not None}
 
 
-def layer_readings(
-    passed: Pass, layers: Mapping[str, Layer], kernels: Sequence[Parameter | None], n: int
-) -> dict[str, Float[np.ndarray, " layer"]]:
-    """Readings by their names in `xinit.core.readings`, SHARED and TRACED, with the axis layer.
+def _zeros(kind: Any) -> Array:
+    return jnp.zeros(kind.shape, kind.dtype)
 
-    input_* are nan where a layer reads no floating numbers, and grad_w_norm, of the layer's kernel, where it has none.
-    Without taps grad_pre_* are left out. `n` is the number of examples.
+
+def _readings(product: Product, records: Mapping[Value, Array], g: Array, n_examples: int) -> dict[str, Array]:
+    """The readings of one product, each with an axis for the iterations of the loops whose parameters are stacked."""
+    iteration = product.iteration
+    gives = _Seen(records[product.gives], iteration, product.gives_examples, product.unit_axes, n_examples)
+    gradient = _Seen(g, iteration, product.gives_examples, product.unit_axes, n_examples)
+    read = gives.moments("pre") | {"pre_sample": gives.sample()}
+    if product.reads is not None:
+        h = _Seen(records[product.reads], iteration, product.reads_examples, (), n_examples)
+        read |= h.moments("input") | {"input_cosine_mean": h.cosine()}
+    zero = gradient.array == 0
+    scaled = {name: n_examples * value for name, value in gradient.moments("grad_pre").items()}
+    return read | scaled | {
+        "grad_pre_zero": jnp.mean(zero, (1, 2, 3), dtype=jnp.float32),
+        "grad_pre_zero_units": jnp.mean(zero.all((1, 2)), 1, dtype=jnp.float32),
+        "grad_pre_sample": n_examples * gradient.sample(),
+    }  # fmt: skip
+
+
+class _Seen:
+    """An array of a layer as (iterations, examples, positions, units), in single precision.
+
+    Iterations of loops that share their parameters are positions. Without an axis of the examples there is one example.
     """
-    read = []
-    for (name, layer), kernel in zip(layers.items(), kernels, strict=True):
-        row = _forward_readings(passed.visits[name], n)
-        if passed.tap_gradients:
-            row |= _backward_readings(passed.tap_gradients[name], n, layer.unit_axes)
-        read.append(row | {"grad_w_norm": kernel.grad_norm if kernel else math.nan})
-    return {name: np.array([row[name] for row in read]) for name in read[0]}
+
+    def __init__(
+        self,
+        array: Array,
+        iteration: Sequence[int | None],
+        examples: int | None,
+        units: Sequence[int],
+        n_examples: int,
+    ) -> None:
+        loops = range(len(iteration))
+        stacked = [loop for loop in loops if iteration[loop] is not None]
+        inner = array.ndim - len(iteration)
+        first = [] if examples is None else [len(iteration) + examples]
+        last = [len(iteration) + axis for axis in units if axis != examples]
+        others = [axis for axis in range(array.ndim) if axis not in (*stacked, *first, *last)]
+        size = lambda axes: math.prod(array.shape[axis] for axis in axes)
+        n = n_examples if first and size(first) % n_examples == 0 else 1
+        ordered = array.transpose(*stacked, *first, *others, *last).astype(jnp.float32)
+        self.array = ordered.reshape(size(stacked), n, -1, size(last)) if inner >= 0 else ordered
+        self.n = n
+
+    def moments(self, name: str) -> dict[str, Array]:
+        """Mean and standard deviation."""
+        mean = jnp.mean(self.array, (1, 2, 3))
+        squares = jnp.mean((self.array - mean[:, None, None, None]) ** 2, (1, 2, 3))
+        return {f"{name}_mean": mean, f"{name}_std": jnp.sqrt(squares)}
+
+    def cosine(self) -> Array:
+        """The mean cosine between the n examples, each with all its positions in one vector.
+
+        Over the pairs of unit vectors u_i the mean of u_i u_j is (|sum u_i|^2 - sum |u_i|^2) / (n (n - 1)).
+        """
+        if self.n < 2:
+            return jnp.full(len(self.array), jnp.nan)
+        examples = self.array.reshape(len(self.array), self.n, -1)
+        norms = jnp.sqrt(jnp.sum(examples**2, -1, keepdims=True))
+        units = examples / jnp.where(norms > 0, norms, 1)
+        sums = jnp.sum(jnp.sum(units, 1) ** 2, -1) - jnp.sum(units**2, (1, 2))
+        return sums / (self.n * (self.n - 1))
+
+    def sample(self) -> Array:
+        """Values at even distances, from every unit as often as from any other."""
+        flat = self.array.reshape(len(self.array), -1)
+        step = max(1, flat.shape[1] // SAMPLES)
+        while math.gcd(step, self.array.shape[-1]) > 1 and step > 1:
+            step += 1
+        return flat[:, ::step][:, :SAMPLES]
 
 
-def _forward_readings(visit: Visit, n: int) -> dict[str, float]:
-    reads = (math.nan,) * 3 if visit.reads is None else moments(visit.reads, n)
-    names = "input_mean", "input_std", "input_cosine_mean", "pre_mean", "pre_std"
-    return dict(zip(names, (*reads, *moments(visit.gives, n)[:2]), strict=True))
+def _statistics(w: Array, g: Array, axes: Any) -> dict[str, Array]:
+    """What a parameter's row is made of; of a stack of kernels `second`, `grad_norm` and `copies` for each of them."""
+    w, g = w.astype(jnp.float32), g.astype(jnp.float32)
+    stacked = axes.stacked if isinstance(axes, Axes) else ()
+    own = tuple(axis for axis in range(w.ndim) if axis not in stacked)
+    made = {"mean": jnp.mean(w), "std": jnp.std(w), "second": jnp.mean(w**2, own), "grad_norm": _norm(g, own)}
+    if isinstance(axes, Axes) and not axes.lookup and math.prod(w.shape[axis] for axis in axes.outputs) > 1:
+        apart = lambda a: jnp.max(jnp.max(a, axes.outputs) - jnp.min(a, axes.outputs))
+        made |= {"w_apart": apart(w), "w_max": jnp.max(jnp.abs(w)), "g_apart": apart(g), "g_max": jnp.max(jnp.abs(g))}
+    return made
 
 
-def _backward_readings(g_z: Array, n: int, unit_axes: int) -> dict[str, float]:
-    zero = (np.asarray(g_z) == 0).reshape(-1, math.prod(g_z.shape[g_z.ndim - unit_axes :]))
-    mean, std, _ = moments(g_z, n)
-    shares = {"grad_pre_zero_units": zero.all(axis=0).mean(), "grad_pre_zero": zero.mean()}
-    return shares | {"grad_pre_mean": n * mean, "grad_pre_std": n * std}
+def _norm(g: Array, axes: tuple[int, ...]) -> Array:
+    """The root of the sum of squares, of numbers whose squares may be too small for single precision."""
+    largest = jnp.max(jnp.abs(g), axes, keepdims=True)
+    scale = jnp.where(largest > 0, largest, 1)
+    return jnp.sqrt(jnp.sum((g / scale) ** 2, axes)) * jnp.squeeze(scale, axes)
 
 
-def moments(h: Num[Array, "..."], n: int) -> tuple[float, float, float]:
-    """Mean, standard deviation, and mean cosine between the n examples, each with all its positions in one vector.
-
-    Over the pairs of unit vectors u_i the mean of u_i u_j is (|sum u_i|^2 - sum |u_i|^2) / (n (n - 1)). It is nan where
-    the first axis of h is not that of the examples.
-    """
-    signal = np.asarray(h).astype(np.float64)  # on the host: nothing to compile, and the sums are exact enough
-    with np.errstate(invalid="ignore"):  # infinities make nan, which the rules look for
-        mean, std = float(signal.mean()), float(signal.std())
-        if signal.ndim < 2 or not len(signal) == n > 1:
-            return mean, std, math.nan
-        examples = signal.reshape(n, -1)
-        norms = np.linalg.norm(examples, axis=1, keepdims=True)
-        units = examples / np.where(norms > 0, norms, 1)
-        cosine = ((units.sum(axis=0) ** 2).sum() - (units**2).sum()) / (n * (n - 1))
-        return mean, std, float(cosine)
-
-
-def default_loss(output: Any, batch: Any) -> tuple[Loss, float | None]:
+def default_loss(output: Any, y: Any) -> tuple[Loss, float | None]:
     """The loss of a batch (x, y), or of x alone, and of a classifier what the uniform answer would lose.
 
     Whole y: mean of -log softmax(output)_y. Other y: mean of (output - y)^2. No y: a fixed random linear functional,
@@ -144,30 +181,35 @@ def default_loss(output: Any, batch: Any) -> tuple[Loss, float | None]:
     Raises:
       InputError: y does not fit the output, or its classes run beyond it.
     """
-    if not isinstance(batch, tuple):
+    if y is None:
         return _linear_functional, None
-    y = np.asarray(batch[1])
+    y = np.asarray(y)
     shape, classes = getattr(output, "shape", None), getattr(output, "shape", (0,))[-1:]
     if shape and jnp.issubdtype(y.dtype, jnp.integer) and y.shape == shape[:-1]:
         if not 0 <= int(y.min()) <= int(y.max()) < classes[0]:
             raise InputError(f"y runs from {int(y.min())} to {int(y.max())}; the output allows 0 to {classes[0] - 1}.")
         return _cross_entropy, math.log(classes[0])
     if shape and jnp.issubdtype(y.dtype, jnp.floating) and y.shape == shape:
-        return lambda output, batch: jnp.mean((output - batch[1]) ** 2), None
+        return _squared_error, None
+    came = f"shape {shape}" if shape else f"the form {jax.tree.map(jax.typeof, output)}"
     raise InputError(
-        f"y has shape {y.shape} and type {y.dtype}, and the output has shape {shape}; y must be whole numbers without "
-        "the output's last axis, or floating numbers of its shape, or else give loss=."
+        f"y has shape {y.shape} and type {y.dtype}, and the output has {came}; y must be whole numbers without the "
+        "output's last axis, or floating numbers of its shape, or else give loss=."
     )
 
 
-def _cross_entropy(output: Float[Array, "... outputs"], batch: Any) -> Float[Array, ""]:
+def _squared_error(output: Num[Array, "..."], batch: Any) -> Float[Array, ""]:
+    return jnp.mean((output - batch[1]) ** 2)
+
+
+def _cross_entropy(output: Num[Array, "... outputs"], batch: Any) -> Float[Array, ""]:
     logits = output.astype(jnp.float32)
     return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]))
 
 
 def _linear_functional(output: Any, batch: Any) -> Array:
-    parts = [part for part in jax.tree.leaves(output) if is_floating(part)]
+    parts = [part for part in jax.tree.leaves(output) if jnp.issubdtype(part.dtype, jnp.floating)]
     r = [jax.random.normal(jax.random.key(i), part.shape, jnp.float32) for i, part in enumerate(parts)]
     n = [len(part) if part.ndim else 1 for part in parts]
     scaled = lambda a, part, n: jnp.sum(a * part) / (n * math.sqrt(part.size / n))
-    return sum(map(scaled, r, parts, n))
+    return sum(map(scaled, r, parts, n), jnp.float32(0))

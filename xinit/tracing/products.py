@@ -38,16 +38,17 @@ class Use(NamedTuple):
 class Product(NamedTuple):
     """One layer: what it reads and gives, the parameters behind it, its fans, and which layers feed it.
 
-    `reads` is None of a lookup. `gives` includes the bias, where one is added next. `iteration`: of every loop around it
-    whether its parameters are others in each iteration, and then which one this is; else None, and the loop's
-    iterations are positions. Axes of h and z are counted within one iteration. `n_examples_axis`: None where the
-    examples are on no axis of their own. `side`: what it gives acts only through a product of two signals, as the
-    queries of attention do.
+    `reads` is None of a lookup. `kernel` is the operand that depends on parameters. `gives` includes the bias, where one
+    is added next. `iteration` has an entry for every loop around it: which one this is, where the parameters are others
+    in each; else None, and the iterations are positions. The axes of h and z are counted within one iteration; the axis
+    of the examples is None where they have none of their own. `recurrent`: it feeds itself or one before it in the next
+    iteration. `branch`: it lies in a branch, which may not be taken.
     """
 
     site: Value
     kind: str
     reads: Value | None
+    kernel: Value
     gives: Value
     uses: tuple[Use, ...]
     fan_in: float
@@ -57,6 +58,7 @@ class Product(NamedTuple):
     reads_examples: int | None
     gives_examples: int | None
     fed_by: frozenset[int]
+    recurrent: bool
     branch: bool
 
 
@@ -189,12 +191,14 @@ class _Walk:
         kernel, signal = read[operand.kernel], read[operand.signal]
         iteration = tuple(loop.iteration if loop.number in kernel.varies else None for loop in loops)
         site = operation.gives[0]
-        place = list(self.products).index((site, iteration)) if (site, iteration) in self.products else None
-        number = len(self.products) if place is None else place
+        before = self.products.get((site, iteration))  # from the iteration before, of a loop that shares its kernels
+        number = len(self.products) if before is None else [*self.products].index((site, iteration))
         units = operand.unit_axes
         marked = [
             origin._replace(
-                axes=tuple(of.with_mark(axis, UNITS, i == operand.kernel and a in units) for a, axis in enumerate(origin.axes))
+                axes=tuple(
+                    of.with_mark(axis, UNITS, i == operand.kernel and a in units) for a, axis in enumerate(origin.axes)
+                )
             )
             for i, origin in enumerate(read)
         ]
@@ -207,6 +211,7 @@ class _Walk:
             site=site,
             kind=operand.kind,
             reads=None if operand.kind == LOOKUP else operation.reads[operand.signal],
+            kernel=operation.reads[operand.kernel],
             gives=site,
             uses=_uses(operand, kernel, loops, self.ranks),
             fan_in=fan_in,
@@ -215,7 +220,8 @@ class _Walk:
             unit_axes=(),
             reads_examples=None,
             gives_examples=None,
-            fed_by=signal.layers | (self.products[site, iteration].fed_by if place is not None else frozenset()),
+            fed_by=signal.layers if before is None else before.fed_by,
+            recurrent=before is not None and any(layer >= number for layer in signal.layers),
             branch=self._branch,
         )
         return result._replace(layers=frozenset({number}))
@@ -287,7 +293,8 @@ class _Walk:
             for body in bodies:
                 given = read if len(body.inputs) == len(read) else [_all_joined(read)] * len(body.inputs)
                 shaped = [
-                    origin if origin.shape == of.shape_of(body.types[value])
+                    origin
+                    if origin.shape == of.shape_of(body.types[value])
                     else origin._replace(axes=of.plain_axes(of.shape_of(body.types[value])))
                     for value, origin in zip(body.inputs, given, strict=True)
                 ]
@@ -331,7 +338,9 @@ def _slice_of(origin: Origin, loop: int) -> Origin:
     first, *axes = origin.axes
     taken = frozenset(Index(mark, None) for factor in first for mark in factor.marks) if origin.params else frozenset()
     return origin._replace(
-        axes=tuple(axes), indexed=origin.indexed | taken, varies=origin.varies if origin.batch else origin.varies | {loop}
+        axes=tuple(axes),
+        indexed=origin.indexed | taken,
+        varies=origin.varies if origin.batch else origin.varies | {loop},
     )
 
 

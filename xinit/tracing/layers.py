@@ -1,0 +1,172 @@
+"""The layers of a model by name, in the order in which a signal meets them, and how they hang together."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import jax
+
+from xinit.tracing import origins
+from xinit.tracing.kernels import Axes, Unclear, by_path
+from xinit.tracing.products import Found, Product, Use, products_of
+from xinit.tracing.program import Program, traced
+
+# What the libraries call the kernel of a layer, which then bears the name of its module alone.
+KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
+
+
+class Layer(NamedTuple):
+    """A product under its name.
+
+    `paths` of the parameters behind it, each with the place of a stacked one behind it, as in blocks/mlp/kernel[3]; the
+    first is the layer's kernel. `depth`: 1 for a layer that no other feeds, and so on along the longest way.
+    """
+
+    name: str
+    product: Product
+    paths: tuple[str, ...]
+    shape: tuple[int, ...]
+    width: int
+    depth: int
+
+    @property
+    def kernel(self) -> str:
+        """The path of the stored array that its kernel is in."""
+        return self.paths[0].partition("[")[0]
+
+
+class Structure(NamedTuple):
+    """A model as its layers.
+
+    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the product
+    of a parameter was not seen. `skips`: whether signals skip layers.
+    """
+
+    program: Program
+    found: Found
+    layers: tuple[Layer, ...]
+    axes: dict[str, Axes | Unclear | None]
+    roles: dict[str, frozenset[str]]
+    unseen: dict[str, str]
+    skips: bool
+    output: Any
+
+
+NOT_MET = "it never meets the signal"
+BY_ITSELF = "it meets the signal without a product: neither as a kernel nor as a bias or a scale"
+
+
+def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
+    """The layers of `call(params, others, x)`, traced in shapes alone; nothing is computed."""
+    program, output = traced(call, params, others, x)
+    named = by_path(params)
+    n_others = len(jax.tree.leaves(others))
+    inputs = [origins.of_parameter(number, leaf.shape) for number, leaf in enumerate(named.values())]
+    kinds = [program.types[value] for value in program.inputs]
+    constants = [origins.Origin(origins.plain_axes(kind.shape)) for kind in kinds[len(inputs) : len(inputs) + n_others]]
+    batch = [origins.of_batch(kind.shape) for kind in kinds[len(inputs) + n_others :]]
+    found = products_of(program, [*inputs, *constants, *batch])
+    paths = list(named)
+    roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}
+    depths = depths_of(found.products)
+    names = _names(found.products, paths)
+    layers = []
+    for name, product, depth in zip(names, found.products, depths, strict=True):
+        kind = program.types[product.gives]
+        shape = tuple(kind.shape[len(product.iteration) :])
+        width = math.prod(shape[axis] for axis in product.unit_axes)
+        behind = tuple(paths[use.parameter] + _index(use) for use in product.uses)
+        layers.append(Layer(name, product, behind, shape, width, depth))
+    axes = _axes(found, named)
+    unseen = _unseen(found, named, roles)
+    return Structure(program, found, tuple(layers), axes, roles, unseen, skips_layers(found), output)
+
+
+def _axes(found: Found, named: Mapping[str, Any]) -> dict[str, Axes | Unclear | None]:
+    """What the axes of each parameter are: of a table that is also read as a matrix, those of the matrix."""
+    axes: dict[str, Axes | Unclear | None] = dict.fromkeys(named)
+    paths = list(named)
+    for product in found.products:
+        for use in product.uses:
+            path, before = paths[use.parameter], axes[paths[use.parameter]]
+            if before is None or isinstance(before, Unclear) or before.lookup:
+                axes[path] = use.axes
+    return axes
+
+
+def _unseen(found: Found, named: Mapping[str, Any], roles: Mapping[str, frozenset[str]]) -> dict[str, str]:
+    hidden = {number: one.reason for one in found.hidden for number in one.parameters}
+    unseen = {}
+    for number, (path, leaf) in enumerate(named.items()):
+        if number in hidden:
+            unseen[path] = f"its product is inside {hidden[number]}"
+        elif not roles[path]:
+            unseen[path] = NOT_MET
+        elif roles[path] == {"other"} and leaf.ndim > 1:
+            unseen[path] = BY_ITSELF
+    return unseen
+
+
+def _index(use: Use) -> str:
+    return f"[{','.join(map(str, use.index))}]" if use.index else ""
+
+
+def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:
+    """A name for each layer: the module whose only kernel it has, else the path of the kernel; and which call it is."""
+    owner = lambda number: paths[number].rpartition("/")[0]
+    kernels = {use.parameter for product in products for use in _kernels(product)}
+    of_owner = Counter(owner(number) for number in kernels)
+
+    def plain(number: int) -> str:
+        path = paths[number]
+        is_alone = of_owner[owner(number)] == 1 and path.rpartition("/")[2] in KERNELS
+        return owner(number) if is_alone and owner(number) else path
+
+    calls: Counter[str] = Counter()
+    names = []
+    for product in products:
+        uses = _kernels(product)
+        name = _together([plain(use.parameter) for use in uses]) + _index(uses[0])
+        calls[name] += 1
+        names.append(f"{name} (call {calls[name]})" if calls[name] > 1 else name)
+    return names
+
+
+def _kernels(product: Product) -> list[Use]:
+    """The parameters that are the kernel of a layer: the largest, and those beside it that are of the same rank."""
+    first, *others = product.uses
+    same = [use for use in others if isinstance(use.axes, Axes) and isinstance(first.axes, Axes)]
+    return [first, *(use for use in same if use.axes.rank == first.axes.rank)]  # type: ignore[union-attr]
+
+
+def _together(names: Sequence[str]) -> str:
+    """One name for several, as lstm/{hf,hg}."""
+    if len(names) == 1:
+        return names[0]
+    owners = {name.rpartition("/")[0] for name in names}
+    if len(owners) > 1:
+        return "+".join(names)
+    (owner,) = owners
+    return f"{owner}/{{{','.join(name.rpartition('/')[2] for name in names)}}}".removeprefix("/")
+
+
+def depths_of(products: Sequence[Product]) -> list[int]:
+    """1 for a layer that no other feeds, and so on along the longest way."""
+    depths: list[int] = []
+    for number, product in enumerate(products):
+        depths.append(1 + max((depths[source] for source in product.fed_by if source < number), default=0))
+    return depths
+
+
+def skips_layers(found: Found) -> bool:
+    """Whether a connection from one layer to another, or to the output, is also made by some longer way."""
+    above: list[frozenset[int]] = []
+    fed_by = [frozenset(source for source in product.fed_by if source < n) for n, product in enumerate(found.products)]
+    for sources in fed_by:
+        above.append(sources.union(*(above[source] for source in sources)))
+    return any(
+        source in above[other] for sources in (*fed_by, found.feeds_output) for source in sources for other in sources
+    )
+
+
