@@ -118,4 +118,7 @@ TRACED: dict[str, tuple[tuple[str, ...], str]] = {
     "input_cosine_mean": (("layer",), "mean cosine between what the layer reads of different examples"),
     "grad_pre_zero": (("layer",), "share of (unit, example, position) with dL/dz = 0"),
     "grad_pre_zero_units": (("layer",), "share of units with dL/dz = 0 at every example and position"),
+    "pre_hist": (("layer", "bin"), "share of the pre-activations in each bin of pre_edges, of some thousand of them"),
+    "pre_edges": (("layer", "edge"), "edges of the bins of pre_hist"),
+    "grad_pre_quantile": (("layer", "quantile"), "quantiles of dL/dz, per example, of some thousand of them"),
 }

@@ -20,13 +20,15 @@ class Layer(NamedTuple):
     """A product under its name.
 
     `paths` of the parameters behind it, each with the place of a stacked one behind it, as in blocks/mlp/kernel[3]; the
-    first is the layer's kernel. `depth`: 1 for a layer that no other feeds, and so on along the longest way.
+    first is the layer's kernel. `shape` of what it gives in one iteration, and `lengths` of the loops whose iterations are
+    layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way.
     """
 
     name: str
     product: Product
     paths: tuple[str, ...]
     shape: tuple[int, ...]
+    lengths: tuple[int, ...]
     width: int
     depth: int
 
@@ -74,10 +76,12 @@ def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
     layers = []
     for name, product, depth in zip(names, found.products, depths, strict=True):
         kind = program.types[product.gives]
-        shape = tuple(kind.shape[len(product.iteration) :])
+        n_loops = len(product.iteration)
+        shape = tuple(kind.shape[n_loops:])
+        lengths = tuple(n for n, t in zip(kind.shape[:n_loops], product.iteration, strict=True) if t is not None)
         width = math.prod(shape[axis] for axis in product.unit_axes)
         behind = tuple(paths[use.parameter] + _index(use) for use in product.uses)
-        layers.append(Layer(name, product, behind, shape, width, depth))
+        layers.append(Layer(name, product, behind, shape, lengths, width, depth))
     axes = _axes(found, named)
     unseen = _unseen(found, named, roles)
     return Structure(program, found, tuple(layers), axes, roles, unseen, skips_layers(found), output)
@@ -109,7 +113,7 @@ def _unseen(found: Found, named: Mapping[str, Any], roles: Mapping[str, frozense
 
 
 def _index(use: Use) -> str:
-    return f"[{','.join(map(str, use.index))}]" if use.index else ""
+    return f"[{','.join(str(place) for _, place in use.index)}]" if use.index else ""
 
 
 def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:
@@ -168,5 +172,3 @@ def skips_layers(found: Found) -> bool:
     return any(
         source in above[other] for sources in (*fed_by, found.feeds_output) for source in sources for other in sources
     )
-
-

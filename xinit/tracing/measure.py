@@ -64,9 +64,7 @@ def make_pass(
         named, gradients = by_path(params), by_path(param_gradients)
         parameters = {path: _statistics(named[path], gradients[path], structure.axes[path]) for path in named}
         names = {name for readings in by_site.values() for name in readings}
-        readings = {
-            name: {site: own[name] for site, own in by_site.items() if name in own} for name in sorted(names)
-        }
+        readings = {name: {site: own[name] for site, own in by_site.items() if name in own} for name in sorted(names)}
         return Measured(value, readings, parameters)
 
     return jax.jit(once_through, compiler_options=ONCE if once else None)
@@ -126,9 +124,11 @@ class _Seen:
 
     def moments(self, name: str) -> dict[str, Array]:
         """Mean and standard deviation."""
-        mean = jnp.mean(self.array, (1, 2, 3))
-        squares = jnp.mean((self.array - mean[:, None, None, None]) ** 2, (1, 2, 3))
-        return {f"{name}_mean": mean, f"{name}_std": jnp.sqrt(squares)}
+        scale = _scale(self.array, (1, 2, 3))
+        array = self.array / scale
+        mean = jnp.mean(array, (1, 2, 3), keepdims=True)
+        std = jnp.sqrt(jnp.mean((array - mean) ** 2, (1, 2, 3), keepdims=True))
+        return {f"{name}_mean": (scale * mean).ravel(), f"{name}_std": (scale * std).ravel()}
 
     def cosine(self) -> Array:
         """The mean cosine between the n examples, each with all its positions in one vector.
@@ -138,6 +138,7 @@ class _Seen:
         if self.n < 2:
             return jnp.full(len(self.array), jnp.nan)
         examples = self.array.reshape(len(self.array), self.n, -1)
+        examples /= _scale(examples, (2,))
         norms = jnp.sqrt(jnp.sum(examples**2, -1, keepdims=True))
         units = examples / jnp.where(norms > 0, norms, 1)
         sums = jnp.sum(jnp.sum(units, 1) ** 2, -1) - jnp.sum(units**2, (1, 2))
@@ -165,10 +166,15 @@ def _statistics(w: Array, g: Array, axes: Any) -> dict[str, Array]:
 
 
 def _norm(g: Array, axes: tuple[int, ...]) -> Array:
-    """The root of the sum of squares, of numbers whose squares may be too small for single precision."""
-    largest = jnp.max(jnp.abs(g), axes, keepdims=True)
-    scale = jnp.where(largest > 0, largest, 1)
+    """The root of the sum of squares."""
+    scale = _scale(g, axes)
     return jnp.sqrt(jnp.sum((g / scale) ** 2, axes)) * jnp.squeeze(scale, axes)
+
+
+def _scale(a: Array, axes: tuple[int, ...]) -> Array:
+    """The largest size, to divide by: the squares of a signal that has vanished are 0 in single precision."""
+    largest = jnp.max(jnp.abs(a), axes, keepdims=True)
+    return jnp.where(largest > 0, largest, 1)
 
 
 def default_loss(output: Any, y: Any) -> tuple[Loss, float | None]:

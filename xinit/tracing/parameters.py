@@ -1,76 +1,108 @@
 """A table of a model's parameters: their fans, their sizes, their gradients."""
 
 import math
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import jax
 import numpy as np
 
 from xinit.probes.statistics import SAME
 from xinit.tracing.kernels import Axes, fans
-from xinit.tracing.layout import KERNELS, Layout, Unclear
+from xinit.tracing.layers import Layer, Structure
 
 
 class Parameter(NamedTuple):
     """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
 
-    `is_vector` of biases, scales and the like. What is neither a vector nor has fans may be a kernel, but its axes have
-    no certain meaning. `copies` of a kernel all of whose units have equal weights and gradients, so that they stay so.
+    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has the
+    role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
+    have equal weights and gradients, so that they stay so. `zero`: all of it is 0.
     """
 
     path: str
     shape: tuple[int, ...]
     dtype: str
+    roles: tuple[str, ...]
     mean: float
     std: float
-    fan_in: int | None
-    fan_out: int | None
+    fan_in: float | None
+    fan_out: float | None
     in_variance: float | None
     out_variance: float | None
     grad_norm: float
-    is_vector: bool
     copies: bool
+
+    @property
+    def zero(self) -> bool:
+        """Whether all of it is 0."""
+        return self.mean == self.std == 0
+
+
+Statistics = Mapping[str, np.ndarray]  # of one parameter, as `measure` gives them
 
 
 def parameter_table(
-    params: Mapping[str, jax.Array], gradients: Mapping[str, jax.Array], layout: Layout
+    structure: Structure, arrays: Mapping[str, np.ndarray], statistics: Mapping[str, Statistics]
 ) -> tuple[Parameter, ...]:
-    """A row for each parameter, all three arguments by slash path."""
-    rows = []
-    for path, value in params.items():
-        axes = layout[path]
-        n_in, n_out = fans(value.shape, axes) if isinstance(axes, Axes) else (None, None)
-        w, g = np.asarray(value, np.float64), np.asarray(gradients[path], np.float64)
-        second = float(np.mean(w**2))
-        about = (path, value.shape, str(value.dtype), float(w.mean()), float(w.std()), n_in, n_out)
-        scaled = (n_in and n_in * second, n_out and n_out * second, float(np.linalg.norm(g)))
-        rows.append(Parameter(*about, *scaled, is_vector=axes is None, copies=_are_copies(w, g, axes)))
-    return tuple(rows)
+    """A row for each parameter, by slash path."""
+    return tuple(
+        _row(path, array, structure.axes[path], structure.roles[path], statistics[path])
+        for path, array in arrays.items()
+    )
 
 
-def _are_copies(w: np.ndarray, g: np.ndarray, axes: Axes | Unclear | None) -> bool:
-    if not isinstance(axes, Axes) or axes.lookup or math.prod(w.shape[axis] for axis in axes.outputs) < 2:
+def kernel_rows(
+    layers: Sequence[Layer], rows: Sequence[Parameter], statistics: Mapping[str, Statistics]
+) -> list[Parameter]:
+    """The row of each layer's kernel: of a stacked one that of the layer's own part, under its path."""
+    by_path = {row.path: row for row in rows}
+    result = []
+    for layer in layers:
+        row, use = by_path[layer.kernel], layer.product.uses[0]
+        second = part_of(statistics[row.path]["second"], use.axes, use.index)
+        gradient = part_of(statistics[row.path]["grad_norm"], use.axes, use.index)
+        n_in, n_out = (layer.product.fan_in, layer.product.fan_out) if isinstance(use.axes, Axes) else (None, None)
+        result.append(
+            row._replace(
+                path=layer.paths[0],
+                fan_in=n_in,
+                fan_out=n_out,
+                in_variance=n_in and n_in * float(second.mean()),
+                out_variance=n_out and n_out * float(second.mean()),
+                grad_norm=float(np.sqrt(np.sum(gradient.astype(np.float64) ** 2))),
+            )
+        )
+    return result
+
+
+def part_of(values: np.ndarray, axes: object, index: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Of values by stacked axis those of one layer."""
+    if not isinstance(axes, Axes):
+        return np.asarray(values)
+    taken = dict(index)
+    return np.asarray(values)[tuple(taken.get(axis, slice(None)) for axis in axes.stacked)]
+
+
+def _row(path: str, array: np.ndarray, axes: object, roles: frozenset[str], about: Statistics) -> Parameter:
+    n_in, n_out = fans(array.shape, axes) if isinstance(axes, Axes) else (None, None)
+    second = float(np.mean(about["second"], dtype=np.float64))
+    return Parameter(
+        path=path,
+        shape=tuple(array.shape),
+        dtype=str(array.dtype),
+        roles=tuple(sorted(roles)),
+        mean=float(about["mean"]),
+        std=float(about["std"]),
+        fan_in=n_in,
+        fan_out=n_out,
+        in_variance=n_in and n_in * second,
+        out_variance=n_out and n_out * second,
+        grad_norm=math.sqrt(float(np.sum(np.asarray(about["grad_norm"], np.float64) ** 2))),
+        copies=_are_copies(about),
+    )
+
+
+def _are_copies(about: Statistics) -> bool:
+    if "w_apart" not in about or not about["g_max"] > 0:
         return False
-    with np.errstate(invalid="ignore"):  # infinities are for other rules
-        equal = [np.ptp(a, axis=axes.outputs).max() <= SAME * np.abs(a).max() for a in (w, g)]
-    return bool(g.any() and all(equal))
-
-
-def kernel_of_module(rows: Sequence[Parameter]) -> dict[str, Parameter]:
-    """The largest kernel or table of each module that has one, by the module's path."""
-    by_size = sorted((row for row in rows if row.fan_in), key=lambda row: math.prod(row.shape))
-    return {row.path.rpartition("/")[0]: row for row in by_size}
-
-
-def uncovered(rows: Sequence[Parameter], owners: Collection[str]) -> tuple[str, ...]:
-    """The paths of parameters of which what these modules give says nothing, or not all.
-
-    Where a module is no layer of Flax's own and has several kernels, or one that may be several layers', what comes
-    between them is not seen.
-    """
-    owner = lambda row: row.path.rpartition("/")[0]
-    kernels = Counter(owner(row) for row in rows if not row.is_vector)
-    is_one = lambda row: row.fan_in and (row.path.rpartition("/")[2] in KERNELS or kernels[owner(row)] == 1)
-    return tuple(row.path for row in rows if owner(row) not in owners or not (row.is_vector or is_one(row)))
+    return all(bool(about[f"{name}_apart"] <= SAME * about[f"{name}_max"]) for name in ("w", "g"))

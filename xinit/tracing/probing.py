@@ -1,23 +1,23 @@
-"""Any Flax model, or function, measured layer by layer and judged: `xinit.probe`."""
+"""Any JAX model measured layer by layer and judged: `xinit.probe`, and `xinit.Probe` for many calls."""
 
+import collections
 import dataclasses
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from xinit.core.errors import InputError
-from xinit.tracing import measure, remedies, rules
-from xinit.tracing.kernels import by_path
-from xinit.tracing.layout import KERNELS
-from xinit.tracing.networks import Network, Params, network, refusals
-from xinit.tracing.parameters import kernel_of_module, parameter_table, uncovered
+from xinit.tracing import judged, measure, remedies
+from xinit.tracing.batches import Batch, batch_of
+from xinit.tracing.layers import Layer, Structure, structure_of
+from xinit.tracing.models import Model, model_of, refusals
 from xinit.tracing.patterns import matcher, no_match
 from xinit.tracing.report import Report
-from xinit.tracing.taps import Recorder, is_floating
+
+Loss = Callable[[Any, Any], jax.Array]
+MOST_KEPT = 8  # compiled probes that wait for another call of `probe`
 
 
 def probe(
@@ -25,167 +25,187 @@ def probe(
     batch: Any,
     *,
     variables: Any = None,
-    loss: Callable[[Any, Any], jax.Array] | None = None,
+    loss: Loss | None = None,
     rngs: Any = None,
     layers: str | Sequence[str] | None = None,
+    axis_name: str | None = None,
     **call_kwargs: Any,
 ) -> Report:
     """Measure the layers of a model on a batch, forward and backward, and judge its initialisation.
 
         print(xinit.probe(model, (x, y)))                                  # flax.nnx: the model as it is
         print(xinit.probe(model, (x, y), variables=variables, train=True)) # flax.linen, train is the model's own
+        print(xinit.probe(f, (x, y), variables=params))                    # a function f(params, x)
 
-    Nothing of the model, its batch statistics or its keys is changed. Arrays are seen around whole submodules, so what
-    an activation function or a product of attention does in between shows in what the next layer reads. Parameters of
-    which that shows nothing, as those of a recurrent cell, are named, and no verdict speaks of them.
+    The model is traced, as `jax.jit` does it, and every product of something that depends on the batch with parameters
+    alone is a layer, whatever library wrote it: matrices, convolutions, tables that are looked up; inside `jit`,
+    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model, its
+    batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
+    verdict speaks of them. Another call with other values of the same model and batches of the same shapes compiles
+    nothing.
 
     >>> from flax import nnx
     >>> model = nnx.Sequential(nnx.Linear(8, 16, rngs=nnx.Rngs(0)), nnx.tanh, nnx.Linear(16, 3, rngs=nnx.Rngs(1)))
     >>> report = xinit.probe(model, (jax.random.normal(jax.random.key(0), (20, 8)), np.arange(20) % 3))
     >>> report.names
     ('layers/0', 'layers/2')
+    >>> report.functions
+    ('tanh', None)
 
     Args:
-      model: a flax.nnx or flax.linen module, or a function `f(x)`, or `f(variables, x)` if variables are given, that
-        returns (output, {name: intermediate}) in order from input to output. If the function takes `taps`, a mapping,
-        it adds `taps[name]` to each intermediate, and gradients with respect to these are measured too.
-      batch: (x, y) or x. The model is called with x, an array or any tree of arrays, examples first.
+      model: a flax.nnx or flax.linen module; an Equinox module, which takes one example; a pair of Haiku's `transform`;
+        or a function `f(params, x)` with its params as `variables`.
+      batch: (x, y) or x. The model is called with x, an array or any tree of arrays, examples first. A mapping or a
+        NamedTuple with a label in it, as {"image": ..., "label": ...}, is taken apart.
       variables: of a linen module, as trained or as `model.init` returns (else drawn with the key `rngs["params"]`, or
-        key 0); of an nnx module, a state in place of its own.
+        key 0); of an nnx module, a state in place of its own; the parameters of a function or of a Haiku pair.
       loss: `loss(output, batch)`, one number. Else cross-entropy for whole y, squared error for others, and without y
         a fixed random linear functional of the output (see `measure.default_loss`).
       rngs: a key, or keys by name, as {"dropout": key}.
-      layers: patterns of paths, as "**/Dense_*". Else every submodule that has a kernel of its own, or other parameters
-        and none below it that has.
+      layers: patterns of the names of layers, as "**/Dense_*"; else all.
+      axis_name: of a mapped axis that the model sums over, as batch normalisation across devices does.
       call_kwargs: what else the model is called with.
 
     Raises:
-      InputError: it is no model, refuses this batch, lacks a key, has no such layer; x is not finite; y does not fit.
+      InputError: it is no model, jax cannot trace it or it refuses this batch; it has no parameters or lacks a key; no
+        layer fits; x is not finite; y does not fit.
     """
-    x, batch = _arrays(batch)
-    with refusals(x):
-        net = network(model, x, variables, rngs, call_kwargs)
-        lowest = lowest_layers(net)
-        wanted = lowest if layers is None else matcher(layers)
-        output, seen = measure.sight(net, wanted, x)
-    if not seen.layers:
-        raise _nothing_seen(seen, layers)
-    loss, chance_loss = measure.default_loss(output, batch) if loss is None else (loss, None)
-    taps = measure.zero_taps(seen.visits) if net.is_tapped else {}
-    backpropagate = measure.make_backpropagate(net, wanted, loss)
-    facts = _facts(net, seen, x, batch) | _wires(net, wanted, lowest, x, seen) | {"chance_loss": chance_loss}
-    look = lambda params: _look(facts, net, seen, params, backpropagate(params, x, batch, taps))
-    report = look(net.params)
+    given = batch_of(batch)
+    with refusals(given.x):
+        seen = model_of(model, given.x, variables, rngs, call_kwargs, axis_name)
+    key = _key(seen, given, loss, layers)
+    compiled = _kept.get(key) if key is not None else None
+    if compiled is None:
+        compiled = _Compiled(seen, given, loss, layers, once=True)
+        if key is not None:
+            _kept[key] = compiled
+            while len(_kept) > MOST_KEPT:
+                _kept.popitem(last=False)
+    else:
+        _kept.move_to_end(key)
+    report = compiled.report(seen.params, seen.others, given)
     call = remedies.make_call(model, variables, rngs, call_kwargs)
-    return dataclasses.replace(report, remedy=remedies.remedy(report, net, look, call))
+    look = lambda params: compiled.report(params, seen.others, given)
+    return dataclasses.replace(report, remedy=remedies.remedy(report, seen.params, compiled.structure, look, call))
 
 
-def _arrays(batch: Any) -> tuple[Any, Any]:
-    """x and the batch (x, y) or x, as jax arrays.
+class Probe:
+    """A model's probe, compiled once and called at many steps of its training.
+
+    >>> f = lambda params, x: jnp.tanh(x @ params["w1"]) @ params["w2"]
+    >>> params = {"w1": jnp.ones((8, 4)), "w2": jnp.ones((4, 3))}
+    >>> probe = xinit.Probe(f, jnp.ones((5, 8)), variables=params)
+    >>> [probe(jax.tree.map(lambda w: scale * w, params)).readings["pre_std"].shape for scale in (1, 2)]
+    [(2,), (2,)]
+
+    Its arguments are those of `xinit.probe`, whose report it gives for other values: `probe(model)` of an nnx or
+    Equinox module, `probe(variables)` of linen variables or of a function's parameters, and a batch after it, of the
+    shapes of the first, in place of that. It looks for no remedy.
 
     Raises:
-      InputError: it has neither form, no examples, or values that are not finite.
+      InputError: as `xinit.probe`; values or a batch of other shapes.
     """
-    if isinstance(batch, tuple) and len(batch) != 2:
-        raise InputError(f"batch is a tuple of {len(batch)}; it must be x or (x, y).")
+
+    def __init__(
+        self,
+        model: Any,
+        batch: Any,
+        *,
+        variables: Any = None,
+        loss: Loss | None = None,
+        rngs: Any = None,
+        layers: str | Sequence[str] | None = None,
+        axis_name: str | None = None,
+        **call_kwargs: Any,
+    ) -> None:
+        self._batch = batch_of(batch)
+        self._model = model
+        self._of = lambda model, variables, x: model_of(model, x, variables, rngs, call_kwargs, axis_name)
+        with refusals(self._batch.x):
+            self._first = self._of(model, variables, self._batch.x)
+        self._compiled = _Compiled(self._first, self._batch, loss, layers, once=False)
+
+    def __call__(self, values: Any = None, batch: Any = None) -> Report:
+        """The report of these values, and of this batch; without them those that it was made with."""
+        given = self._batch if batch is None else batch_of(batch)
+        _check_shapes("The batch", self._batch, given)
+        seen = self._first
+        if values is not None:
+            is_model = type(values) is type(self._model) and not isinstance(values, Mapping)
+            with refusals(given.x):
+                seen = self._of(values, None, given.x) if is_model else self._of(self._model, values, given.x)
+            _check_shapes("The model", (self._first.params, self._first.others), (seen.params, seen.others))
+        return self._compiled.report(seen.params, seen.others, given)
+
+
+class _Compiled:
+    """The structure of a model and the compiled pass through it."""
+
+    def __init__(self, model: Model, batch: Batch, loss: Loss | None, layers: Any, once: bool) -> None:
+        with refusals(batch.x):
+            structure = structure_of(model.call, model.params, model.others, batch.x)
+        self.structure = _chosen(structure, layers)
+        with refusals(batch.x):
+            self.loss, self.chance_loss = (loss, None) if loss else measure.default_loss(structure.output, batch.y)
+        self.run = measure.make_pass(self.structure, model.params, model.others, batch.x, self.loss, once)
+
+    def report(self, params: Any, others: Any, batch: Batch) -> Report:
+        """What one pass says, judged."""
+        whole = batch.x if batch.y is None else (batch.x, batch.y)
+        with refusals(batch.x):
+            measured = jax.device_get(self.run(params, others, batch.x, whole))
+        return judged.report_of(self.structure, params, batch, measured, self.chance_loss)
+
+
+_kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()
+
+
+def _key(model: Model, batch: Batch, loss: Loss | None, layers: Any) -> Hashable | None:
+    """What decides the program of a probe; None where it is not known."""
+    if model.identity is None:
+        return None
+    shapes = _shapes((model.params, model.others, batch))
+    patterns = layers if isinstance(layers, str | None) else tuple(layers)
+    key = (model.identity, shapes, loss, patterns)
     try:
-        batch = jax.tree.map(jnp.asarray, batch)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"batch must be arrays, x or (x, y); jax refuses it: {error}.") from None
-    for path, leaf in by_path(batch).items():
-        wrong = np.count_nonzero(~np.isfinite(leaf)) if is_floating(leaf) else 0
-        if wrong:
-            raise InputError(f"The batch has {wrong} values that are infinite or not numbers{path and f' at {path}'}.")
-    x = batch[0] if isinstance(batch, tuple) else batch
-    leaves = jax.tree.leaves(x)
-    if not leaves or leaves[0].ndim == 0 or len(leaves[0]) == 0:
-        raise InputError("The batch has no examples; x must be arrays whose first axis is that of the examples.")
-    return x, batch
+        hash(key)
+    except TypeError:
+        return None
+    return key
 
 
-def lowest_layers(net: Network) -> measure.Wanted:
-    """Those of `lowest_modules`, by their paths; all that a function names."""
-    return lowest_modules(net.params).__contains__ if net.has_modules else lambda path: True
+def _shapes(tree: Any) -> Hashable:
+    leaves, form = jax.tree.flatten(tree)
+    return form, tuple((jnp.shape(leaf), jnp.result_type(leaf)) for leaf in leaves)
 
 
-def lowest_modules(params: Params) -> set[str]:
-    """The paths of submodules that have parameters of their own and none below them that has.
+def _check_shapes(what: str, first: Any, now: Any) -> None:
+    if _shapes(first) != _shapes(now):
+        raise InputError(f"{what} has other shapes than the probe was made with; make another Probe for it.")
 
-    Those with a kernel count whatever is below them, as a LoRA layer with the low-rank part beside its kernel.
+
+def _chosen(structure: Structure, layers: Any) -> Structure:
+    """The structure with the layers that are wanted.
+
+    Raises:
+      InputError: there are none.
     """
-    parameters = [path.rpartition("/") for path in by_path(params)]
-    owners = {owner for owner, _, _ in parameters}
-    below = lambda owner: (other for other in owners - {owner} if not owner or other.startswith(f"{owner}/"))
-    lowest = {owner for owner in owners if not any(below(owner))}
-    return lowest | {owner for owner, _, name in parameters if name in KERNELS}
-
-
-def _nothing_seen(seen: Recorder, layers: Any) -> InputError:
-    if seen.hidden:
-        return InputError(
-            f"All layers that fit are inside a jax transform (scan, remat, vmap, jit) of the model's own: "
-            f"{', '.join(sorted(seen.hidden))}; make the model without it, or choose others with layers=."
+    if not structure.layers:
+        unseen = "; ".join(f"{path}: {reason}" for path, reason in structure.unseen.items())
+        raise InputError(
+            "No product of the batch with parameters is seen, so that the model has no layer to measure"
+            f"{f' ({unseen})' if unseen else ''}."
         )
-    if layers is not None:
-        return no_match(layers, "layer", seen.modules)
-    return InputError(
-        f"No submodule with parameters of its own returns an array of floating numbers; there are: "
-        f"{', '.join(sorted(filter(None, seen.modules))) or 'none'}; choose some with layers=."
-    )
+    if layers is None:
+        return structure
+    wanted = matcher(layers)
+    fits = lambda layer: any(wanted(name) for name in _names(layer))
+    chosen = tuple(layer for layer in structure.layers if fits(layer))
+    if not chosen:
+        raise no_match(layers, "layer", [layer.name for layer in structure.layers])
+    return structure._replace(layers=chosen)
 
 
-def _facts(net: Network, seen: Recorder, x: Any, batch: Any) -> dict[str, Any]:
-    """What a report says of the layers and of the batch, before anything is measured."""
-    layers = list(seen.layers.values())
-    shapes = [seen.visits[layer.name].gives.shape for layer in layers]
-    kinds = {type(module).__name__ for module in seen.modules.values()}
-    y = np.asarray(batch[1]) if isinstance(batch, tuple) and isinstance(batch[1], jax.Array) else np.zeros(0)
-    return {
-        "names": tuple(layer.name for layer in layers),
-        "kinds": tuple(layer.kind for layer in layers),
-        "shapes": tuple(shapes),
-        "widths": tuple(math.prod(shape[-layer.unit_axes :]) for shape, layer in zip(shapes, layers, strict=True)),
-        "n_examples": len(jax.tree.leaves(x)[0]),
-        "x_moments": _moments_of_inputs(x),
-        "one_class": y.size > 1 and np.issubdtype(y.dtype, np.integer) and bool((y == y.ravel()[0]).all()),
-        "normalised": tuple(sorted(kind for kind in kinds if kind.endswith("Norm"))),
-        "is_tapped": net.is_tapped,
-        "hidden": tuple(sorted(seen.hidden)),
-    }
-
-
-def _moments_of_inputs(x: Any) -> tuple[float, ...] | None:
-    floating = [leaf for leaf in jax.tree.leaves(x) if is_floating(leaf)]
-    return tuple(map(float, measure.moments(floating[0], len(floating[0])))) if floating else None
-
-
-def _wires(net: Network, wanted: measure.Wanted, lowest: measure.Wanted, x: Any, seen: Recorder) -> dict[str, Any]:
-    """Depths of the wanted layers, and whether anything is skipped among the lowest.
-
-    Of a function, whose layers cannot be told from what lies between them, there is their order alone.
-    """
-    if not net.has_modules:
-        return {"depths": tuple(range(1, len(seen.layers) + 1)), "skips": None}
-    wires = measure.wired(net, wanted, x, seen.visits)
-    if wanted is not lowest:
-        wires = wires._replace(skips=measure.wired(net, lowest, x, measure.sight(net, lowest, x)[1].visits).skips)
-    return wires._asdict()
-
-
-def _look(facts: Mapping[str, Any], net: Network, seen: Recorder, params: Params, passed: measure.Pass) -> Report:
-    """The report of one pass, judged."""
-    rows = parameter_table(by_path(params), by_path(passed.param_gradients), net.layout)
-    owners = {row.path.rpartition("/")[0] for row in rows}
-    paths = [layer.path for layer in seen.layers.values()]
-    kernels = [kernel_of_module(rows).get(path) for path in paths]
-    matrices = [kernel is not None and not kernel.path.endswith("embedding") for kernel in kernels]
-    report = Report(
-        **facts,
-        kernels=tuple(kernels),
-        compared=tuple(own or path not in owners for own, path in zip(matrices, paths, strict=True)),
-        readings=measure.layer_readings(passed, seen.layers, kernels, facts["n_examples"]),
-        parameters=rows,
-        unseen=uncovered(rows, {*paths, *seen.hidden}) if net.has_modules else (),
-        loss=float(passed.loss),
-    )
-    return dataclasses.replace(report, findings=rules.judge(report))
+def _names(layer: Layer) -> tuple[str, ...]:
+    """What a pattern of a layer may name: it as it is called, and without the place in a stack and the call."""
+    return layer.name, layer.name.partition(" (call")[0].partition("[")[0]

@@ -28,11 +28,14 @@ class Loop(NamedTuple):
 
 
 class Use(NamedTuple):
-    """A parameter behind a layer: its place among the leaves, its axes, and of stacked ones which place was taken."""
+    """A parameter behind a layer: its place among the leaves and its axes.
+
+    `index`: of stacked kernels the axis along which one was taken, and which.
+    """
 
     parameter: int
     axes: Axes | Unclear
-    index: tuple[int, ...] = ()
+    index: tuple[tuple[int, int], ...] = ()
 
 
 class Product(NamedTuple):
@@ -149,8 +152,8 @@ class _Walk:
             for operation in program.operations:
                 for value in operation.reads:
                     readers[value].append(operation)
-            for value in program.outputs:  # which ends the way to a bias
-                readers[value] += [operation for operation in readers[value][:1]]
+            for value in program.outputs:  # counts as one more reader, so that the way to a bias ends there
+                readers[value] += readers[value][:1]
             self._readers[id(program)] = readers
         return self._readers[id(program)]
 
@@ -359,7 +362,7 @@ def _uses(operand: Operand, kernel: Origin, loops: tuple[Loop, ...], ranks: Mapp
     for parameter in sorted(kernel.params):
         indices = sorted((i for i in kernel.indexed if i.mark[0] == parameter), key=lambda i: i.mark[1])
         in_loop = iter(iterations)
-        index = tuple(next(in_loop, 0) if i.place is None else i.place for i in indices)
+        index = tuple((i.mark[1], next(in_loop, 0) if i.place is None else i.place) for i in indices)
         uses.append(Use(parameter, kernel_axes(operand, kernel, parameter, ranks[parameter]), index))
     rank = lambda use: -use.axes.rank if isinstance(use.axes, Axes) else 0
     return tuple(sorted(uses, key=rank))

@@ -22,7 +22,7 @@ OWN_RULES = {known.custom_jvp_call_p, known.custom_vjp_call_p}  # functions whos
 
 
 class Operation(NamedTuple):
-    """One equation. `bodies` are the programs in it: of a scan its body, of a cond its branches, of others to look at."""
+    """One equation. `bodies` are the programs in it: of a scan its body, of a cond its branches."""
 
     primitive: Primitive
     params: Mapping[str, Any]

@@ -12,31 +12,32 @@ from flax import nnx
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import redraw
-from xinit.tracing.networks import Network, Params
+from xinit.tracing.layers import Structure
 from xinit.tracing.parameters import Parameter
-from xinit.tracing.patterns import matches
 from xinit.tracing.report import Report
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme
 
 
-def remedy(report: Report, net: Network, look: Callable[[Params], Report], call: Callable[[str], str]) -> str | None:
+def remedy(
+    report: Report, params: Any, structure: Structure, look: Callable[[Any], Report], call: Callable[[str], str]
+) -> str | None:
     """Of a plain network that another scheme may help: the line with one under which nothing was seen to fail.
 
     It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the
     network has already is none. `look` measures parameters, `call` words the line.
     """
     failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
-    kernels = [row for row in report.parameters if matches(redraw.KERNELS, row.path)]
-    plain = report.skips is False and not report.normalised and bool(kernels)
-    if not plain or not failed & {"signal", "gradient", "copies"} or any(row.fan_in is None for row in kernels):
+    kernels = [row for row in report.parameters if row.fan_in and not row.zero and "product" in row.roles]
+    plain = not report.skips and not any(report.normalised) and "lookup" not in report.kinds and bool(kernels)
+    if not plain or not failed & {"signal", "gradient", "copies"}:
         return None
     for scheme in SCHEMES:
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(redraw.redrawn(net.params, scheme, jax.random.key(0), net.layout))
+            after = look(redraw.redrawn(params, scheme, jax.random.key(0), structure.axes))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None

@@ -36,24 +36,27 @@ class Report:
     """A model as it is: one entry a layer, in the order in which they are called.
 
     Attributes:
-      names: paths of the layers; a layer called again has (call 2) behind it.
-      kinds: their classes.
-      shapes: of their outputs.
+      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer called
+        again has (call 2) behind it.
+      kinds: dense, convolution or lookup.
+      shapes: of what they give.
       widths: units of each layer; what else its output has, per example, are positions.
       depths: 1 for a layer that no other feeds, and so on along the longest way.
-      kernels: their rows in `parameters`; None for those that have no kernel.
-      compared: whether the layer has a kernel, or is a block: what the rules over depth look at.
-      readings: arrays with the axis layer, by the names SHARED and TRACED of `xinit.core.readings`.
+      paths: of the parameters behind each layer, its kernel first.
+      fans: (fan-in, fan-out) of each.
+      functions: the elementwise function that is applied next, as tanh; None where there is none.
+      normalised: the kind of normalisation between a layer and its function, or before it; None where there is none.
+      fed_by: for each layer the places of those that feed it.
+      recurrent: whether a layer feeds itself in the next iteration of a loop.
+      kernels: their rows in `parameters`, of a stacked one the row of the layer's own part.
+      readings: arrays with the axis layer first, by the names SHARED and TRACED of `xinit.core.readings`.
       parameters: a row for each parameter: fans, n_in Var W, n_out Var W, the norm of its gradient.
+      unseen: by the path of a parameter why its product was not seen.
       n_examples: of the batch.
       loss, chance_loss: the loss on the batch, and log C, which the uniform answer loses; None if it is no classifier.
       x_moments: mean, standard deviation and mean cosine of the examples; None for tokens.
       one_class: whether all labels are the same.
-      normalised: the classes of normalisation that were called.
-      skips: whether signals skip layers; None where this cannot be seen.
-      is_tapped: whether gradients were measured.
-      hidden: layers inside a jax transform, which could not be seen.
-      unseen: parameters that belong to no layer that was measured, or to one of which they are a part only.
+      skips: whether signals skip layers.
       findings: what the rules found, worst first.
       remedy: a line of code that was seen to help, if one was.
     """
@@ -63,20 +66,22 @@ class Report:
     shapes: tuple[tuple[int, ...], ...]
     widths: tuple[int, ...]
     depths: tuple[int, ...]
-    kernels: tuple[Parameter | None, ...]
-    compared: tuple[bool, ...]
+    paths: tuple[tuple[str, ...], ...]
+    fans: tuple[tuple[float, float], ...]
+    functions: tuple[str | None, ...]
+    normalised: tuple[str | None, ...]
+    fed_by: tuple[tuple[int, ...], ...]
+    recurrent: tuple[bool, ...]
+    kernels: tuple[Parameter, ...]
     readings: dict[str, np.ndarray]
     parameters: tuple[Parameter, ...]
+    unseen: dict[str, str]
     n_examples: int
     loss: float
     chance_loss: float | None
     x_moments: tuple[float, float, float] | None
     one_class: bool
-    normalised: tuple[str, ...]
-    skips: bool | None
-    is_tapped: bool
-    hidden: tuple[str, ...]
-    unseen: tuple[str, ...]
+    skips: bool
     findings: tuple[Finding, ...] = ()
     remedy: str | None = None
 
@@ -111,7 +116,7 @@ class Report:
         rows = []
         for l, name in enumerate(self.names):
             kernel = self.kernels[l]
-            fans = [f"{v:#.3g}".rstrip(".") for v in (kernel.in_variance, kernel.out_variance)] if kernel else ["", ""]
+            fans = ["" if v is None else f"{v:#.3g}".rstrip(".") for v in (kernel.in_variance, kernel.out_variance)]
             words = name, self.kinds[l], "x".join(map(str, self.shapes[l]))
             cell = lambda value, form: "" if np.isnan(value) else format(value, form).rstrip(".")
             numbers = [cell(read[key][l], form) if key in read else "" for _, key, form in COLUMNS]

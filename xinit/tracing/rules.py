@@ -40,9 +40,8 @@ def judge(report: Report) -> tuple[Finding, ...]:
 
 
 def _elsewhere(report: Report) -> str:
-    """What to say where no rule found anything; of a function only what it names was seen."""
-    looked_at = "at initialisation" if report.skips is not None else "in the intermediates that the function names"
-    return f"nothing {looked_at} explains a failure to train: look at the learning rate, the data and the loss"
+    """What to say where no rule found anything."""
+    return "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
 
 
 def _finite(report: Report) -> Iterable[Finding]:
@@ -83,12 +82,10 @@ def _confident(report: Report) -> Iterable[Finding]:
 
 def _reach(report: Report) -> Iterable[Finding]:
     """Layers that no gradient reaches: for good, or until a zero kernel or scale has moved, if it can."""
-    if not report.is_tapped:
-        return
     unreached = report.readings["grad_pre_std"] == 0
     if not unreached.any():
         return
-    zeros = [row for row in report.parameters if row.mean == row.std == 0 and not row.path.endswith("bias")]
+    zeros = [row for row in report.parameters if row.zero and row.roles != ("added",)]
     moving = [row.path for row in zeros if row.grad_norm > 0]
     why = f"{moving[-1]} is zero, and lets none through before it has moved" if moving else "it cannot learn"
     yield Finding("WARN" if moving else "FAIL", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
@@ -110,15 +107,13 @@ def _signal(report: Report) -> Iterable[Finding]:
 
 def _gradient(report: Report) -> Iterable[Finding]:
     """The size of dL/dz over all positions of a unit, so that pooling, which shares it among more, does not count."""
-    if not report.is_tapped:
-        return []
     positions = [math.prod(shape[1:]) / width for shape, width in zip(report.shapes, report.widths, strict=True)]
     return _over_depth("gradient", report, report.readings["grad_pre_std"] * np.sqrt(positions), upwards=False)
 
 
 def _over_depth(rule: str, report: Report, size: np.ndarray, upwards: bool) -> Iterable[Finding]:
     """How a size changes in the direction in which it travels."""
-    chosen = np.array(report.compared) & np.isfinite(size) & (size > 0)
+    chosen = _compared(report) & np.isfinite(size) & (size > 0)
     found = trend(np.array(report.depths)[chosen] * (1 if upwards else -1), size[chosen])
     if found is None:
         return [Finding("OK", rule, f"the {rule} has too few layers to change over")]
@@ -133,8 +128,14 @@ def _over_depth(rule: str, report: Report, size: np.ndarray, upwards: bool) -> I
     if change < thresholds()["signal_warn"]:
         return [Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")]
     # Over skips and between normalisations sizes drift like a power of depth, which is no harm.
-    level = "OK" if report.skips or report.normalised else "WARN"
+    level = "OK" if report.skips or any(report.normalised) else "WARN"
     return [Finding(level, rule, f"the {rule} {'fades' if found.rate < 1 else 'grows'} slowly {detail}")]
+
+
+def _compared(report: Report) -> np.ndarray:
+    """Whether a layer is one that the rules over depth look at: no table, and none that feeds itself."""
+    pairs = zip(report.kinds, report.recurrent, strict=True)
+    return np.array([kind != "lookup" and not recurrent for kind, recurrent in pairs])
 
 
 def trend(depth: Num[np.ndarray, " layer"], size: Float[np.ndarray, " layer"]) -> Trend | None:
@@ -148,11 +149,9 @@ def trend(depth: Num[np.ndarray, " layer"], size: Float[np.ndarray, " layer"]) -
 
 def _dead(report: Report) -> Iterable[Finding]:
     """More dead units than symmetric weights can give: each is off for all examples with a chance of at most 1/2."""
-    if not report.is_tapped:
-        return
     dead, reached = report.readings["grad_pre_zero_units"], report.readings["grad_pre_std"] > 0
     most = 0.5 + DEAD_SIGMAS * np.sqrt(0.25 / np.array(report.widths))
-    too_many = np.array(report.compared) & reached & (dead > most)
+    too_many = _compared(report) & reached & (dead > most)
     if too_many.any():
         words = (
             f"up to {dead[too_many].max():.0%} of units are dead, passing no gradient, in {_named(report, too_many)}"
@@ -162,7 +161,7 @@ def _dead(report: Report) -> Iterable[Finding]:
 
 def _alike(report: Report) -> Iterable[Finding]:
     """Whether examples that differ at first still do so in what the last layer reads."""
-    cosine = report.readings["input_cosine_mean"][np.array(report.compared)]
+    cosine = report.readings["input_cosine_mean"][_compared(report)]
     cosine = cosine[np.isfinite(cosine)]
     if len(cosine) > 1 and cosine[0] < thresholds()["cosine_warn"] < cosine[-1]:
         words = f"their mean cosine is {cosine[0]:.3f} in the first layer and {cosine[-1]:.5f} in the last"
@@ -171,7 +170,8 @@ def _alike(report: Report) -> Iterable[Finding]:
 
 def _scope(report: Report) -> Iterable[Finding]:
     """What the theory of plain stacks of layers cannot speak of."""
-    causes = [*(["skips"] if report.skips else []), *report.normalised]
+    kinds = sorted({kind for kind in report.normalised if kind})
+    causes = [*(["skips"] if report.skips else []), *(f"{kind} normalisation" for kind in kinds)]
     if causes:
         words = (
             f"the theory of plain networks does not hold here ({', '.join(causes)}): this is measured, not predicted"
@@ -181,18 +181,10 @@ def _scope(report: Report) -> Iterable[Finding]:
 
 def _unseen(report: Report) -> Iterable[Finding]:
     """What could not be seen, so that no verdict speaks of it."""
-    if not report.is_tapped:
-        yield Finding("WARN", "untapped", "not seen: the gradients, since the function takes no taps")
-    if report.hidden:
-        words = f"not seen, being inside a jax transform (scan, remat, vmap, jit): {', '.join(report.hidden)}"
-        yield Finding("WARN", "hidden", words)
-    vectors = {row.path for row in report.parameters if row.is_vector}
-    kernels, others = ([path for path in report.unseen if (path in vectors) is of] for of in (False, True))
-    if kernels:
-        words = f"not seen, so that this verdict does not speak of what they do: {', '.join(kernels)}"
+    for reason in sorted(set(report.unseen.values())):
+        paths = [path for path, why in report.unseen.items() if why == reason]
+        words = f"not seen, so that this verdict does not speak of what they do: {', '.join(paths)}; {reason}"
         yield Finding("WARN", "unseen", words)
-    if others:
-        yield Finding("OK", "unseen", f"outside the layers that were measured: {', '.join(others)}")
 
 
 def _named(report: Report, chosen: np.ndarray) -> str:

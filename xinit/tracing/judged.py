@@ -1,0 +1,116 @@
+"""From what one pass measured to a report."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from xinit.core.readings import QUANTILES
+from xinit.tracing import rules
+from xinit.tracing.batches import Batch
+from xinit.tracing.kernels import by_path
+from xinit.tracing.layers import Layer, Structure
+from xinit.tracing.measure import Measured
+from xinit.tracing.parameters import kernel_rows, parameter_table
+from xinit.tracing.report import Report
+
+BINS = 40  # of a histogram of a layer
+
+
+def report_of(structure: Structure, params: Any, batch: Batch, measured: Measured, chance_loss: float | None) -> Report:
+    """The report of one pass, judged."""
+    layers = structure.layers
+    rows = parameter_table(structure, by_path(params), measured.parameters)
+    readings = layer_readings(structure, measured)
+    kernels = kernel_rows(layers, rows, measured.parameters)
+    readings["grad_w_norm"] = np.array([row.grad_norm for row in kernels])
+    report = Report(
+        names=tuple(layer.name for layer in layers),
+        kinds=tuple(layer.product.kind for layer in layers),
+        shapes=tuple(layer.shape for layer in layers),
+        widths=tuple(layer.width for layer in layers),
+        depths=tuple(layer.depth for layer in layers),
+        paths=tuple(layer.paths for layer in layers),
+        fans=tuple((layer.product.fan_in, layer.product.fan_out) for layer in layers),
+        functions=(None,) * len(layers),
+        normalised=(None,) * len(layers),
+        fed_by=_fed_by(structure),
+        recurrent=tuple(layer.product.recurrent for layer in layers),
+        kernels=tuple(kernels),
+        readings=readings,
+        parameters=rows,
+        unseen=dict(structure.unseen),
+        n_examples=batch.n_examples,
+        loss=float(measured.loss),
+        chance_loss=chance_loss,
+        x_moments=batch.moments or _first_moments(layers, readings),
+        one_class=batch.one_class,
+        skips=structure.skips,
+    )
+    return dataclasses.replace(report, findings=rules.judge(report))
+
+
+def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.ndarray]:
+    """Readings by their names in `xinit.core.readings`, SHARED and TRACED, with the axis layer first.
+
+    What a layer has not, as the input of a lookup, is nan.
+    """
+    at = [_at(layer) for layer in structure.layers]
+    pick = lambda name: [measured.readings[name].get(site) for site, _ in at]
+    readings: dict[str, np.ndarray] = {}
+    for name in measured.readings:
+        values = [None if of is None else of[place] for of, (_, place) in zip(pick(name), at, strict=True)]
+        if name.endswith("_sample"):
+            readings |= _distribution(name.removesuffix("_sample"), values)
+        else:
+            readings[name] = np.array([np.nan if value is None else value for value in values], np.float64)
+    return readings
+
+
+def _at(layer: Layer) -> tuple[int, int]:
+    """The site of a layer's product, and which of its stacked iterations it is, in the order of the stack."""
+    iterations = [t for t in layer.product.iteration if t is not None]
+    if len(iterations) < 2:
+        return layer.product.site, iterations[0] if iterations else 0
+    lengths = layer.lengths
+    return layer.product.site, int(np.ravel_multi_index(iterations, lengths))
+
+
+def _distribution(name: str, samples: list[Any]) -> dict[str, np.ndarray]:
+    """Quantiles and a histogram of samples of each layer, between the least and the largest value."""
+    quantiles, shares, edges = [], [], []
+    for sample in samples:
+        finite = np.asarray(sample, np.float64)
+        finite = finite[np.isfinite(finite)]
+        if not finite.size:
+            finite = np.zeros(1)
+        counts, own = np.histogram(finite, BINS)
+        quantiles.append(np.quantile(finite, QUANTILES))
+        shares.append(counts / finite.size)
+        edges.append(own)
+    return {f"{name}_quantile": np.array(quantiles), f"{name}_hist": np.array(shares), f"{name}_edges": np.array(edges)}
+
+
+def _fed_by(structure: Structure) -> tuple[tuple[int, ...], ...]:
+    """For each layer the places of those that feed it; what lies between layers that were not chosen is left out."""
+    products = structure.found.products
+    place = {id(layer.product): number for number, layer in enumerate(structure.layers)}
+    nearest: list[set[int]] = []  # for each product the chosen layers that it stands for
+    fed_by = []
+    for number, product in enumerate(products):
+        sources = set().union(*(nearest[source] for source in product.fed_by if source < number))
+        if id(product) in place:
+            fed_by.append(tuple(sorted(sources)))
+            nearest.append({place[id(product)]})
+        else:
+            nearest.append(sources)
+    return tuple(fed_by)
+
+
+def _first_moments(layers: tuple[Layer, ...], readings: dict[str, np.ndarray]) -> tuple[float, float, float] | None:
+    """Of inputs that are no floating numbers, as bytes: what the first layer reads that reads them."""
+    for number, layer in enumerate(layers):
+        if layer.depth == 1 and layer.product.reads is not None and not layer.product.recurrent:
+            mean, std, cosine = (float(readings[f"input_{name}"][number]) for name in ("mean", "std", "cosine_mean"))
+            return mean, std, cosine
+    return None
