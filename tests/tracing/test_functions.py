@@ -39,7 +39,7 @@ def names(function, params, x):
     return [f and f.name for f in functions_of(*looked_at(function, params, x))]
 
 
-def shaped(model, *arguments, **options):
+def shaped(model, *arguments):
     return jax.eval_shape(lambda: model.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, *arguments))
 
 
@@ -57,7 +57,7 @@ def test_the_functions_of_jax_are_named(name, dtype):
 
 
 @pytest.mark.parametrize(
-    "function, name",
+    ("function", "name"),
     [
         (lambda u: jax.nn.gelu(u, approximate=False), "gelu"),
         (lambda u: jnp.maximum(u, 0) ** 2, "squared relu"),
@@ -93,8 +93,10 @@ def test_what_it_reads_and_gives_are_values_of_the_program():
     np.testing.assert_allclose(function.slope(np.asarray(u)), 1 - np.tanh(u) ** 2, atol=2e-3)
 
 
-ACTIVATIONS = ("tanh sigmoid softsign hard_tanh hard_sigmoid erf lecun_tanh sin relu squared_relu leaky_relu selu elu "
-               "celu softplus silu hard_swish mish gelu_tanh gelu").split()  # fmt: skip
+ACTIVATIONS = [
+    "tanh", "sigmoid", "softsign", "hard_tanh", "hard_sigmoid", "erf", "lecun_tanh", "sin", "relu", "squared_relu",
+    "leaky_relu", "selu", "elu", "celu", "softplus", "silu", "hard_swish", "mish", "gelu_tanh", "gelu",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -131,7 +133,7 @@ class Normalised(nn.Module):
 
 
 @pytest.mark.parametrize(
-    "norm, options, kind",
+    ("norm", "options", "kind"),
     [
         (nn.LayerNorm, {}, "layer"),
         (nn.LayerNorm, {"use_fast_variance": False}, "layer"),
@@ -240,7 +242,7 @@ def test_a_long_short_term_memory():
 def test_a_learned_slope_has_no_table():
     function = functions_of(*looked_at(*of_linen(nn.Sequential([nn.Dense(3), nn.PReLU()]), X)))[0]
     assert np.isnan(function.slope(np.ones(2))).all()
-    assert not (function.saturates or function.bounded or function.is_rectifier or function.crossing)
+    assert not any((function.saturates, function.bounded, function.is_rectifier, function.crossing))
 
 
 def of_nnx():

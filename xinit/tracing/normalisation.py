@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from xinit.tracing.functions import STRUCTURAL, Scope, scopes, ways_of
+from xinit.tracing.functions import STRUCTURAL, ways_of
 from xinit.tracing.origins import EXAMPLES, UNITS, marked
 from xinit.tracing.products import Found
 from xinit.tracing.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.scopes import Scope, scopes
 
 LAYER, BATCH, GROUP, RMS = "layer", "batch", "group", "rms"
 SUMS = {"reduce_sum"}
@@ -17,7 +18,7 @@ MOST_STEPS = 16  # from a normalised value back to the sum of squares in it, or 
 
 
 class _Sum(NamedTuple):
-    """A sum of squares of a signal, or of the signal itself: the operation, and what was summed before it was squared."""
+    """A sum over a signal or over its square: the operation, and the signal."""
 
     operation: Operation
     is_square: bool
