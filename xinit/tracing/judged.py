@@ -14,11 +14,13 @@ from xinit.tracing.measure import Measured
 from xinit.tracing.parameters import kernel_rows, parameter_table
 from xinit.tracing.report import Report
 
+NOT_TAKEN = "it lies in a branch that this batch does not take"
 BINS = 40  # of a histogram of a layer
 
 
 def report_of(structure: Structure, params: Any, batch: Batch, measured: Measured, chance_loss: float | None) -> Report:
     """The report of one pass, judged."""
+    structure = _taken(structure, measured)
     layers = structure.layers
     rows = parameter_table(structure, by_path(params), measured.parameters)
     readings = layer_readings(structure, measured)
@@ -48,6 +50,16 @@ def report_of(structure: Structure, params: Any, batch: Batch, measured: Measure
         skips=structure.skips,
     )
     return dataclasses.replace(report, findings=rules.judge(report))
+
+
+def _taken(structure: Structure, measured: Measured) -> Structure:
+    """Without the layers that lie in a branch which this batch does not take: nothing of them was computed."""
+    numbers = layer_readings(structure, measured)
+    idle = np.isnan(numbers["pre_std"]) & (numbers["grad_pre_std"] == 0)
+    pairs = list(zip(structure.layers, idle, strict=True))
+    taken = tuple(layer for layer, is_idle in pairs if not (is_idle and layer.product.branch))
+    kernels = {layer.kernel for layer in structure.layers} - {layer.kernel for layer in taken}
+    return structure._replace(layers=taken, unseen=structure.unseen | dict.fromkeys(sorted(kernels), NOT_TAKEN))
 
 
 def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.ndarray]:

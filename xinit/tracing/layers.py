@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import jax
 
+from xinit.core.errors import InputError
 from xinit.tracing import origins
 from xinit.tracing.kernels import Axes, Unclear, by_path
-from xinit.tracing.products import Found, Product, Use, products_of
+from xinit.tracing.products import WHILE, Found, Product, Use, products_of
 from xinit.tracing.program import Program, traced
 
 # What the libraries call the kernel of a layer, which then bears the name of its module alone.
@@ -70,6 +71,7 @@ def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
     batch = [origins.of_batch(kind.shape) for kind in kinds[len(inputs) + n_others :]]
     found = products_of(program, [*inputs, *constants, *batch])
     paths = list(named)
+    _check_loops(found, paths)
     roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}
     depths = depths_of(found.products)
     names = _names(found.products, paths)
@@ -85,6 +87,16 @@ def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
     axes = _axes(found, named)
     unseen = _unseen(found, named, roles)
     return Structure(program, found, tuple(layers), axes, roles, unseen, skips_layers(found), output)
+
+
+def _check_loops(found: Found, paths: Sequence[str]) -> None:
+    """Refuse products in loops of unknown length, through which no gradient passes."""
+    inside = sorted(paths[number] for hidden in found.hidden if hidden.reason == WHILE for number in hidden.parameters)
+    if inside:
+        raise InputError(
+            f"The model multiplies by {', '.join(inside)} in {WHILE}, so that no gradient passes through it; use "
+            "jax.lax.scan, or fori_loop with a fixed number of iterations."
+        )
 
 
 def _axes(found: Found, named: Mapping[str, Any]) -> dict[str, Axes | Unclear | None]:

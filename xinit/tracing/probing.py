@@ -62,7 +62,7 @@ def probe(
       loss: `loss(output, batch)`, one number. Else cross-entropy for whole y, squared error for others, and without y
         a fixed random linear functional of the output (see `measure.default_loss`).
       rngs: a key, or keys by name, as {"dropout": key}.
-      layers: patterns of the names of layers, as "**/Dense_*"; else all.
+      layers: patterns of the names of layers, as "**/Dense_*", or of modules with all layers in them; else all.
       axis_name: of a mapped axis that the model sums over, as batch normalisation across devices does.
       call_kwargs: what else the model is called with.
 
@@ -206,6 +206,8 @@ def _chosen(structure: Structure, layers: Any) -> Structure:
     return structure._replace(layers=chosen)
 
 
-def _names(layer: Layer) -> tuple[str, ...]:
-    """What a pattern of a layer may name: it as it is called, and without the place in a stack and the call."""
-    return layer.name, layer.name.partition(" (call")[0].partition("[")[0]
+def _names(layer: Layer) -> list[str]:
+    """What a pattern of a layer may name: it as it is called, without the place in a stack and the call, its modules."""
+    plain = layer.name.partition(" (call")[0].partition("[")[0]
+    parts = plain.split("/")
+    return [layer.name, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]
