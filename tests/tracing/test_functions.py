@@ -140,6 +140,7 @@ class Normalised(nn.Module):
         (nn.RMSNorm, {}, "rms"),
         (nn.GroupNorm, {"num_groups": 2}, "group"),
         (nn.BatchNorm, {"use_running_average": False}, "batch"),
+        (nn.GroupNorm, {"num_groups": 4}, "group"),
         (nn.LayerNorm, {"dtype": jnp.bfloat16}, "layer"),
     ],
 )
@@ -153,6 +154,21 @@ def test_normalisation_is_passed_and_named(norm, options, kind):
 @pytest.mark.parametrize("function", [jax.nn.softmax, jax.nn.log_softmax, jax.nn.tanh])
 def test_a_softmax_is_no_normalisation(function):
     assert normalised(*looked_at(lambda w, x: function(x @ w) @ w, W, X)) == (None, None)
+
+
+def test_normalisation_over_channels_after_a_layer_over_tokens_is_of_the_layer():
+    def mixed(p, x):
+        h = x @ p["a"]
+        h = h + jnp.swapaxes(jnp.swapaxes(h, 1, 2) @ p["tokens"], 1, 2)
+        return ((h - h.mean(-1, keepdims=True)) / jnp.std(h, axis=-1, keepdims=True)) @ p["a"]
+
+    assert normalised(*looked_at(mixed, {"a": W, "tokens": jnp.ones((4, 4))}, X[None]))[1:] == ("layer", "layer")
+
+
+def test_statistics_of_past_batches_and_other_roots_are_no_normalisation():
+    call = of_linen(Normalised(nn.BatchNorm, {"use_running_average": True}), X)
+    assert normalised(*looked_at(*call)) == (None, None)
+    assert normalised(*looked_at(lambda w, x: (x @ w) * jax.lax.rsqrt(jnp.abs(x @ w) + 1), W, X)) == (None, None)
 
 
 class Block(nn.Module):
@@ -243,6 +259,34 @@ def test_a_learned_slope_has_no_table():
     function = functions_of(*looked_at(*of_linen(nn.Sequential([nn.Dense(3), nn.PReLU()]), X)))[0]
     assert np.isnan(function.slope(np.ones(2))).all()
     assert not any((function.saturates, function.bounded, function.is_rectifier, function.crossing))
+
+
+def test_a_learned_rate_of_swish():
+    params = {"rate": jnp.ones(()), "w": W}
+    swish = lambda p, x: (x @ p["w"]) * jax.nn.sigmoid(p["rate"] * (x @ p["w"]))
+    once = lambda p, x: (lambda u: u * jax.nn.sigmoid(p["rate"] * u))(x @ p["w"])
+    assert names(once, params, X) == ["elementwise"]
+    assert names(swish, params, X) == [None, "sigmoid"]
+
+
+def test_a_function_with_a_rule_of_its_own():
+    @jax.custom_vjp
+    def own(u):
+        return jnp.tanh(u)
+
+    own.defvjp(lambda u: (jnp.tanh(u), u), lambda u, g: (g * jnp.cos(u),))
+    assert names(lambda w, x: own(x @ w), W, X) == ["tanh"]
+
+
+def test_one_function_fifty_times_is_looked_at_once():
+    def deep(w, x):
+        for _ in range(50):
+            x = jax.nn.gelu(x @ w)
+        return x
+
+    functions = functions_of(*looked_at(deep, W, X))
+    assert len(functions) == 50
+    assert all(function.shape is functions[0].shape for function in functions)
 
 
 def of_nnx():

@@ -134,7 +134,17 @@ class _Walk:
             elif self._is_part_of_statistic(values, given):
                 self.kinds[given] = Kind.STATISTIC if _is_even(values) else Kind.OTHER
             else:
-                return _named(self.scope, closure, value, given)
+                return self._gate(value, given) or _named(self.scope, closure, value, given)
+        return None
+
+    def _gate(self, value: Value, given: Value) -> Function | None:
+        """u times a function of u times a parameter, as a swish whose rate is learned."""
+        for operation in (self.scope.program.operations[place] for place in self.scope.readers[given]):
+            if str(operation.primitive) == "mul":
+                (other, *_) = [read for read in operation.reads if read != given] or [given]
+                maker = self.scope.makers.get(value)
+                if maker is not None and str(maker.primitive) == "mul" and other in maker.reads:
+                    return Function(scalar.UNKNOWN, other, operation.gives[0], None)
         return None
 
     def _is_part_of_statistic(self, values: np.ndarray, given: Value) -> bool:

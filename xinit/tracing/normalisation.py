@@ -1,20 +1,22 @@
 """Which layers of a traced model have normalisation beside them, and over what it takes its statistics."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from xinit.tracing.functions import STRUCTURAL, ways_of
-from xinit.tracing.origins import EXAMPLES, UNITS, marked
+from xinit.tracing.origins import EXAMPLES, UNITS, marked, size
 from xinit.tracing.products import Found
 from xinit.tracing.program import OWN_RULES, Operation, Program, Value
 from xinit.tracing.scopes import Scope, scopes
 
 LAYER, BATCH, GROUP, RMS = "layer", "batch", "group", "rms"
 SUMS = {"reduce_sum"}
-ROOTS = {"rsqrt", "sqrt", "pow", "integer_pow"}
-ON_THE_WAY = STRUCTURAL | {"add", "sub", "mul", "div", "max", "sqrt", "rsqrt", "stop_gradient", "clamp", "select_n"}
+ROOTS = {"rsqrt", "sqrt", "pow"}
+ON_THE_WAY = STRUCTURAL | {
+    "add", "sub", "mul", "div", "max", "sqrt", "rsqrt", "stop_gradient", "clamp", "select_n", "square", "integer_pow",
+}  # fmt: skip
 PRODUCTS = {"dot_general", "conv_general_dilated", "scan", "while", "cond", "sort", "cumsum"}
-MOST_STEPS = 16  # from a normalised value back to the sum of squares in it, or from a layer back to a normalised value
+MOST_STEPS = 8  # from a sum back to the square
+MOST_VALUES = 40  # between a root and the sums that it is of
 
 
 class _Sum(NamedTuple):
@@ -55,8 +57,8 @@ def _normalised_values(scope: Scope) -> dict[Value, str]:
         if value is None:
             continue
         if name in ROOTS and (kind := _kind(scope, reads[0])):
-            falls = name == "rsqrt" or (name == "integer_pow" and operation.params["y"] < 0)
-            (rooted if falls or (name == "pow" and scope.numbers.get(reads[1], 0) < 0) else over)[value] = kind
+            falls = name == "rsqrt" or (name == "pow" and scope.numbers.get(reads[1], 0) < 0)
+            (rooted if falls else over)[value] = kind
         elif name in ("mul", "div"):
             factor = next((read for read in reads if read in rooted), None) if name == "mul" else None
             divisor = reads[1] if name == "div" and reads[1] in over else None
@@ -79,35 +81,50 @@ def _is_batch(scope: Scope, value: Value) -> bool:
 
 def _kind(scope: Scope, value: Value) -> str | None:
     """Over what a mean square, whose root is taken, was taken; None of what is none."""
-    sums = list(_sums(scope, value, MOST_STEPS))
-    squares = [one for one in sums if one.is_square]
+    sums: dict[Value, _Sum] = {}
+    if not _is_made_of_sums(scope, value, sums, set()):
+        return None
+    squares = [one for one in sums.values() if one.is_square]
     if not squares:
         return None
     summed = squares[0].operation
     axes = scope.found.origins[summed.reads[0]].axes
-    taken = [axes[place] for place in summed.params["axes"]]
+    taken = [axis for place, axis in enumerate(axes) if place in summed.params["axes"]]
     rest = [axis for place, axis in enumerate(axes) if place not in summed.params["axes"]]
     if any(marked(axis, EXAMPLES) for axis in taken):
         return BATCH
-    is_split = any(marked(axis, UNITS) for axis in rest)
-    if is_split:
+    over_units = any(marked(axis, UNITS) and size(axis) > 1 for axis in taken)
+    beside_units = any(marked(axis, UNITS) for axis in rest)
+    if beside_units and (not over_units or _is_split(scope, squares[0].signal)):
         return GROUP
     has_mean = len(squares) < len(sums) or _is_centred(scope, squares[0].signal)
     return LAYER if has_mean else RMS
 
 
-def _sums(scope: Scope, value: Value, steps: int) -> Iterator[_Sum]:
-    """The sums over the signal that a value is made of."""
+def _is_made_of_sums(scope: Scope, value: Value, sums: dict[Value, _Sum], seen: set[Value]) -> bool:
+    """Whether a value depends on the batch through sums over the signal alone, which are put into `sums`."""
+    if value in seen or not _is_batch(scope, value):
+        return True
+    seen.add(value)
     operation = scope.makers.get(value)
-    if operation is None or not steps or not _is_batch(scope, value):
-        return
+    if operation is None or len(seen) > MOST_VALUES:
+        return False
     name = str(operation.primitive)
     if name in SUMS:
         signal = _squared(scope, operation.reads[0], MOST_STEPS)
-        yield _Sum(operation, signal is not None, operation.reads[0] if signal is None else signal)
-    elif name in ON_THE_WAY or name in ("square", "integer_pow"):
-        for read in operation.reads:
-            yield from _sums(scope, read, steps - 1)
+        sums[value] = _Sum(operation, signal is not None, operation.reads[0] if signal is None else signal)
+        return True
+    return name in ON_THE_WAY and all(_is_made_of_sums(scope, read, sums, seen) for read in operation.reads)
+
+
+def _is_split(scope: Scope, value: Value) -> bool:
+    """Whether an axis of a signal was parted by a reshape just before."""
+    operation = scope.makers.get(_origin(scope, value))
+    if operation is None:
+        return False
+    if str(operation.primitive) == "sub":
+        return _is_split(scope, operation.reads[0])
+    return str(operation.primitive) == "reshape" and len(scope.shape(operation.reads[0])) < len(scope.shape(value))
 
 
 def _squared(scope: Scope, value: Value, steps: int) -> Value | None:
@@ -142,7 +159,8 @@ def _is_centred(scope: Scope, value: Value) -> bool:
         return False
     if str(operation.primitive) in STRUCTURAL:
         return _is_centred(scope, operation.reads[0])
-    return str(operation.primitive) == "sub" and bool(list(_sums(scope, operation.reads[1], MOST_STEPS)))
+    is_less = str(operation.primitive) == "sub" and _is_batch(scope, operation.reads[1])
+    return is_less and _is_made_of_sums(scope, operation.reads[1], {}, set())
 
 
 def _before(value: Value | None, homes: dict[Value, Scope], by_value: dict[Value, str]) -> str | None:
