@@ -14,13 +14,14 @@ from jaxtyping import Float, Num
 from xinit.core.errors import InputError
 from xinit.tracing.kernels import Axes, by_path
 from xinit.tracing.layers import Structure
+from xinit.tracing.operands import CONVOLUTION
 from xinit.tracing.products import Product
 from xinit.tracing.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
 SAMPLES = 4096  # values of a layer that quantiles and histograms are made of
-# A program that runs once is compiled in a third of the time at this level, and that beats one that runs faster.
-ONCE = {"xla_backend_optimization_level": 0}
+# How far XLA optimises a program that runs once: at 0 it is compiled soonest; convolutions need 1 to run fast, on a CPU.
+LEVEL, LEVEL_OF_CONVOLUTIONS = 0, 1
 
 
 class Measured(NamedTuple):
@@ -67,7 +68,9 @@ def make_pass(
         readings = {name: {site: own[name] for site, own in by_site.items() if name in own} for name in sorted(names)}
         return Measured(value, readings, parameters)
 
-    return jax.jit(once_through, compiler_options=ONCE if once else None)
+    convolves = any(layer.product.kind == CONVOLUTION for layer in structure.layers)
+    level = LEVEL_OF_CONVOLUTIONS if convolves else LEVEL
+    return jax.jit(once_through, compiler_options={"xla_backend_optimization_level": level} if once else None)
 
 
 def _kept(products: Collection[Product]) -> set[Value]:
