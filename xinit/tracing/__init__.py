@@ -1,5 +1,5 @@
 """Any Flax model or JAX function seen from inside: measured layer by layer, judged, and initialised anew."""
 
 # from xinit.tracing.probing import probe as probe
-# from xinit.tracing.redraw import initialize as initialize
+from xinit.tracing.redraw import initialize as initialize
 # from xinit.tracing.report import Report as Report

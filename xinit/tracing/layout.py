@@ -44,8 +44,8 @@ Layout = Mapping[str, Stored]  # by the path of a parameter
 
 LEFT_OUT = "give patterns that leave it out"
 A_TREE = Unclear(
-    "a tree does not say which of its axes are inputs, outputs, a window or stacked layers: give the model and what it "
-    f"is called with as well, model= and batch=, or {LEFT_OUT}"
+    "a tree does not say which of its axes are inputs, outputs, a window or stacked layers: give the model as well, model= "
+    f"and batch=, what it is called with, or {LEFT_OUT}"
 )
 NOT_CALLED = Unclear(f"no product that the batch passes through has it: {LEFT_OUT}")
 NEITHER = Stored(None, is_kernel=False)

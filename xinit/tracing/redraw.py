@@ -186,8 +186,11 @@ def _found(meanings: Layout, path: str) -> Stored:
 
 
 def _is_zero(value: Any) -> bool:
-    is_known = not isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct)
-    return is_known and math.prod(value.shape) > 0 and not np.any(value)
+    if isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct) or not math.prod(value.shape):
+        return False
+    on_host = not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
+    is_whole = not isinstance(value, jax.Array) or value.is_fully_addressable
+    return not (np.any(np.asarray(value)) if on_host and is_whole else jnp.any(value))  # the first compiles nothing
 
 
 def _check_shapes(contents: Contents, drawn: set[str]) -> None:
@@ -204,11 +207,12 @@ def _check_shapes(contents: Contents, drawn: set[str]) -> None:
 def _drawn(initializer: Initializer, key: Array, path: str, value: Any, stored: Stored) -> Array:
     """A parameter of the shape, precision and sharding of `value`; drawn in float32 at least, as a QR needs."""
     _check_meaning(initializer, path, value.shape, stored)
-    dtype = jnp.promote_types(value.dtype, jnp.float32)
+    own = jax.dtypes.canonicalize_dtype(value.dtype)  # of NumPy's float64 float32, unless jax has it enabled
+    dtype = jnp.promote_types(own, jnp.float32)
     if isinstance(stored.axes, Axes):
-        drawn = _layers(initializer, key, value.shape, stored.axes, dtype).astype(value.dtype)
+        drawn = _layers(initializer, key, value.shape, stored.axes, dtype).astype(own)
     else:
-        drawn = jnp.asarray(initializer(key, value.shape, dtype)).astype(value.dtype)
+        drawn = jnp.asarray(initializer(key, value.shape, dtype)).astype(own)
     if isinstance(value, jax.ShapeDtypeStruct):
         return drawn if value.sharding is None else jax.device_put(drawn, value.sharding)
     is_placed = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.committed
