@@ -1,4 +1,4 @@
-"""Which parameters a scheme means: kernels by their role in the model, others by their name alone, zeros on purpose not."""
+"""Which parameters a scheme means: kernels by their role in the model, others by name, zeros on purpose not."""
 
 import functools
 import math
@@ -97,7 +97,7 @@ def test_where_all_kernels_are_zero_they_are_blank():
 def test_laws_that_need_no_fans():
     numbered = lambda key, shape, dtype: jnp.zeros(shape, dtype)
     numbered.law = 0.5
-    assert [needs_fans(one) for one in (initializers.he(), initializers.orthogonal(), initializers.identity())] == [1] * 3
+    assert all(map(needs_fans, (initializers.he(), initializers.orthogonal(), initializers.identity())))
     assert not any(map(needs_fans, (ONES, numbered, initializers.constant(0.5))))
     new = xinit.initialize({"a": {"bias": np.ones(3)}}, {"**/bias": initializers.constant(0.5)}, KEY)
     assert new["a"]["bias"].tolist() == [0.5, 0.5, 0.5]
@@ -106,7 +106,7 @@ def test_laws_that_need_no_fans():
 def test_kernels_that_are_not_clear_are_refused_unless_patterns_leave_them_out():
     x, low = np.ones((2, 16), np.float32), lambda p, x: x @ (p["w"] + p["lora_a"] @ p["lora_b"])
     params = {"w": np.ones((16, 8)), "lora_a": np.ones((16, 2)), "lora_b": np.zeros((2, 8))}
-    with pytest.raises(InputError, match=r"lora_a has shape \(16, 2\), and it is combined .*: give patterns that leave"):
+    with pytest.raises(InputError, match=r"lora_a has shape \(16, 2\), and it is combined .*: give patterns"):
         xinit.initialize(params, "he", KEY, model=low, batch=x)
     new = xinit.initialize(params, {"w": "he"}, KEY, model=low, batch=x)
     assert (new["lora_a"] == 1).all()
@@ -143,10 +143,10 @@ def test_kernels_that_are_zero_on_purpose_stay_zero():
     model, variables = transformer()
     variables = jax.tree.map(np.array, variables)
     variables["params"]["head"]["kernel"][:] = 0
-    draw = lambda scheme: xinit.initialize(variables, scheme, KEY, model=model, batch=TOKENS)["params"]["head"]["kernel"]
+    draw = lambda scheme: xinit.initialize(variables, scheme, KEY, model=model, batch=TOKENS)["params"]["head"]
     for scheme in ("he", {"**": "he"}, {"**/kernel": "he"}, ONES):
-        assert not draw(scheme).any()
-    assert draw({"**": "he", "head": "xavier"}).all()
+        assert not draw(scheme)["kernel"].any()
+    assert draw({"**": "he", "head": "xavier"})["kernel"].all()
 
 
 def test_a_tied_table_stays_unless_it_is_named_and_is_drawn_once():
@@ -203,8 +203,8 @@ def test_convolutions_with_a_stride_have_other_fans():
 
 def test_fans_may_be_fractions():
     """A window of 3 x 3 with stride 2 and 5 outputs: an input feeds 9 x 5 / 4 units."""
-    call = lambda p, x: jax.lax.conv_general_dilated(x, p["w"], (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
-    params, x = {"w": np.ones((3, 3, 64, 5), np.float32)}, np.ones((1, 8, 8, 64), np.float32)
+    call = lambda p, x: jax.lax.conv(x, p["w"], (2, 2), "SAME")
+    params, x = {"w": np.ones((5, 64, 3, 3), np.float32)}, np.ones((1, 64, 8, 8), np.float32)
     w = np.asarray(xinit.initialize(params, "fan_out", KEY, model=call, batch=x)["w"])
     assert np.mean(w**2) * 45 / 4 == pytest.approx(1, rel=5 * math.sqrt(2 / w.size))
 
@@ -230,11 +230,12 @@ def test_experts_and_layers_by_number_have_keys_of_their_own():
 def test_the_first_layers_of_a_stack_do_not_depend_on_its_depth():
     """As keys are split, layer by layer, whatever draws them."""
     x = np.ones((2, 16), np.float32)
-    kernel = lambda depth, scheme: np.asarray(
-        xinit.initialize(variables_of(LinenScanned(0, depth), x), scheme, KEY, model=LinenScanned(0, depth), batch=x)[
-            "params"
-        ]["blocks"]["Dense_0"]["kernel"]
-    )
+
+    def kernel(depth, scheme):
+        model = LinenScanned(0, depth)
+        new = xinit.initialize(variables_of(model, x), scheme, KEY, model=model, batch=x)
+        return np.asarray(new["params"]["blocks"]["Dense_0"]["kernel"])
+
     for scheme in ("he", jax.nn.initializers.he_normal()):
         np.testing.assert_array_equal(kernel(2, scheme), kernel(4, scheme)[:2])
 
@@ -242,7 +243,8 @@ def test_the_first_layers_of_a_stack_do_not_depend_on_its_depth():
 def test_members_that_read_the_same_are_orthogonal_each():
     model, x = LinenEnsemble(), np.ones((2, 16), np.float32)
     variables = variables_of(model, x)
-    kernel = np.asarray(xinit.initialize(variables, "orthogonal", KEY, model=model, batch=x)["params"]["members"]["kernel"])
+    new = xinit.initialize(variables, "orthogonal", KEY, model=model, batch=x)
+    kernel = np.asarray(new["params"]["members"]["kernel"])
     assert sorted(kernel.shape) == [4, 5, 8, 16]
     members = np.moveaxis(kernel, [kernel.shape.index(16), kernel.shape.index(8)], [-2, -1]).reshape(20, 16, 8)
     for member in members:

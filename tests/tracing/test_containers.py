@@ -88,9 +88,8 @@ def test_any_container_of_params(container):
 
 
 def test_train_states_in_a_dictionary():
-    states = {
-        name: TrainState.create(apply_fn=MODEL.apply, params=PARAMS, tx=optax.adam(1e-3)) for name in ("actor", "critic")
-    }
+    create = lambda: TrainState.create(apply_fn=MODEL.apply, params=PARAMS, tx=optax.adam(1e-3))
+    states = {"actor": create(), "critic": create()}
     new = xinit.initialize(states, {"actor/Dense_*": "he"}, KEY)
     assert set(contents_of(states).places) == {f"{a}/{path}" for a in states for path in by_path(PARAMS)}
     assert not np.array_equal(new["actor"].params["Dense_0"]["kernel"], PARAMS["Dense_0"]["kernel"])
@@ -165,7 +164,8 @@ def test_an_equinox_module_without_a_batch_is_refused():
 def test_an_equinox_module_as_params_of_a_function():
     model = equinox_model()
     new = xinit.initialize(model, "he", KEY, model=lambda model, x: jax.vmap(model)(x), batch=X)
-    same(equinox.filter(new, equinox.is_array), equinox.filter(xinit.initialize(model, "he", KEY, batch=X), equinox.is_array))
+    arrays = lambda model: equinox.filter(model, equinox.is_array)
+    same(arrays(new), arrays(xinit.initialize(model, "he", KEY, batch=X)))
 
 
 def haiku_network(x):
@@ -201,7 +201,8 @@ ZEROS = jax.nn.initializers.zeros
 def test_shapes_are_drawn_where_the_scheme_names_all_of_them(traced):
     options = {"model": MODEL, "batch": X} if traced else {}
     new = xinit.initialize(SHAPES, {"**/bias": ZEROS, "**": "he"}, KEY, **options)
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), new) == jax.tree.map(lambda s: (s.shape, s.dtype), SHAPES)
+    kinds = lambda tree: jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+    assert kinds(new) == kinds(SHAPES)
     assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(new))
     same(new["params"]["Dense_0"]["kernel"], xinit.initialize(PARAMS, "he", KEY)["Dense_0"]["kernel"])
 

@@ -152,8 +152,8 @@ def test_each_group_of_a_convolution_is_orthogonal_and_another():
 
 def test_a_stack_as_deep_as_wide_is_told_apart_in_its_program():
     model, variables, x = linen_model("as deep as wide")
-    kernel = xinit.initialize(variables, "orthogonal", KEY, model=model, batch=x)["params"]["blocks"]["Dense_0"]["kernel"]
-    for layer in np.asarray(kernel):
+    drawn = xinit.initialize(variables, "orthogonal", KEY, model=model, batch=x)
+    for layer in np.asarray(drawn["params"]["blocks"]["Dense_0"]["kernel"]):
         np.testing.assert_allclose(layer.T @ layer, np.eye(16), atol=1e-5)
 
 

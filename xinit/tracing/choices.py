@@ -33,8 +33,8 @@ def chosen(scheme: Scheme, layout: Layout, is_zero: Callable[[str], bool]) -> di
         initializer = initializer_of(scheme)
         if not kernels:
             raise InputError(
-                f"The scheme is for kernels, and no parameter is known to be one: there are {listed(list(layout))}; name "
-                "those to draw by patterns, or give model= and batch=, what the model is called with."
+                f"The scheme is for kernels, and no parameter is known to be one: there are {listed(list(layout))}; "
+                "name those to draw by patterns, or give model= and batch=, what the model is called with."
             )
         return {path: initializer for path in kernels if path not in on_purpose}
     choice: dict[str, Initializer] = {}
@@ -113,4 +113,3 @@ def _names(pattern: str, path: str) -> bool:
         or (name not in USUAL and literally(pattern, path))
         or bool(module and (literally(pattern, module) or (stem and literally(stem, module))))
     )
-

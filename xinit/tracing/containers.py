@@ -63,8 +63,8 @@ def contents_of(container: Any) -> Contents:
             if is_optimizer_state(leaf) and jax.tree.leaves(leaf):
                 place = "/".join(name) or "its root"
                 raise InputError(
-                    f"The tree holds an optimizer's state, {type(leaf).__name__} at {place}, and nothing that is called "
-                    "params; give the parameters alone, or a container that calls them params."
+                    f"The tree holds an optimizer's state, {type(leaf).__name__} at {place}, and nothing that is "
+                    "called params; give the parameters alone, or a container that calls them params."
                 )
     below = {place: _below(name, roots) for place, name in enumerate(names) if _is_parameter(leaves[place])}
     places = {"/".join(name): place for place, name in below.items() if name is not None}
@@ -113,7 +113,7 @@ def _roots(paths: Sequence[Sequence[Any]], is_module: bool) -> list[tuple[str, .
 
     An attribute of a module may be called so too, and others are then parameters beside it.
     """
-    roots = {}
+    roots: dict[tuple[str, ...], None] = {}
     for path in paths:
         for depth, entry in enumerate(path):
             is_attribute = isinstance(entry, jax.tree_util.GetAttrKey) and not is_module

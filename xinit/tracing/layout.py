@@ -1,7 +1,7 @@
 """What every stored parameter of a model is to `xinit.initialize`: a kernel with its axes, a table, or neither.
 
-A traced model says it. Of an nnx module that comes without a batch its layers say with which shapes they were made; of a
-tree of arrays that comes alone, matrices are certain and little else.
+A traced model says it. Of an nnx module that comes without a batch, its layers say with which shapes they were made. Of
+a tree of arrays that comes alone, matrices are certain and little else.
 """
 
 import contextlib
@@ -29,10 +29,10 @@ VECTORS = ("bias", "scale", "offset")  # which are no kernels, whatever their ra
 class Stored(NamedTuple):
     """What a parameter is.
 
-    `axes` are those of a kernel or a table, None of whatever has no fans, as biases and positions. `is_kernel`: a scheme
-    for all kernels means it, as it does not mean a table, also one that is read as a matrix too. `stack_is_known` is
-    False where another axis of the same size may be the stacked one: the fans are then known all the same, but not which
-    weights belong to one layer.
+    `axes` are those of a kernel or a table, None of whatever has no fans, as biases and positions. `is_kernel`: a
+    scheme for all kernels means it; it does not mean a table, not even one that is also read as a matrix.
+    `stack_is_known` is False where another axis of the same size may be the stacked one: the fans are then known all
+    the same, but not which weights belong to one layer.
     """
 
     axes: Axes | Unclear | None
@@ -44,8 +44,8 @@ Layout = Mapping[str, Stored]  # by the path of a parameter
 
 LEFT_OUT = "give patterns that leave it out"
 A_TREE = Unclear(
-    "a tree does not say which of its axes are inputs, outputs, a window or stacked layers: give the model as well, model= "
-    f"and batch=, what it is called with, or {LEFT_OUT}"
+    "a tree does not say which of its axes are inputs, outputs, a window or stacked layers: give the model as well, "
+    f"model= and batch=, what it is called with, or {LEFT_OUT}"
 )
 NOT_CALLED = Unclear(f"no product that the batch passes through has it: {LEFT_OUT}")
 NEITHER = Stored(None, is_kernel=False)
@@ -91,14 +91,13 @@ def _declared(module: Any) -> tuple[Axes, tuple[int, ...]] | None:
         case nnx.LinearGeneral():
             sizes = [tuple(part) for part in (module.batch_axis.values(), module.in_features, module.out_features)]
             ends = list(itertools.accumulate(map(len, sizes)))
-            stacked, inputs, outputs = (tuple(range(a, b)) for a, b in itertools.pairwise([0, *ends]))
-            return Axes((), inputs, outputs, stacked), tuple(itertools.chain(*sizes))
+            stacked, read, given = (tuple(range(a, b)) for a, b in itertools.pairwise([0, *ends]))
+            return Axes((), read, given, stacked), tuple(itertools.chain(*sizes))
         case nnx.Conv() | nnx.ConvTranspose():
             shape = tuple(module.kernel_shape)
-            *window, inputs, outputs = range(len(shape))
-            transposed = getattr(module, "transpose_kernel", False)
-            sides = ((outputs,), (inputs,)) if transposed else ((inputs,), (outputs,))
-            return Axes(tuple(window), *sides, groups=getattr(module, "feature_group_count", 1)), shape
+            *window, first, last = range(len(shape))
+            inputs, outputs = (last, first) if getattr(module, "transpose_kernel", False) else (first, last)
+            return Axes(tuple(window), (inputs,), (outputs,), groups=getattr(module, "feature_group_count", 1)), shape
         case nnx.Einsum() if module.einsum_str and (axes := _einsum(module.einsum_str)):
             return axes, tuple(module.kernel_shape)
         case nnx.Embed():
@@ -161,10 +160,10 @@ def of_model(model: Model, x: Any) -> Layout:
 
 @contextlib.contextmanager
 def _linen_shapes() -> Iterator[dict[str, tuple[int, ...]]]:
-    """The shapes in which linen's modules see their parameters while it lasts, inside `nn.vmap` those of one of many."""
+    """The shapes in which linen's modules see their parameters while it lasts: inside `nn.vmap` those of one member."""
     seen: dict[str, tuple[int, ...]] = {}
 
-    def intercept(method, arguments, named, context):  # type: ignore[no-untyped-def]  # as linen calls it
+    def intercept(method, arguments, named, context):
         module = context.module
         for name, leaf in module.variables.get("params", {}).items() if module.scope else ():
             if not isinstance(leaf, Mapping):
@@ -239,8 +238,9 @@ def _kernels_of(product: Product, shapes: Sequence[tuple[int, ...]]) -> list[Use
         return len(shape) if math.prod(shape) > max(shape, default=0) else 1
 
     largest = max(map(rank, product.uses), default=0)
-    kernels = [use for use in product.uses if rank(use) == largest]
-    return [use for use in kernels if (use.axes.inputs or use.axes.window if isinstance(use.axes, Axes) else rank(use) > 1)]
+    is_clear = lambda use: isinstance(use.axes, Axes)
+    reads = lambda use: bool(use.axes.inputs or use.axes.window) if is_clear(use) else rank(use) > 1
+    return [use for use in product.uses if rank(use) == largest and reads(use)]
 
 
 def _after_learned_inputs(structure: Structure) -> tuple[set[int], tuple[Product, ...]]:

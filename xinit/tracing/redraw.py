@@ -46,14 +46,14 @@ def initialize(
     Each parameter has the key fold_in(rng, crc32(path)): it depends on no other parameter. It keeps its shape, its
     precision, its sharding and the box that it is in. Fans are those of one layer, as `xinit.probe` shows them: where
     layers are stacked, as by `nn.scan` or `nnx.vmap`, each has a key of its own; of a convolution the places of its
-    window count, and the inputs of one group; of attention's kernels all heads. What is a kernel, and what its axes are,
-    is read off the model, which is traced on the batch and computes nothing. An nnx module of Flax's own layers says it
-    without a batch. Of a tree alone a matrix is (inputs, outputs), and a kernel of more axes is refused.
+    window count, and the inputs of one group; of attention's kernels all heads. The model is traced on the batch, which
+    computes nothing and says what each parameter is. An nnx module of Flax's own layers says it without a batch. Of a
+    tree alone a matrix is (inputs, outputs), and a kernel of more axes is refused.
 
-    A scheme means kernels, whatever the library calls them. Biases, scales, tables that are looked up (also those that
-    are read as a matrix too), and positions stay, and kernels that are 0 on purpose: where all entries are 0, and
-    others' are not. A pattern that names them by the last part of their path, as `**/bias`, draws these too; a kernel
-    of zeros also one that names its module, as `**/head`. In a container, as a `TrainState`, only params are drawn.
+    A scheme means kernels, whatever the library calls them. Biases, scales, positions and tables stay, even a table
+    that is also read as a matrix. So do kernels that are 0 on purpose: all their entries are 0, and other kernels' are
+    not. A pattern that names one by the last part of its path, as `**/bias`, draws it; of a kernel of zeros also a
+    pattern that names its module, as `**/head`. In a container, as a `TrainState`, only params are drawn.
 
     >>> weights = {"hidden": {"kernel": np.zeros((4, 3))}, "head": {"kernel": np.zeros((3, 2))}}
     >>> drawn = xinit.initialize(weights, {"hidden/*": "he"}, jax.random.key(0))
@@ -61,8 +61,8 @@ def initialize(
     (True, False)
 
     Args:
-      variables: a flax.nnx or Equinox module; what a linen module's or Haiku pair's `init` returns; a tree of arrays or,
-        where the scheme draws all of them, of shapes, as `jax.eval_shape` returns it; a container of `params`.
+      variables: a flax.nnx or Equinox module; what the init of a linen module or Haiku pair returns; a tree of arrays,
+        or of shapes, as `jax.eval_shape` returns it, where the scheme draws all of them; a container of `params`.
       scheme: the name of an initialiser of `xinit.initializers`, or a function (key, shape, dtype). Or a mapping from
         patterns to these, the first that fits deciding: patterns of parameters, or of modules for their kernels.
       rng: one jax key, typed or raw, of any implementation; or an `nnx.Rngs`, of which the next `params` key is taken.
@@ -78,25 +78,14 @@ def initialize(
     """
     key = _one_key(rng)
     _check_forms(variables, model, batch, call_kwargs)
-    x = None if batch is None else batch_of(batch).x
+    meanings = _meanings(variables, model, batch, axis_name, call_kwargs)
     if isinstance(variables, nnx.Module):
         graph, params, rest = nnx.split(variables, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
-        meanings = layout.of_nnx(variables)
-        if x is not None:
-            meanings = layout.completed(_of_model(variables, None, x, axis_name, call_kwargs), meanings)
         drawn = redrawn(nnx.to_pure_dict(params), scheme, key, meanings)
         return nnx.merge(graph, drawn, nnx.to_pure_dict(rest))
     if _is_haiku(model) and type(variables) is tuple and len(variables) == 2:
         params, state = variables
-        return redrawn(params, scheme, key, _of_model(model, variables, x, axis_name, call_kwargs)), state
-    if x is None:
-        return redrawn(variables, scheme, key, layout.of_tree(contents_of(variables).params))
-    shaped = jax.tree.map(_stand_in, variables)
-    if model is None:
-        meanings = _of_model(shaped, None, x, axis_name, call_kwargs)
-    else:
-        belong = _linen_variables(shaped) if isinstance(model, linen.Module) else _own(shaped)
-        meanings = _of_model(model, belong, x, axis_name, call_kwargs)
+        return redrawn(params, scheme, key, meanings), state
     return redrawn(variables, scheme, key, meanings)
 
 
@@ -131,8 +120,24 @@ def _check_forms(variables: Any, model: Any, batch: Any, call_kwargs: Mapping[st
         given = ", ".join([*(["batch"] if batch is not None else []), *call_kwargs])
         raise InputError(f"{given} came without model=, the module or the function f(params, x) to call with it.")
     if batch is None and (model is not None or is_equinox(variables) or call_kwargs):
-        what = "model" if model is not None else "An Equinox module" if is_equinox(variables) else ", ".join(call_kwargs)
+        given = "An Equinox module" if is_equinox(variables) else ", ".join(call_kwargs)
+        what = given if model is None else "model"
         raise InputError(f"{what} came without batch=, what the model is called with, which says what its kernels are.")
+
+
+def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, call_kwargs: Mapping[str, Any]) -> Layout:
+    """What each parameter is, by the model where it can be called."""
+    is_nnx = isinstance(variables, nnx.Module)
+    declared = layout.of_nnx(variables) if is_nnx else {}
+    if batch is None:
+        return declared if is_nnx else layout.of_tree(contents_of(variables).params)
+    belonging = None if model is None else _belonging(model, jax.tree.map(_stand_in, variables))
+    called = model if model is not None else variables if is_nnx else jax.tree.map(_stand_in, variables)
+    keys = jax.random.key(0) if isinstance(model, linen.Module) or _is_haiku(model) else None  # of dropout, too
+    x = batch_of(batch).x
+    with refusals(x):
+        traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name), x)
+    return layout.completed(traced, declared)
 
 
 def _is_haiku(model: Any) -> bool:
@@ -144,26 +149,14 @@ def _stand_in(leaf: Any) -> Any:
     return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
-def _linen_variables(container: Any) -> dict[str, Any]:
-    """All collections of a linen model, as its init returns them, from them or from a train state or their params."""
-    if not isinstance(container, Mapping) and hasattr(container, "params"):
-        others = {name: value for name, value in vars(container).items() if name in ("batch_stats",)}
-        inner = container.params
-        return {**inner} if isinstance(inner, Mapping) and "params" in inner else {"params": inner, **others}
-    return {**container} if "params" in container else {"params": container}
-
-
-def _own(container: Any) -> Any:
-    """What a function or Haiku pair is called with: the params of a train state, or what is given itself."""
-    is_tree = isinstance(container, Mapping | list | tuple) or is_equinox(container)
-    return container.params if not is_tree and hasattr(container, "params") else container
-
-
-def _of_model(model: Any, variables: Any, x: Any, axis_name: str | None, call_kwargs: Mapping[str, Any]) -> Layout:
-    """What the parameters of a model are, which is traced on x."""
-    keys = jax.random.key(0) if isinstance(model, linen.Module) or _is_haiku(model) else None  # of dropout, too
-    with refusals(x):
-        return layout.of_model(model_of(model, x, variables, keys, call_kwargs, axis_name), x)
+def _belonging(model: Any, container: Any) -> Any:
+    """What a model is called with, of a train state its params: of linen modules all collections, as init returns."""
+    is_tree = isinstance(container, Mapping | list | tuple | nnx.State) and not hasattr(container, "_fields")
+    is_state = not is_tree and not is_equinox(container) and hasattr(container, "params")
+    own = container.params if is_state else container
+    if not isinstance(model, linen.Module) or (isinstance(own, Mapping) and "params" in own):
+        return own
+    return {"params": own, **({"batch_stats": container.batch_stats} if hasattr(container, "batch_stats") else {})}
 
 
 def redrawn(container: Any, scheme: Scheme, key: Array, meanings: Layout) -> Any:
