@@ -78,7 +78,9 @@ def _edge(start: Place, end: Place, is_bad: bool) -> Markup:
     lift = 0 if abs(columns) < 0.5 or abs(y1 - y0) > ROW / 2 else -ROW * 0.45 * min(2.0, columns**0.5)
     bend = max(GAP / 2, 0.3 * abs(x1 - x0))
     kind = "bad" if is_bad else ""
-    path = f"M{x0:.0f} {y0:.0f}C{x0 + bend:.0f} {y0 + 2 * lift:.0f} {x1 - bend:.0f} {y1 + 2 * lift:.0f} {x1:.0f} {y1:.0f}"
+    path = (
+        f"M{x0:.0f} {y0:.0f}C{x0 + bend:.0f} {y0 + 2 * lift:.0f} {x1 - bend:.0f} {y1 + 2 * lift:.0f} {x1:.0f} {y1:.0f}"
+    )
     return Markup('<path class="edge {}" d="{}" marker-end="url(#tip)"/>').format(kind, path)
 
 
