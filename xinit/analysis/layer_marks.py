@@ -1,4 +1,4 @@
-"""Which layers of a probed model are meant by what was found, for figures and pages that mark them; sizes to compare."""
+"""Which layers of a probed model a finding is about, for figures and pages that mark them; their sizes."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -37,7 +37,7 @@ def positive(values: np.ndarray) -> np.ndarray:
 
 
 def marks(report: Report) -> Marks:
-    """By rule, of those that found something bad, the layers that it is about; rules about the whole model have none."""
+    """By rule, of those that found something bad, the layers that it is about; one about the whole model has none."""
     found: Marks = {}
     for finding in report.findings:
         if finding.level == "OK":

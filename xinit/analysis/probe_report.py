@@ -38,8 +38,8 @@ LEGEND = (
 class Parameter(NamedTuple):
     """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
 
-    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has the
-    role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
+    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has
+    the role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
     have equal weights and gradients, so that they stay so. `zero`: all of it is 0.
     """
 
@@ -67,8 +67,8 @@ class Report:
     """A model as it is: one entry a layer, in the order in which they are called.
 
     Attributes:
-      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer called
-        again has (call 2) behind it.
+      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer
+        called again has (call 2) behind it.
       kinds: dense, convolution or lookup.
       shapes: of what they give.
       widths: units of each layer; what else its output has, per example, are positions.

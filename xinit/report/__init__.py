@@ -1,8 +1,10 @@
-"""Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone: `python -m xinit.report RUN -o page.html`.
+"""Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone.
+
+`python -m xinit.report FOLDER -o page.html` writes one.
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
-readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and `probes`
-say what is on a page. The figures are Vega-Lite's, whose script travels
+readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and
+`probes` say what is on a page. The figures are Vega-Lite's, whose script travels
 in the page; nothing of a page is fetched.
 """
 

@@ -12,24 +12,26 @@ from xinit.core.readings import READINGS
 from xinit.report import page as html
 from xinit.report import probe_charts, probe_tables, wiring
 
+SCALE = "Scale the weights so that n_in Var W is what the function needs: 2 for relu, 1 for tanh; or normalise."
 # What to do about each rule's finding, where it is not OK.
 ADVICE: Mapping[str, str] = {
     "finite": "Make the weights of the layers up to the one that is named smaller, or its inputs.",
     "inputs": "Scale and centre the inputs before the model, or begin it with a normalisation.",
     "labels": "Probe a batch with several classes.",
     "confident": "Make the last layer's weights smaller, or 0.",
-    "reach": "Look at what lies behind the layer: a cut gradient, a mask, a function that is flat there, or weights of 0.",
+    "reach": "Look at what lies behind the layer: a cut gradient, a mask, a flat function, or weights of 0.",
     "copies": "Draw the weights at random: xinit.initialize(model, \"he\") or another scheme.",
-    "signal": "Scale the weights so that n_in Var W is what the function needs: 2 for relu, 1 for tanh; or normalise.",
-    "gradient": "Scale the weights so that n_in Var W is what the function needs: 2 for relu, 1 for tanh; or normalise.",
+    "signal": SCALE,
+    "gradient": SCALE,
     "dead": "Look at the biases and the mean of what the layer reads: both can shift units to where they are off.",
     "saturated": "Make the weights or the inputs smaller, so that z stays where the function is not flat.",
-    "cosine": "Centre the inputs; give rectifiers n_in Var W = 2 and no more; normalise; or make the network less deep.",
+    "cosine": "Centre the inputs; give rectifiers n_in Var W = 2 and no more; normalise; or take fewer layers.",
     "unseen": "Look at these parameters yourself; the list below says why each was not seen.",
 }  # fmt: skip
+ABOUT_SIGNAL, ABOUT_GRADIENT = ("finite", "signal", "cosine"), ("finite", "gradient", "reach")  # rules of a chart
 SIGNAL = (
-    "Root mean square of what each layer gives (z) and reads (h), on a logarithmic axis; red crosses mark layers that a "
-    "finding is about. Bad: lines that fall or rise from layer to layer, which multiplies up over depth."
+    "Root mean square of what each layer gives (z) and reads (h), on a logarithmic axis; red lies behind layers "
+    "that a finding is about. Bad: lines that fall or rise from layer to layer, which multiplies up over depth."
 )
 GRADIENT = "Root mean square of dL/dz, per example; read it from right to left. Bad: the same."
 BANDS = "The middle 98, 90 and 50 % of what each layer gives, and the median. Bad: bars that shrink or grow over depth."
@@ -37,7 +39,10 @@ SHARES = (
     "Shares of units that no example passes a gradient through, and where the function was recognised of values where "
     "it is flat. About half is the most that symmetric weights leave off. Bad: shares near 100 %."
 )
-VARIANCES = "The dashed lines keep the size of a signal: 1 through linear layers, 2 through rectifiers. A kernel of 0 has no point."
+VARIANCES = (
+    "The dashed lines keep the size of a signal: 1 through linear layers, 2 through rectifiers. A kernel of 0 has no "
+    "point."
+)
 
 
 def page(path: pathlib.Path) -> str:
@@ -114,8 +119,8 @@ def _over_layers(report: Report) -> Markup:
     sizes = {"z, given": (report, layer_marks.signal(report)), "h, read": (report, layer_marks.inputs(report))}
     gradient = {"dL/dz": (report, layer_marks.gradient(report))}
     figures = [
-        html.figure("Signal", probe_charts.sizes(sizes, "root mean square"), SIGNAL),
-        html.figure("Gradient", probe_charts.sizes(gradient, "dL/dz, root mean square"), GRADIENT),
+        html.figure("Signal", probe_charts.sizes(sizes, "root mean square", ABOUT_SIGNAL), SIGNAL),
+        html.figure("Gradient", probe_charts.sizes(gradient, "dL/dz, root mean square", ABOUT_GRADIENT), GRADIENT),
         html.figure("n_in Var W", probe_charts.variances({"n_in E W^2": report}), VARIANCES),
     ]
     if shares := probe_charts.measured_shares(report):

@@ -1,6 +1,6 @@
 """The charts of a probe's page, and of several: sizes over the layers, bands of quantiles, shares of units."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import altair as alt
 import numpy as np
@@ -20,8 +20,10 @@ MOST = 60  # layers with a band
 X = "layer, in the order of the calls"
 
 
-def sizes(series: Mapping[str, tuple[Report, np.ndarray]], title: str) -> alt.TopLevelMixin:
-    """Sizes above 0 by layer on a logarithmic axis, a line for each series; a red cross where a finding is about it."""
+def sizes(
+    series: Mapping[str, tuple[Report, np.ndarray]], title: str, rules: Collection[str] = ()
+) -> alt.TopLevelMixin:
+    """Sizes above 0 by layer on a logarithmic axis, a line for each series; red behind the layers that `rules` mark."""
     base, values = _base(series)
     lines = base.mark_line(point=True, strokeWidth=1.5, clip=True).encode(
         x=_x(),
@@ -29,7 +31,9 @@ def sizes(series: Mapping[str, tuple[Report, np.ndarray]], title: str) -> alt.To
         color=coloured(list(series)),
         tooltip=["name:N", alt.Tooltip("layer:Q"), alt.Tooltip("value:Q", format=".3g"), "bad:N"],
     )
-    return charts.framed(lines + _crosses(base))
+    report = next(iter(series.values()))[0]
+    marked = [own for rule, own in layer_marks.marks(report).items() if rule in rules]
+    return charts.framed(_shade(np.any(marked, axis=0)) + lines if marked else lines)
 
 
 def variances(series: Mapping[str, Report]) -> alt.TopLevelMixin:
@@ -60,7 +64,7 @@ def shares(series: Mapping[str, tuple[Report, np.ndarray]]) -> alt.TopLevelMixin
 
 
 def bands(report: Report, name: str, title: str) -> alt.TopLevelMixin:
-    """Where the middle 98, 90 and 50 % of each layer's values lie, and the median; of many layers evenly chosen ones."""
+    """Where the middle 98, 90 and 50 % of each layer's values lie, and the median; of many layers some."""
     shown = charts.chosen(len(report.names), MOST)
     quantiles = report.readings[f"{name}_quantile"][shown]
     finite = np.where(np.isfinite(quantiles), quantiles, np.nan)
@@ -107,11 +111,13 @@ def _base(series: Mapping[str, tuple[Report, np.ndarray]], positive: bool = True
     return base, np.concatenate(values)
 
 
-def _crosses(base: alt.Chart) -> alt.Chart:
-    marked = base.transform_filter("datum.bad != ''").mark_point(shape="cross", angle=45, size=70, opacity=1)
-    return marked.encode(x="layer:Q", y="value:Q", color=alt.value(charts.SERIES[5]), tooltip=["name:N", "bad:N"])
+def _shade(marked: np.ndarray) -> alt.Chart:
+    """Red from the first to the last of layers that lie side by side."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], marked, [0]])))
+    drawn = charts.chart({"begin": edges[::2] + 0.5, "end": edges[1::2] + 0.5}).mark_rect(opacity=0.13)
+    return drawn.encode(x=_x("begin"), x2="end:Q", color=alt.value(charts.SERIES[5]))
 
 
-def _x() -> alt.X:
+def _x(field: str = "layer") -> alt.X:
     whole = alt.Axis(tickMinStep=1, format="d", grid=False)
-    return alt.X("layer:Q", title=X, axis=whole, scale=alt.Scale(nice=False, zero=False, padding=8))
+    return alt.X(f"{field}:Q", title=X, axis=whole, scale=alt.Scale(nice=False, zero=False, padding=8))

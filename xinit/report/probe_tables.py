@@ -20,7 +20,8 @@ LAYERS = (
     "In the order in which they are called. h: what a layer reads, z: what it gives, with its bias; rms: root mean "
     "square; dL/dz: per example; no gradient: share of units that no example passes a gradient through. n_in Var W: 1 "
     "keeps the size of a signal through linear layers, 2 through rectifiers. The small histograms show roots of "
-    "densities, from the least value to the largest; the line is 0. A red word names the finding that a layer is meant by."
+    "densities, from the least value to the largest; the line is 0. A red word names the finding that is about "
+    "the layer."
 )
 PARAMETERS = (
     "Var W is E W^2. Roles: product, a kernel that the signal is multiplied by and summed over; added, as a bias; "
@@ -149,7 +150,7 @@ def limits() -> Markup:
     """What the rules call bad, with the reason of each threshold."""
     at = thresholds()
     rows = [
-        ("signal, gradient", f"over all depth x {at['signal_fail']:g} and x {at['rate_fail']:g} a layer, or the inverse",
+        ("signal, gradient", f"over depth x {at['signal_fail']:g} and x {at['rate_fail']:g} a layer, or the inverse",
          "what multiplies at each layer leaves the first or last layers nothing to learn from; slower changes train"),
         ("dead", "more units without a gradient than half, and four standard errors",
          "a unit under symmetric weights is off for all examples with a chance of one half at most"),

@@ -8,14 +8,15 @@ from xinit.analysis import layer_marks
 from xinit.analysis.probe_report import Report
 from xinit.report import page as html
 
-BOX, GAP, ROW, HIGH = 148, 44, 46, 34  # pixels: width of a box, between columns, between rows, height of a box
+BOX, GAP, ROW, HIGH = 148, 44, 50, 34  # pixels: width of a box, between columns, between rows, height of a box
+ARCH, HIGHEST = 40, 4  # pixels of the highest arch, and the columns that it skips
 LONGEST = 20  # characters of a name in a box
 MOST = 400  # layers that are drawn
 HOW_TO_READ = (
-    "A box for each layer, an arrow from each layer to those that read what it gives, whatever lies between them. From "
-    "left to right: the longest way on which a layer can be reached. In a box: the layer, what it is and what is applied "
-    "to it. A red box, marked !, is one that a finding is about; a dashed one feeds itself in a loop. Point at a box to "
-    "read more."
+    "A box for each layer, an arrow from each layer to those that read what it gives, whatever lies between them; an "
+    "arch where it skips layers, of several the shortest. From left to right: the longest way to a layer. In a box: "
+    "the layer, what it is and what is applied to it. A red box, marked !, is one that a finding is about; a dashed "
+    "one feeds itself in a loop. Point at a box to read more."
 )
 Place = tuple[float, float]
 
@@ -33,10 +34,7 @@ def drawing(report: Report) -> Markup:
     rules = layer_marks.by_layer(layer_marks.marks(report), len(report.names))
     places = _places(report.depths[:n], report.fed_by[:n])
     edges = [
-        _edge(places[source], places[l], bool(rules[l]) and bool(rules[source]))
-        for l in range(n)
-        for source in report.fed_by[l]
-        if source < n and source != l
+        _edge(places[source], places[l], bool(rules[l]) and bool(rules[source])) for source, l in _drawn(report, n)
     ]
     boxes = [_box(report, l, places[l], rules[l]) for l in range(n)]
     width = max(x for x, _ in places) + BOX + 8
@@ -68,19 +66,31 @@ def _places(depths: Sequence[int], fed_by: Sequence[Sequence[int]]) -> list[Plac
         for i, l in enumerate(sorted(column, key=lambda l: (wish[l], l))):
             rows[l] = lowest + i
     top = min(rows.values())
-    return [(4 + (depths[l] - 1) * (BOX + GAP), 4 + (rows[l] - top) * ROW) for l in range(len(depths))]
+    return [(4 + (depths[l] - 1) * (BOX + GAP), 4 + ARCH + (rows[l] - top) * ROW) for l in range(len(depths))]
+
+
+def _drawn(report: Report, n: int) -> list[tuple[int, int]]:
+    """The connections that are drawn: all to the next column, and of those that skip columns each layer's shortest."""
+    spans: dict[int, dict[int, int]] = {}
+    for l in range(n):
+        for source in report.fed_by[l]:
+            if source < n and report.depths[source] < report.depths[l]:
+                spans.setdefault(source, {})[l] = report.depths[l] - report.depths[source]
+    shortest = {source: min([s for s in own.values() if s > 1], default=0) for source, own in spans.items()}
+    return [(source, l) for source, own in spans.items() for l, span in own.items() if span in (1, shortest[source])]
 
 
 def _edge(start: Place, end: Place, is_bad: bool) -> Markup:
-    """A curve from the right of one box to the left of another; past layers between them it makes an arch."""
-    (x0, y0), (x1, y1) = (start[0] + BOX, start[1] + HIGH / 2), (end[0], end[1] + HIGH / 2)
-    columns = (x1 - x0 - GAP) / (BOX + GAP)
-    lift = 0 if abs(columns) < 0.5 or abs(y1 - y0) > ROW / 2 else -ROW * 0.45 * min(2.0, columns**0.5)
-    bend = max(GAP / 2, 0.3 * abs(x1 - x0))
-    kind = "bad" if is_bad else ""
-    path = (
-        f"M{x0:.0f} {y0:.0f}C{x0 + bend:.0f} {y0 + 2 * lift:.0f} {x1 - bend:.0f} {y1 + 2 * lift:.0f} {x1:.0f} {y1:.0f}"
-    )
+    """A curve from the right of one box to the left of the next, or an arch from top to top over what is skipped."""
+    columns = round((end[0] - start[0]) / (BOX + GAP))
+    if columns == 1:
+        (x0, y0), (x1, y1) = (start[0] + BOX, start[1] + HIGH / 2), (end[0], end[1] + HIGH / 2)
+        path = f"M{x0:.0f} {y0:.0f}C{x0 + GAP / 2:.0f} {y0:.0f} {x1 - GAP / 2:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
+    else:
+        (x0, y0), (x1, y1) = (start[0] + 0.7 * BOX, start[1]), (end[0] + 0.3 * BOX, end[1])
+        top = min(y0, y1) - ARCH * 4 / 3 * min(columns, HIGHEST) / HIGHEST
+        path = f"M{x0:.0f} {y0:.0f}C{x0 + GAP:.0f} {top:.0f} {x1 - GAP:.0f} {top:.0f} {x1:.0f} {y1:.0f}"
+    kind = "bad" if is_bad else "skip" if columns > 1 else ""
     return Markup('<path class="edge {}" d="{}" marker-end="url(#tip)"/>').format(kind, path)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from xinit.core.figure import Figure
 
 FIRST, SECOND, BAD = "#0072B2", "#E69F00", "#D62728"  # Okabe and Ito's, told apart by colour-blind eyes; what is bad
+CROWDED = 60  # layers from which on points would hide the line
 NAMED = 14  # layers that are named along the axis; of more their numbers
 LONGEST = 22  # characters of a name there
 MIDDLE = {"half": (3, 5), "nearly all": (1, 7)}  # of the quantiles, the ends of the middle 50 and 96 %
@@ -86,8 +87,8 @@ def _size(axes: "Axes", report: Report, name: str, label: str, colour: str) -> N
 def _line(axes: "Axes", values: np.ndarray, label: str, colour: str) -> None:
     if np.isfinite(values).any():
         place = np.arange(1, len(values) + 1)
-        marker = {"marker": "o", "ms": 3.5} if len(values) <= 60 else {}
-        axes.plot(place, values, lw=1.3, color=colour, label=label, **marker)
+        marker = "o" if len(values) <= CROWDED else ""
+        axes.plot(place, values, lw=1.3, color=colour, label=label, marker=marker, ms=3.5)
 
 
 def _shares(axes: "Axes", report: Report) -> None:
@@ -105,7 +106,7 @@ def _variances(axes: "Axes", report: Report) -> None:
         axes.axhline(value, color="0.45", lw=1, ls=line, label=words)
     values = positive(layer_marks.variances(report))
     place = np.arange(1, len(values) + 1)
-    axes.plot(place, values, "o", ms=4 if len(values) <= 60 else 2, color=FIRST, label="n_in E W^2")
+    axes.plot(place, values, "o", ms=4 if len(values) <= CROWDED else 2, color=FIRST, label="n_in E W^2")
     zero = np.flatnonzero([row.zero for row in report.kernels])
     if len(zero):
         bottom = axes.get_xaxis_transform()  # a logarithmic axis has no 0
@@ -146,7 +147,7 @@ def _layer_axis(axes: "Axes", report: Report) -> None:
         shortened = [name if len(name) <= LONGEST else f"...{name[-LONGEST + 3 :]}" for name in report.names]
         axes.set_xticks(range(1, n + 1), shortened, rotation=90 if n > 6 else 30, fontsize=8)
         for label in axes.get_xticklabels():
-            label.set_ha("center" if n > 6 else "right")
+            label.set_horizontalalignment("center" if n > 6 else "right")
             label.set_parse_math(False)
     else:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
