@@ -87,14 +87,14 @@ def back_propagated(model, x, variables=None, **kwargs):
     """The structure; of each layer h and dL/dz of the linear functional; the gradients of the parameters."""
     x = jnp.asarray(x)
     of = model_of(model, x, variables, None, kwargs, None)
-    structure = structure_of(of.call, of.params, of.others, x)
+    structure = structure_of(of.call, of.params, of.others, of.inputs)
     loss, _ = default_loss(structure.output, None)
     products = [layer.product for layer in structure.layers]
     taps = {p.gives: jnp.zeros(structure.program.types[p.gives].shape) for p in products}
     kept = {p.reads for p in products if p.reads is not None}
 
     def total(params, taps):
-        (output,), records = run(structure.program, jax.tree.leaves((params, of.others, x)), taps, kept)
+        (output,), records = run(structure.program, jax.tree.leaves((params, of.others, of.inputs)), taps, kept)
         return loss(output, x), records
 
     (gradients, taps), records = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(of.params, taps)

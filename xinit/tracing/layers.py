@@ -60,16 +60,17 @@ NOT_MET = "it never meets the signal"
 BY_ITSELF = "it meets the signal without a product: neither as a kernel nor as a bias or a scale"
 
 
-def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
-    """The layers of `call(params, others, x)`, traced in shapes alone; nothing is computed."""
-    program, output = traced(call, params, others, x)
+def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
+    """The layers of `call(params, others, inputs)`, traced in shapes alone; nothing is computed."""
+    program, output = traced(call, params, others, inputs)
     named = by_path(params)
     n_others = len(jax.tree.leaves(others))
-    inputs = [origins.of_parameter(number, leaf.shape) for number, leaf in enumerate(named.values())]
+    learned = [origins.of_parameter(number, leaf.shape) for number, leaf in enumerate(named.values())]
     kinds = [program.types[value] for value in program.inputs]
-    constants = [origins.Origin(origins.plain_axes(kind.shape)) for kind in kinds[len(inputs) : len(inputs) + n_others]]
-    batch = [origins.of_batch(kind.shape) for kind in kinds[len(inputs) + n_others :]]
-    found = products_of(program, [*inputs, *constants, *batch])
+    n = len(learned)
+    constants = [origins.Origin(origins.plain_axes(kind.shape)) for kind in kinds[n : n + n_others]]
+    batch = [origins.of_batch(kind.shape) for kind in kinds[n + n_others :]]
+    found = products_of(program, [*learned, *constants, *batch])
     paths = list(named)
     _check_loops(found, paths)
     roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}

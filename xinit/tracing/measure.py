@@ -35,29 +35,28 @@ class Measured(NamedTuple):
 
 
 def make_pass(
-    structure: Structure, params: Any, others: Any, x: Any, loss: Loss, once: bool
+    structure: Structure, n_examples: int, loss: Loss, once: bool
 ) -> Callable[[Any, Any, Any, Any], Measured]:
-    """The compiled function of parameters, other arrays, x and batch that goes through the model in both directions.
+    """The compiled function of parameters, other arrays, inputs and batch that goes through the model both ways.
 
     The gradient of the loss with respect to a tap of zeros on a layer's output z is dL/dz. For z = h W + b its sum over
     examples and positions is dL/db, and h^T dL/dz is dL/dW.
     """
     sites = {layer.product.site: layer.product for layer in structure.layers}
-    n_examples = len(jax.tree.leaves(x)[0])
 
-    def total(params: Any, taps: Mapping[Value, Array], others: Any, x: Any, batch: Any) -> tuple[Array, Any]:
+    def total(params: Any, taps: Mapping[Value, Array], others: Any, inputs: Any, batch: Any) -> tuple[Array, Any]:
         kept = _kept(sites.values())
-        outputs, records = run(structure.program, jax.tree.leaves((params, others, x)), taps, kept)
+        outputs, records = run(structure.program, jax.tree.leaves((params, others, inputs)), taps, kept)
         output = jax.tree.unflatten(jax.tree.structure(structure.output), outputs)
         value = loss(output, batch)
         if jnp.shape(value) != ():
             raise InputError(f"loss returns an array of shape {jnp.shape(value)}; it must return one number.")
         return value, records
 
-    def once_through(params: Any, others: Any, x: Any, batch: Any) -> Measured:
+    def once_through(params: Any, others: Any, inputs: Any, batch: Any) -> Measured:
         taps = {product.gives: _zeros(structure.program.types[product.gives]) for product in sites.values()}
         both = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
-        (value, records), (param_gradients, tap_gradients) = both(params, taps, others, x, batch)
+        (value, records), (param_gradients, tap_gradients) = both(params, taps, others, inputs, batch)
         by_site = {
             site: _readings(product, records, tap_gradients[product.gives], n_examples)
             for site, product in sites.items()
