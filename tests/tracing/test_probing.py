@@ -561,7 +561,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
     ("model", "batch", "kwargs", "message"),
     [
         (LinenMLP(), NOT_FINITE, {}, "24 values that are infinite or not numbers"),
-        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at 1"),
+        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at y"),
         (LinenMLP(), (X, Y + 1), {}, "y runs from 1 to 5; the output allows 0 to 4"),
         (LinenMLP(), (X, Y[:3]), {}, r"y has shape \(3,\)"),
         (LinenMLP(), (X, Y, Y), {}, "batch is a tuple of 3"),
