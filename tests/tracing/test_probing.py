@@ -573,7 +573,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
         (NnxMLP(nnx.Rngs(0)), X[:, :5], {}, "cannot be called with x of .24, 5. float32"),
         (NnxMLP, X, {}, "made and not its class"),
         (LinenNoisy(), X, {"train": True}, "Dropout_0 needs PRNG .* rngs={'dropout'"),
-        (linen.Dropout(0.5, deterministic=True), X, {}, "it must have params"),
+        (linen.Dropout(0.5, deterministic=True), X, {}, "model is a Dropout and has no parameters"),
     ],
 )
 def test_mistakes_are_one_sentence(model, batch, kwargs, message):
