@@ -560,7 +560,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
     ("model", "batch", "kwargs", "message"),
     [
         (LinenMLP(), NOT_FINITE, {}, "24 values that are infinite or not numbers"),
-        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at 1"),
+        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at y"),
         (LinenMLP(), (X, Y + 1), {}, "y runs from 1 to 5; the output allows 0 to 4"),
         (LinenMLP(), (X, Y[:3]), {}, r"y has shape \(3,\)"),
         (LinenMLP(), (X, Y, Y), {}, "batch is a tuple of 3"),
@@ -572,7 +572,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
         (NnxMLP(nnx.Rngs(0)), X[:, :5], {}, "cannot be called with x of .24, 5. float32"),
         (NnxMLP, X, {}, "made and not its class"),
         (LinenNoisy(), X, {"train": True}, "Dropout_0 needs PRNG .* rngs={'dropout'"),
-        (linen.Dropout(0.5, deterministic=True), X, {}, "it must have params"),
+        (linen.Dropout(0.5, deterministic=True), X, {}, "model is a Dropout and has no parameters"),
     ],
 )
 def test_mistakes_are_one_sentence(model, batch, kwargs, message):
