@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Parameter(NamedTuple):
         return self.mean == self.std == 0
 
 
-Statistics = Mapping[str, np.ndarray]  # of one parameter, as `measure` gives them
+Statistics = Mapping[str, Any]  # of one parameter, as `measure` gives them
 
 
 def parameter_table(

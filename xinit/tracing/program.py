@@ -143,7 +143,7 @@ def run(
             results, more = enter(operation, arguments, own_taps, inside & set(kept))
             records |= more
         else:
-            results = _bound(operation, arguments)
+            results = list(_bound(operation, arguments))
         for value, result in zip(operation.gives, results, strict=True):
             values[value] = result + taps[value] if value in taps else result
             if value in kept:
@@ -154,7 +154,7 @@ def run(
 def _bound(operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
     params = operation.primitive.get_bind_params(operation.params)
     results = operation.primitive.bind(*arguments, **params)
-    return results if operation.primitive.multiple_results else [results]  # type: ignore[no-any-return]
+    return results if operation.primitive.multiple_results else [results]
 
 
 def _scan(
