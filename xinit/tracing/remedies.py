@@ -12,6 +12,7 @@ from flax import nnx
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import redraw
+from xinit.tracing.choices import initializer_of
 from xinit.tracing.layers import Structure
 from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
@@ -51,7 +52,7 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     """
     if any(row.copies for row in kernels):
         return False
-    law = law_of(redraw.initializer_of(scheme))
+    law = law_of(initializer_of(scheme))
     if law is None:
         return False
     ratios = np.array([_in_units_of(law, row) for row in kernels])
