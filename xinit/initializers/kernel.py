@@ -84,6 +84,10 @@ class Kernel(NamedTuple):
         """The number of outputs of a group."""
         return self._of_a_group(self.size(self.outputs))
 
+    def check(self) -> None:
+        """Raise InputError where the shape lacks the axes, or they are in each other's way."""
+        _ = self.batch, self.units, self._matrix_order()
+
     def size(self, axes: Sequence[int]) -> int:
         """The number of entries along axes."""
         return math.prod(self.shape[axis] for axis in axes)

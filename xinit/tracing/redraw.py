@@ -253,4 +253,4 @@ def _scale(initializer: Initializer, kernel: Kernel, true: tuple[float, float]) 
     drawn = law.at(kernel)
     if drawn.structure != "independent" or not drawn.variance:
         return 1.0
-    return math.sqrt(law.at(Kernel(true)).variance / drawn.variance)  # type: ignore[arg-type]  # fans may be fractions
+    return math.sqrt(law(*true).variance / drawn.variance)
