@@ -5,7 +5,7 @@
     readings = xinit.sweep({"scheme": ["standard", "xavier"], "seed": range(8)}, depth=5)   # many, together
     readings = xinit.open("runs/shapeset-tanh-5x256-xavier/...")
     xinit.frame(readings), xinit.figure(readings)   # the same as a pandas table, and drawn by matplotlib
-    print(xinit.probe(model, (x, y)))   # your own Flax model, layer by layer
+    print(xinit.probe(model, (x, y)))   # your own JAX model, layer by layer; xinit.Probe for many calls of one model
     model = xinit.initialize(model, "he", jax.random.key(0))   # linen: (variables, "he", key, model=model, batch=x)
     print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
 
@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from xinit.core.figure import Figure
     from xinit.initializers.verification import verify_initializer
     from xinit.theory.prediction import Prediction
-    from xinit.tracing import initialize, probe
+    from xinit.tracing import Probe, initialize, probe
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = [
-    "InputError", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer",
+    "InputError", "Probe", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer",
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
@@ -48,7 +48,12 @@ _MODULES = {
     "verdict": "analysis.verdict",
 }
 # Functions, and the module of each.
-_FUNCTIONS = {"initialize": "tracing", "probe": "tracing", "verify_initializer": "initializers.verification"}
+_FUNCTIONS = {
+    "Probe": "tracing",
+    "initialize": "tracing",
+    "probe": "tracing",
+    "verify_initializer": "initializers.verification",
+}
 
 
 def run(*, progress: bool = True, **settings: Any) -> "xarray.Dataset":

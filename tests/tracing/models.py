@@ -151,13 +151,6 @@ class NnxTransformer(nnx.Module):
         return self.embed.attend(self.norm(x))
 
 
-def plain_function(params, x, taps):
-    """A user's own: intermediates named, taps added."""
-    z = x @ params["w1"] + taps["hidden"]
-    out = jax.nn.relu(z) @ params["w2"]
-    return out, {"hidden": z}
-
-
 class LinenRelu(linen.Module):
     """A matrix and a rectifier, as `linen.scan` calls it: (carry, x) -> (carry, y)."""
 

@@ -1,11 +1,15 @@
-"""xinit.probe on other people's models, in linen, nnx and plain functions."""
+"""xinit.probe on other people's models, in linen, nnx, Equinox, Haiku and plain functions."""
 
+import contextlib
 import functools
 import io
 import itertools
 import math
 
+import equinox as eqx
+import haiku as hk
 import jax
+import jax.monitoring
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,21 +24,23 @@ from tests.tracing.models import (
     LinenConv,
     LinenMLP,
     LinenNoisy,
+    LinenScanned,
     LinenTransformer,
     NnxConv,
     NnxMLP,
     NnxNoisy,
     NnxTransformer,
-    plain_function,
     variables_of,
 )
 from xinit.core.errors import InputError
 from xinit.core.readings import SHARED, TRACED
 from xinit.initializers import Law
-from xinit.tracing import measure, rules
-from xinit.tracing.kernels import axes_of, by_path
-from xinit.tracing.networks import network
-from xinit.tracing.probing import lowest_layers
+from xinit.tracing import rules
+from xinit.tracing.kernels import Axes, by_path
+from xinit.tracing.layers import structure_of
+from xinit.tracing.measure import default_loss
+from xinit.tracing.models import model_of
+from xinit.tracing.program import run
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 RNG = np.random.default_rng(0)
@@ -78,37 +84,44 @@ def mlp_variables(depth=3, width=16, variance=lambda i, o: 2 / (i + o)):
 
 
 def back_propagated(model, x, variables=None, **kwargs):
+    """The structure; of each layer h and dL/dz of the linear functional; the gradients of the parameters."""
     x = jnp.asarray(x)
-    net = network(model, x, variables, None, kwargs)
-    wanted = lowest_layers(net)
-    output, seen = measure.sight(net, wanted, x)
-    loss, _ = measure.default_loss(output, x)
-    run = measure.make_backpropagate(net, wanted, loss)
-    passed = run(net.params, x, x, measure.zero_taps(seen.visits))
-    return seen.layers, jax.tree.map(np.asarray, passed), seen.modules
+    of = model_of(model, x, variables, None, kwargs, None)
+    structure = structure_of(of.call, of.params, of.others, of.inputs)
+    loss, _ = default_loss(structure.output, None)
+    products = [layer.product for layer in structure.layers]
+    taps = {p.gives: jnp.zeros(structure.program.types[p.gives].shape) for p in products}
+    kept = {p.reads for p in products if p.reads is not None}
+
+    def total(params, taps):
+        (output,), records = run(structure.program, jax.tree.leaves((params, of.others, of.inputs)), taps, kept)
+        return loss(output, x), records
+
+    (gradients, taps), records = jax.jit(jax.grad(total, argnums=(0, 1), has_aux=True))(of.params, taps)
+    seen = [(records.get(product.reads), taps[product.gives]) for product in products]
+    return structure, jax.tree.map(np.asarray, seen), by_path(gradients)
 
 
 @every_model
 def test_zero_taps_give_the_back_propagated_gradients(name):
     """Sum over examples and positions of dL/dz = dL/db, and h^T dL/dz = dL/dW, in every layer that has them."""
     model, x, kwargs = made(name)
-    layers, passed, modules = back_propagated(model, x, **kwargs)
-    gradients = by_path(passed.param_gradients)
-    checked = 0
-    for layer in layers.values():
-        h, g = passed.visits[layer.name].reads, passed.tap_gradients[layer.name]
-        g_z = g.reshape(-1, math.prod(g.shape[g.ndim - layer.unit_axes :]))
-        if f"{layer.path}/bias" in gradients:
-            bias = gradients[f"{layer.path}/bias"].ravel()
+    structure, seen, gradients = back_propagated(model, x, **kwargs)
+    checked = set()
+    for layer, (h, g) in zip(structure.layers, seen, strict=True):
+        owner = layer.kernel.rpartition("/")[0]
+        g_z = g.reshape(-1, layer.width)
+        if f"{owner}/bias" in gradients:
+            bias = gradients[f"{owner}/bias"].ravel()
             np.testing.assert_allclose(g_z.sum(axis=0), bias, rtol=1e-3, atol=1e-5 * np.abs(g_z).sum())
-            checked += 1
-        axes = axes_of(modules[layer.path])
-        if axes and not axes.window and not axes.lookup:
-            kernel = gradients[f"{layer.path}/kernel"]
+            checked.add(layer.name)
+        axes, kernel = structure.axes[layer.kernel], gradients[layer.kernel]
+        is_once = sum(other.kernel == layer.kernel for other in structure.layers) == 1
+        if layer.product.kind == "dense" and isinstance(axes, Axes) and is_once:
             expected = (h.reshape(len(g_z), -1).T @ g_z).reshape(kernel.shape)
             np.testing.assert_allclose(expected, kernel, rtol=1e-3, atol=1e-5 * np.abs(kernel).max())
-            checked += 1
-    assert checked >= len(layers)
+            checked.add(layer.name)
+    assert len(checked) >= sum(layer.kernel.endswith("kernel") for layer in structure.layers)
 
 
 def telling():
@@ -137,23 +150,25 @@ def test_the_fans_that_a_probe_shows_are_those_that_initialize_draws_with(name):
 
 def test_the_gradient_of_an_embeddings_rows_is_that_of_its_output():
     model, x, kwargs = made("linen transformer")
-    _, passed, _ = back_propagated(model, x, **kwargs)
+    structure, seen, gradients = back_propagated(model, x, **kwargs)
+    assert structure.layers[0].name == "Embed_0"
     rows = np.zeros((TOKENS, 16))
-    np.add.at(rows, SENTENCES, passed.tap_gradients["Embed_0"])
-    np.testing.assert_allclose(rows, passed.param_gradients["Embed_0"]["embedding"], rtol=1e-4, atol=1e-7)
+    np.add.at(rows, SENTENCES, seen[0][1])
+    np.testing.assert_allclose(rows, gradients["Embed_0/embedding"], rtol=1e-4, atol=1e-7)
 
 
 @every_model
-def test_every_layer_with_parameters_is_seen_and_measured(name):
+def test_every_layer_is_seen_and_measured(name):
     report = probed(name)
-    n_layers = {"mlp": 4, "conv": 7, "transformer": 19}[name.split()[1]]
+    n_layers = {"mlp": 4, "conv": 4, "transformer": 14}[name.split()[1]]
     assert len(report.names) == n_layers
-    assert set(report.readings) == {*SHARED, *TRACED}
+    assert report.unseen == {}
+    assert {*SHARED, *TRACED} <= set(report.readings)
     for reading, values in report.readings.items():
-        assert values.shape == (n_layers,), reading
+        assert len(values) == n_layers, reading
     assert np.isfinite(report.readings["grad_pre_std"]).all()
     assert (report.readings["grad_pre_std"] > 0).all()
-    tokens = report.kinds[0] == "Embed"
+    tokens = report.kinds[0] == "lookup"
     assert np.isnan(report.readings["input_std"]).sum() == tokens  # only tokens have no size
 
 
@@ -184,20 +199,49 @@ def test_readings_are_what_their_words_say():
     assert report.chance_loss == pytest.approx(math.log(CLASSES))
 
 
-def test_linen_nnx_and_a_function_agree_on_the_same_weights():
+def equinox_mlp(kernels):
+    """The same network, whose module takes one example."""
+    model = eqx.nn.MLP(12, CLASSES, 16, 1, key=jax.random.key(0))
+    at = lambda mlp: [mlp.layers[0].weight, mlp.layers[1].weight]
+    model = eqx.tree_at(at, model, [jnp.asarray(w.T) for w in kernels])
+    zero = lambda mlp: [layer.bias for layer in mlp.layers]
+    return eqx.tree_at(zero, model, [jnp.zeros(16), jnp.zeros(CLASSES)])
+
+
+def haiku_mlp(kernels):
+    pair = hk.without_apply_rng(hk.transform(lambda x: hk.nets.MLP([16, CLASSES])(x)))
+    names = ("mlp/~/linear_0", "mlp/~/linear_1")
+    return pair, {name: {"w": w, "b": np.zeros(w.shape[1], np.float32)} for name, w in zip(names, kernels, strict=True)}
+
+
+def a_function(params, x):
+    return jax.nn.relu(x @ params["w1"]) @ params["w2"]
+
+
+def test_all_libraries_agree_on_the_same_weights():
     variables = mlp_variables(1)
     w = [layer["kernel"] for layer in variables["params"].values()]
     module = NnxMLP(nnx.Rngs(0), widths=(12, 16, 5))
     for layer, kernel in zip(module.layers, w, strict=True):
         layer.kernel[...] = kernel
+    pair, haiku_params = haiku_mlp(w)
     of_linen = xinit.probe(LinenMLP(depth=1), (X, Y), variables=variables)
-    of_nnx = xinit.probe(module, (X, Y))
-    assert xinit.probe(NnxMLP(nnx.Rngs(1), (12, 16, 5)), (X, Y), variables=nnx.state(module)).loss == of_nnx.loss
-    of_function = xinit.probe(plain_function, (X, Y), variables={"w1": w[0], "w2": w[1]})
-    for reading, values in of_linen.readings.items():
-        np.testing.assert_allclose(of_nnx.readings[reading], values, rtol=1e-4, atol=1e-7, err_msg=reading)
-    for reading in ("pre_std", "grad_pre_std", "grad_pre_zero_units"):
-        assert of_function.readings[reading][0] == pytest.approx(of_linen.readings[reading][0], rel=1e-4), reading
+    others = {
+        "nnx": xinit.probe(module, (X, Y)),
+        "its state": xinit.probe(NnxMLP(nnx.Rngs(1), (12, 16, 5)), (X, Y), variables=nnx.state(module)),
+        "a function": xinit.probe(a_function, (X, Y), variables={"w1": w[0], "w2": w[1]}),
+        "equinox": xinit.probe(equinox_mlp(w), (X, Y)),
+        "haiku": xinit.probe(pair, (X, Y), variables=haiku_params),
+    }
+    for library, report in others.items():
+        assert report.loss == pytest.approx(of_linen.loss, rel=1e-5), library
+        assert report.functions == of_linen.functions == ("relu", None), library
+        for reading, values in of_linen.readings.items():
+            own = report.readings[reading]
+            np.testing.assert_allclose(own, values, rtol=1e-3, atol=1e-6, err_msg=f"{library} {reading}")
+    assert others["a function"].names == ("w1", "w2")
+    assert others["equinox"].names == others["nnx"].names == ("layers/0", "layers/1")
+    assert others["haiku"].names == ("mlp/~/linear_0", "mlp/~/linear_1")
 
 
 def test_the_model_stays_as_it_is():
@@ -221,9 +265,9 @@ def _data(leaf):
 def test_batch_statistics_of_training_and_of_evaluation_are_told_apart():
     variables = variables_of(LinenConv(), IMAGES, train=True)
     train, evaluation = (xinit.probe(LinenConv(), 3 * IMAGES, variables=variables, train=on) for on in (True, False))
-    norm = train.names.index("BatchNorm_0")
-    assert train.readings["pre_std"][norm] == pytest.approx(1, abs=0.01)
-    assert evaluation.readings["pre_std"][norm] > 2
+    second = train.names.index("Conv_1")  # reads the rectified, normalised output of the first
+    assert train.readings["input_std"][second] < 1
+    assert evaluation.readings["input_std"][second] > 1.5
 
 
 def test_dropout_has_the_keys_it_is_given():
@@ -367,18 +411,21 @@ def test_query_key_and_value_have_one_depth():
 def test_layers_are_chosen_by_patterns():
     model = LinenTransformer(width=8, blocks=1)
     variables = variables_of(model, SENTENCES)
-    report = xinit.probe(model, SENTENCES, variables=variables, layers=["**/attention", "head", "block_?"])
-    assert report.names == ("block_0/attention", "block_0", "head")
-    assert report.kinds == ("MultiHeadDotProductAttention", "LinenBlock", "Dense")
-    with pytest.raises(
-        InputError, match=r"No layer fits '\*\*/Conv_\*'; there are: .*Embed_0, .*block_0/attention/key"
-    ):
+    report = xinit.probe(model, SENTENCES, variables=variables, layers=["**/query", "head", "block_?/down"])
+    assert report.names == ("block_0/attention/query", "block_0/down", "head")
+    assert report.fed_by == ((), (0,), (0, 1))
+    of_block = xinit.probe(model, SENTENCES, variables=variables, layers="block_*")
+    assert len(of_block.names) == 6
+    with pytest.raises(InputError, match=r"No layer fits '\*\*/Conv_\*'; there are: Embed_0, .*block_0/attention/key"):
         xinit.probe(model, SENTENCES, variables=variables, layers="**/Conv_*")
 
 
-def test_a_module_called_again_is_another_layer():
-    names = probed("nnx transformer").names
-    assert (names[0], names[-1]) == ("embed", "embed (call 2)")
+def test_a_kernel_that_is_used_again_is_another_layer_and_one_parameter():
+    report = probed("nnx transformer")
+    assert (report.names[0], report.names[-1]) == ("embed", "embed (call 2)")
+    assert report.kinds[0], report.kinds[-1] == ("lookup", "dense")
+    assert report.fans[0], report.fans[-1] == ((1, 16), (16, TOKENS))
+    assert [row.path for row in report.parameters].count("embed/embedding") == 1
 
     class Twice(nnx.Module):
         def __init__(self):
@@ -393,25 +440,95 @@ def test_a_module_called_again_is_another_layer():
     assert len(report.parameters) == 2
 
 
-def test_layers_inside_another_transform_are_said_not_to_be_seen():
-    model = LinenTransformer(width=8, blocks=1, block=linen.remat(LinenBlock))
-    variables = variables_of(model, SENTENCES)
-    report = xinit.probe(model, SENTENCES, variables=variables)
-    assert "block_0/up" in report.hidden
-    assert "block_0/up" not in report.names
-    assert report.verdict.startswith("WARN: not seen, being inside a jax transform (scan, remat, vmap, jit): block_0/")
-    with pytest.raises(InputError, match="All layers that fit are inside a jax transform"):
-        xinit.probe(model, SENTENCES, variables=variables, layers="block_0/*")
+@pytest.mark.parametrize("wrap", [linen.remat, linen.jit])
+def test_layers_inside_another_transform_are_seen_as_outside_it(wrap):
+    plain = LinenTransformer(width=8, blocks=1)
+    variables = variables_of(plain, SENTENCES)
+    report, inside = (
+        xinit.probe(LinenTransformer(width=8, blocks=1, block=block), SENTENCES, variables=variables)
+        for block in (LinenBlock, wrap(LinenBlock))
+    )
+    assert inside.names == report.names
+    for reading, values in report.readings.items():
+        np.testing.assert_allclose(inside.readings[reading], values, rtol=1e-4, atol=1e-6, err_msg=reading)
 
 
-def test_a_function_without_taps_is_measured_forward_only():
-    forward = lambda x: (x[:, :5], {"first": x, "second": x**2})
-    report = xinit.probe(forward, (X, Y))
-    assert report.names == ("first", "second")
-    assert "grad_pre_std" not in report.readings
-    assert report.verdict == "WARN: not seen: the gradients, since the function takes no taps."
-    assert report.readings["pre_std"][0] == pytest.approx(X.std(), rel=1e-5)
-    assert str(report)
+def test_layers_stacked_by_a_scan_are_those_of_the_unrolled_network():
+    """Of a linen scan on any axis: names, readings, fans and the gradients of each layer's own part."""
+    for axis in (0, 1):
+        model = LinenScanned(axis=axis, width=12)
+        variables = variables_of(model, X)
+        stacked = variables["params"]["blocks"]["Dense_0"]
+        bias_axis = min(axis, 1)
+        layers = [
+            {"kernel": np.take(stacked["kernel"], i, axis), "bias": np.take(stacked["bias"], i, bias_axis)}
+            for i in range(3)
+        ]
+        params = {f"Dense_{i}": layer for i, layer in enumerate([*layers, variables["params"]["head"]])}
+        report = xinit.probe(model, (X, Y), variables=variables)
+        unrolled = xinit.probe(LinenMLP(width=12), (X, Y), variables={"params": params})
+        assert report.names == ("blocks/Dense_0[0]", "blocks/Dense_0[1]", "blocks/Dense_0[2]", "head")
+        assert [row.path for row in report.kernels[:2]] == ["blocks/Dense_0/kernel[0]", "blocks/Dense_0/kernel[1]"]
+        assert report.fans == unrolled.fans
+        assert report.depths == unrolled.depths
+        assert report.functions == unrolled.functions
+        for reading, values in unrolled.readings.items():
+            np.testing.assert_allclose(report.readings[reading], values, rtol=1e-4, atol=1e-6, err_msg=reading)
+        for row, other in zip(report.kernels, unrolled.kernels, strict=True):
+            assert row.in_variance == pytest.approx(other.in_variance, rel=1e-5)
+
+
+def test_another_call_on_other_values_compiles_nothing():
+    model, first, second = LinenMLP(), mlp_variables(), scaled(2)(mlp_variables())
+    xinit.probe(model, (X, Y), variables=first)
+    module = NnxMLP(nnx.Rngs(0))
+    xinit.probe(module, (X, Y))
+    with jax.log_compiles(False), count_compilations() as compiled:
+        report = xinit.probe(LinenMLP(), (2 * X, Y), variables=second)
+        other = xinit.probe(NnxMLP(nnx.Rngs(1)), (X, Y))
+    assert compiled == []
+    assert report.loss != other.loss
+
+
+def test_a_probe_is_compiled_once_and_called_at_many_steps():
+    model = LinenMLP()
+    probe = xinit.Probe(model, (X, Y), variables=mlp_variables())
+    first = probe()
+    with count_compilations() as compiled:
+        reports = [probe(scaled(scale)(mlp_variables())) for scale in (1, 2)]
+        other_batch = probe(mlp_variables(), (2 * X, Y))
+    assert compiled == []
+    assert reports[0].loss == first.loss != reports[1].loss
+    assert other_batch.readings["input_std"][0] == pytest.approx(2 * first.readings["input_std"][0], rel=1e-5)
+    with pytest.raises(InputError, match="The batch has other shapes than the probe was made with"):
+        probe(mlp_variables(), (X[:5], Y[:5]))
+    with pytest.raises(InputError, match="The model has other shapes"):
+        probe(mlp_variables(width=8))
+
+
+@contextlib.contextmanager
+def count_compilations():
+    """The events of compilations meanwhile."""
+    events = []
+
+    def heard(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            events.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        yield events
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)
+
+
+def test_a_branch_that_is_not_taken_has_no_readings_and_no_verdict():
+    function = lambda params, x: jax.lax.cond(x[0, 0] > 9, lambda h: h @ params["a"], lambda h: h @ params["b"], x)
+    params = {name: np.eye(12, dtype=np.float32) for name in "ab"}
+    report = xinit.probe(function, X, variables=params)
+    assert report.names == ("b",)
+    assert report.unseen == {"a": "it lies in a branch that this batch does not take"}
+    assert not report.verdict.startswith("FAIL")
 
 
 def test_losses_of_ones_own_and_by_default():
@@ -427,8 +544,8 @@ def test_losses_of_ones_own_and_by_default():
 def test_a_report_prints_plainly_and_richly():
     report = probed("linen conv")
     lines = str(report).splitlines()
-    assert " ".join(lines[0].split()) == "layer kind output h std cosine z mean z std dead dL/dz std n_in Var n_out Var"
-    assert lines[1].split()[:3] == ["Conv_0", "Conv", "12x8x8x8"]
+    assert lines[0].split()[:4] == ["layer", "kind", "output", "f"]
+    assert lines[1].split()[:4] == ["Conv_0", "convolution", "12x8x8x8", "relu"]
     assert any(line == report.verdict for line in lines)
     assert repr(report) == str(report)
     for width in (80, 140):
@@ -455,7 +572,6 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
         (LinenMLP(), X, {"loss": lambda output, batch: output}, r"array of shape \(24, 5\); it must return one number"),
         (NnxMLP(nnx.Rngs(0)), X[:, :5], {}, "cannot be called with x of .24, 5. float32"),
         (NnxMLP, X, {}, "made and not its class"),
-        (lambda x: x, X, {}, r"it must return \(output, \{name: intermediate\}\)"),
         (LinenNoisy(), X, {"train": True}, "Dropout_0 needs PRNG .* rngs={'dropout'"),
         (linen.Dropout(0.5, deterministic=True), X, {}, "it must have params"),
     ],

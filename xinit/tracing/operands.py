@@ -8,6 +8,7 @@ from xinit.tracing.kernels import Axes, Unclear
 from xinit.tracing.origins import Origin
 from xinit.tracing.program import Operation
 
+Pair = tuple[tuple[int, ...], tuple[int, ...]]
 DENSE, CONVOLUTION, LOOKUP = "dense", "convolution", "lookup"
 
 
@@ -38,7 +39,7 @@ class Operand(NamedTuple):
 def operand_of(operation: Operation, origins: Sequence[Origin]) -> Operand | None:
     """What an operation is as a product of a signal with a kernel; None if it is none."""
     name, params = str(operation.primitive), operation.params
-    if name not in ("dot_general", "conv_general_dilated", "gather"):
+    if name not in ("dot_general", "ragged_dot_general", "conv_general_dilated", "gather"):
         return None
     first, second = origins[:2]
     if name == "gather":
@@ -48,10 +49,21 @@ def operand_of(operation: Operation, origins: Sequence[Origin]) -> Operand | Non
     kernel = 0 if first.is_kernel else 1
     if name == "conv_general_dilated":
         return _convolution(params) if kernel == 1 else None
-    contracted, batch = params["dimension_numbers"]
-    inputs, stacked = contracted[kernel], batch[kernel]
+    contracted, batch, groups = dimensions(operation)
+    inputs, stacked = contracted[kernel], (*batch[kernel], *groups)
     outputs = tuple(axis for axis in range(len(origins[kernel].axes)) if axis not in (*inputs, *stacked))
-    return Operand(DENSE, 1 - kernel, kernel, tuple(inputs), outputs, stacked=tuple(stacked))
+    return Operand(DENSE, 1 - kernel, kernel, tuple(inputs), outputs, stacked=stacked)
+
+
+def dimensions(operation: Operation) -> tuple[Pair, Pair, tuple[int, ...]]:
+    """Of a product of matrices the axes that are summed and those that are shared, of each operand.
+
+    Last the axes of the second operand that are one kernel for each group of rows of the first.
+    """
+    if str(operation.primitive) == "dot_general":
+        return (*operation.params["dimension_numbers"], ())
+    numbers = operation.params["ragged_dot_dimension_numbers"]
+    return (*numbers.dot_dimension_numbers, tuple(numbers.rhs_group_dimensions))
 
 
 def _convolution(params: object) -> Operand:

@@ -15,7 +15,10 @@ from xinit.tracing.program import OWN_RULES, Operation, Program, Value
 from xinit.tracing.transfer import transferred, unit_places
 
 STEPS_ON = {"transpose", "reshape", "convert_element_type", "squeeze", "copy", "name", "sharding_constraint"}
-USES = {"add": "added", "add_any": "added", "sub": "added", "mul": "scaled", "div": "scaled"}
+# How a parameter meets the signal where it is no kernel, by the operation.
+WAYS = {"add": "added", "add_any": "added", "sub": "added", "mul": "scaled", "div": "scaled", "concatenate": "joined"}
+WITH_A_RULE = "a function with a derivative of its own, which is kept whole"
+WHILE = "a while loop, whose length is known only as it runs"
 MOST_PASSES = 5  # over the body of a loop, until what its carry depends on changes no more
 
 
@@ -76,7 +79,7 @@ class Found(NamedTuple):
     """What a model is made of.
 
     `feeds_output`: the layers nearest to the output. `roles`: by parameter in which ways it meets the signal: product,
-    added, scaled, other; a parameter that never does is not in it.
+    added, scaled, joined (as one more token), other; a parameter that never does is not in it.
     """
 
     products: tuple[Product, ...]
@@ -144,6 +147,7 @@ class _Walk:
         self.home: dict[Value, Program] = {}
         self._readers: dict[int, dict[Value, list[Operation]]] = {}
         self._branch = False
+        self._outside = 0  # the number of layers before the loop that is gone through
 
     def readers(self, program: Program) -> dict[Value, list[Operation]]:
         """The operations that read each value of a program."""
@@ -184,7 +188,7 @@ class _Walk:
 
     def _note_roles(self, operation: Operation, read: Sequence[Origin]) -> None:
         if any(origin.batch for origin in read):
-            way = USES.get(str(operation.primitive), "other")
+            way = WAYS.get(str(operation.primitive), "other")
             for parameter in frozenset().union(*(origin.params for origin in read)):
                 self.roles[parameter].add(way)
 
@@ -223,7 +227,7 @@ class _Walk:
             unit_axes=(),
             reads_examples=None,
             gives_examples=None,
-            fed_by=signal.layers if before is None else before.fed_by,
+            fed_by=signal.layers if before is None else before.fed_by | {n for n in signal.layers if n < self._outside},
             recurrent=before is not None and any(layer >= number for layer in signal.layers),
             branch=self._branch,
         )
@@ -243,13 +247,15 @@ class _Walk:
         once = lambda carry, t: self.program(body, [*consts, *varying(carry), *xs], (*loops, Loop(number, length, t)))
         iterations = list(range(length))[:: -1 if params["reverse"] else 1]
         carry = self._settled(lambda carry: once(carry, iterations[0])[:n_carry], carry)
-        before = set(self.products)
+        before, outside = set(self.products), self._outside
+        self._outside = len(before)
         results = outputs = once(carry, iterations[0])
         stacked = any(iteration[len(loops)] is not None for _, iteration in set(self.products) - before)
         for t in iterations[1:] if stacked else iterations[1:2]:
             carry = [a._replace(layers=b.layers) for a, b in zip(carry, results[:n_carry], strict=True)]
             results = once(carry, t)
             outputs = [_joined(a, b) for a, b in zip(outputs, results, strict=True)]
+        self._outside = outside
         stack = [origin._replace(axes=((of.Factor(length),), *origin.axes)) for origin in outputs[n_carry:]]
         return [*results[:n_carry], *stack]
 
@@ -314,7 +320,9 @@ class _Walk:
             return outputs
         if has_rule and len(inside) == 1 and len(outputs) == 1:
             return [self._whole(operation, inside[0], read, outputs[0], program, bodies[0])]
-        reason = "a derivative of its own" if has_rule else f"a {operation.primitive}, which is not entered"
+        reason = (
+            WITH_A_RULE if has_rule else WHILE if operation.primitive is known.while_p else str(operation.primitive)
+        )
         parameters = frozenset(use.parameter for product in inside for use in product.uses)
         self.hidden.append(Hidden(parameters, reason))
         return outputs

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
-
+from xinit.tracing.operands import Pair, dimensions
 from xinit.tracing.origins import (
     UNITS,
     Axis,
@@ -16,7 +15,6 @@ from xinit.tracing.origins import (
     reshaped,
     shape_of,
     size,
-    with_mark,
     without_marks,
 )
 from xinit.tracing.program import Operation, Program
@@ -33,8 +31,8 @@ def transferred(operation: Operation, origins: Sequence[Origin], program: Progra
         shape = shape_of(program.types[value])
         if name in KEEPS_AXES and origins:
             result = merged(shape, origins, KEEPS_AXES[name](origins[0].axes, params, shape))
-        elif name == "dot_general":
-            result = merged(shape, origins, dot_axes(origins, params))
+        elif name in ("dot_general", "ragged_dot_general"):
+            result = merged(shape, origins, dot_axes(origins, *dimensions(operation)))
         elif name == "conv_general_dilated":
             result = merged(shape, origins, convolution_axes(origins, params, shape))
         elif name == "gather":
@@ -130,14 +128,12 @@ KEEPS_AXES: dict[str, Callable[[Axes, Params, Sequence[int]], Axes]] = {
 }  # fmt: skip
 
 
-def dot_axes(origins: Sequence[Origin], params: Params) -> list[Axis]:
-    """Batch axes, what is left of the first operand, what is left of the second."""
-    (contracted, batch) = params["dimension_numbers"]
+def dot_axes(origins: Sequence[Origin], contracted: Pair, batch: Pair, groups: Sequence[int]) -> list[Axis]:
+    """Axes that are shared, what is left of the first operand, what is left of the second."""
     left, right = origins[0].axes, origins[1].axes
     shared = [merged_axis(left[a], right[b]) for a, b in zip(*batch, strict=True)]
-    free = lambda axes, side: [
-        axis for place, axis in enumerate(axes) if place not in (*contracted[side], *batch[side])
-    ]
+    gone = lambda side: (*contracted[side], *batch[side], *(groups if side else ()))
+    free = lambda axes, side: [axis for place, axis in enumerate(axes) if place not in gone(side)]
     return [*shared, *free(left, 0), *free(right, 1)]
 
 
@@ -185,16 +181,6 @@ def _concatenated(origins: Sequence[Origin], params: Params, shape: Sequence[int
     return axes
 
 
-def product_axes(axes: Sequence[Axis], units: Sequence[Axis]) -> tuple[Axis, ...]:
-    """The axes of a layer's output: those of the kernel's outputs count units, and no others do."""
-    return tuple(with_mark(axis, UNITS, axis in units) for axis in axes)
-
-
 def unit_places(axes: Sequence[Axis]) -> tuple[int, ...]:
     """Which axes count units."""
     return tuple(place for place, axis in enumerate(axes) if marked(axis, UNITS))
-
-
-def is_array(kind: Any) -> bool:
-    """Whether a value is an array."""
-    return isinstance(kind, jax.ShapeDtypeStruct)
