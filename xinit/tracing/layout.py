@@ -145,10 +145,10 @@ def _others(places: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if axis not in places)
 
 
-def of_model(model: Model, x: Any) -> Layout:
-    """The layout of a model's parameters, which is traced on the batch x; nothing is computed."""
+def of_model(model: Model) -> Layout:
+    """The layout of a model's parameters, which is traced; nothing is computed."""
     with _linen_shapes() as seen:
-        structure = structure_of(model.call, model.params, model.others, x)
+        structure = structure_of(model.call, model.params, model.others, model.inputs)
     layout = dict(of_structure(structure))
     shapes = {path: np.shape(leaf) for path, leaf in by_path(model.params).items()}
     for path, own in seen.items():
