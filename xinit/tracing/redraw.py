@@ -131,10 +131,11 @@ def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, cal
     declared = layout.of_nnx(variables) if is_nnx else {}
     if batch is None:
         return declared if is_nnx else layout.of_tree(contents_of(variables).params)
-    belonging = None if model is None else _belonging(model, jax.tree.map(_stand_in, variables))
-    called = model if model is not None else variables if is_nnx else jax.tree.map(_stand_in, variables)
-    keys = jax.random.key(0) if isinstance(model, linen.Module) else None  # stands for those of dropout too
-    x = batch_of(batch).x
+    given = variables if is_nnx else jax.tree.map(_stand_in, variables)
+    called, belonging = (given, None) if model is None else (model, _belonging(model, given))
+    with jax.ensure_compile_time_eval():  # in a program of jit's too
+        x = batch_of(jax.tree.map(_blank, batch)).x
+        keys = jax.random.key(0) if isinstance(model, linen.Module) else None  # stands for those of dropout too
     with refusals(x):
         traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name))
     return layout.completed(traced, declared)
@@ -142,7 +143,14 @@ def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, cal
 
 def _stand_in(leaf: Any) -> Any:
     """For what is a shape alone an array that takes no memory; a model may be traced on it."""
-    return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+    return _blank(leaf) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+
+def _blank(leaf: Any) -> Any:
+    """Zeros for an array of numbers, of which only the shape matters."""
+    dtype = getattr(leaf, "dtype", None)
+    is_numbers = dtype is not None and not jnp.issubdtype(dtype, jax.dtypes.extended)
+    return np.broadcast_to(np.zeros((), dtype), leaf.shape) if is_numbers else leaf
 
 
 def _belonging(model: Any, container: Any) -> Any:
