@@ -136,9 +136,9 @@ class Kernel(NamedTuple):
         return resolved
 
     def _of_a_group(self, size: int) -> int:
+        outputs = self.size(self.outputs)
         if self.groups == 1:  # also of a matrix that stands for fans alone, which may be fractions
             return size
-        outputs = self.size(self.outputs)
         if outputs % self.groups:
             raise InputError(
                 f"groups is {self.groups}; it must divide the {outputs} outputs of the shape {self.shape}."

@@ -146,7 +146,7 @@ def _others(places: Sequence[int], rank: int) -> tuple[int, ...]:
 
 
 def of_model(model: Model) -> Layout:
-    """The layout of a model's parameters, which is traced; nothing is computed."""
+    """The layout of a model's parameters, which is traced on what it is called with; nothing is computed."""
     with _linen_shapes() as seen:
         structure = structure_of(model.call, model.params, model.others, model.inputs)
     layout = dict(of_structure(structure))
