@@ -169,8 +169,8 @@ def _check_kernels(fn: str, structure: Structure, kernels: Sequence[int]) -> Non
         )
     if not kernels:
         raise InputError(
-            f"{PATH} {fn!r} makes a module without a layer that can be seen: no matrix among its parameters is multiplied "
-            f"with a signal; there are: {', '.join(paths[:MOST_NAMED]) or 'none'}."
+            f"{PATH} {fn!r} makes a module without a layer that can be seen: no matrix among its parameters is "
+            f"multiplied with a signal; there are: {', '.join(paths[:MOST_NAMED]) or 'none'}."
         )
 
 

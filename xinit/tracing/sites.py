@@ -4,7 +4,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -16,6 +15,7 @@ from xinit.tracing.products import Found, Product, Use
 from xinit.tracing.program import Program, Taps, Value, run
 
 Sites = dict[Site, Product]
+Places = dict[tuple[int | None, ...], tuple[Site, Product]]  # of one value of a program, by the iterations
 
 
 def kernels_of(found: Found) -> dict[int, Use]:
@@ -61,29 +61,26 @@ def _taps(tap: Tap, sites: Sites, program: Program, n: int) -> Taps:
 
     Of a loop that shares its kernels, and in a branch, a tap is what it adds to zeros.
     """
-    by_value: dict[Value, dict[tuple[Any, ...], tuple[Site, Product]]] = {}
+    by_value: dict[Value, Places] = {}
     for site, product in sites.items():
-        by_value.setdefault(product.gives, {})[_of_stack(product)] = site, product
+        by_value.setdefault(product.gives, {})[product.iteration] = site, product
     taps: dict[Value, Array | Callable[..., Array]] = {}
     for value, places in by_value.items():
-        _, product = next(iter(places.values()))
-        if isinstance(tap, Added) or product.branch or None in product.iteration:
-            taps[value] = _added(tap, program.types[value], places, n)
-        else:
-            taps[value] = _function(tap, places, n)
+        in_order = all(None not in iteration and not product.branch for iteration, (_, product) in places.items())
+        is_function = in_order and not isinstance(tap, Added)
+        taps[value] = _function(tap, places, n) if is_function else _added(tap, places, program.types[value], n)
     return taps
 
 
-def _added(tap: Tap, kind: Any, places: Mapping[tuple[Any, ...], tuple[Site, Product]], n: int) -> Array:
+def _added(tap: Tap, places: Places, kind: Any, n: int) -> Array:
     added = jnp.zeros(kind.shape, kind.dtype)
-    for place, (site, product) in places.items():
-        like = added[place]
-        zeros = jnp.zeros(jax.eval_shape(lambda z, of=product: _signal(of, z, n), like).shape)
-        added = added.at[place].set(_restored(product, tap(site, zeros), like))
+    for site, product in places.values():
+        like = added[_of_stack(product)]
+        added = added.at[_of_stack(product)].set(_restored(product, tap(site, _signal(product, like, n)), like))
     return added
 
 
-def _function(tap: Tap, places: Mapping[tuple[Any, ...], tuple[Site, Product]], n: int) -> Callable[..., Array]:
+def _function(tap: Tap, places: Places, n: int) -> Callable[..., Array]:
     def tapped(z: Array, *iterations: int) -> Array:
         if iterations not in places:
             return z
