@@ -16,6 +16,8 @@ from jaxtyping import Float, PyTree
 
 from xinit.initializers.kernel import Kernel
 from xinit.networks.contract import Activation
+from xinit.networks.sites import Site as Site
+from xinit.networks.sites import Tap as Tap
 
 # Nested dicts, the module's state as a plain pytree; of our own networks {"layers": {0: {"kernel": ..., "bias": ...}}}
 # and, where a network has them, "norms" and "scales". An activation that learns a number has it as the "slope" of the
@@ -81,33 +83,8 @@ class Weight(NamedTuple):
         if not self.stack:
             return of_site(Site("weight", self.place))
         sizes = [n if axis in self.stack else 1 for axis, n in enumerate(self.shape)]
-        numbers = [of_site(Site("weight", self.place, index)) for index in range(self.kernel.size(self.stack))]
+        numbers = [of_site(Site("weight", self.place, part)) for part in range(self.kernel.size(self.stack))]
         return jnp.stack(numbers).reshape(sizes)
-
-
-class Site(NamedTuple):
-    """Where something may be added to a signal: at the output of a "weight", or at the "sum" that ends a branch.
-
-    `index` counts the layers whose kernels are stacked in one weight.
-    """
-
-    kind: str
-    number: int
-    index: int = 0
-
-
-# A function of what passes a site, in whose place its result goes on.
-Tap = Callable[[Site, Array], Array]
-
-
-class Added(NamedTuple):
-    """The tap that adds an array at each site; a network need not run its loops iteration by iteration for it."""
-
-    taps: Mapping[Site, Array]
-
-    def __call__(self, site: Site, z: Array) -> Array:
-        """The sum of z and the tap."""
-        return z + self.taps[site]
 
 
 class Layer(NamedTuple):
@@ -290,8 +267,8 @@ class Network:
     def scaled(self, updates: Params, factors: Float[Array, " weight"]) -> Params:
         """A tree like the parameters, with what belongs to the module of a weight times that weight's factor."""
         owners = {path: w.place for w in self.weights for path in (w.path[:-1], w.path)}
-        owner = lambda path: owners.get(path, owners.get(path[:-1]))
-        scale = lambda path, update: update if owner(path) is None else update * factors[owner(path)]
+        owner: Callable[[Path], int | None] = lambda path: owners.get(path, owners.get(path[:-1]))
+        scale = lambda path, update: update if (place := owner(path)) is None else update * factors[place]
         scaled: Params = _mapped(updates, scale)
         return scaled
 

@@ -8,7 +8,8 @@ from jax import Array
 from jaxtyping import Bool, Float, Shaped
 
 from xinit.networks.losses import Loss, cross_entropy
-from xinit.networks.network import Added, Network, Outputs, Params, Site, State, Tap
+from xinit.networks.network import Network, Outputs, Params, Site, State, Tap
+from xinit.networks.sites import Added
 from xinit.probes.extra import Signals
 
 Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]  # labels (B,), or values (B, O)

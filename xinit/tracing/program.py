@@ -136,6 +136,7 @@ def run(
     values = dict(program.constants) | dict(zip(program.inputs, inputs, strict=True))
     records: dict[Value, Array] = {value: values[value] for value in kept if value in values}
     concerned = {*taps, *kept}
+    results: Sequence[Any]
     for operation in program.operations:
         arguments = [values[value] for value in operation.reads]
         inside = {value for body in operation.bodies for value in body.types if value in concerned}
@@ -160,7 +161,7 @@ def _tapped(result: Array, tap: Array | Callable[..., Array]) -> Array:
 def _bound(operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
     params = operation.primitive.get_bind_params(operation.params)
     results = operation.primitive.bind(*arguments, **params)
-    return results if operation.primitive.multiple_results else [results]  # type: ignore[no-any-return]
+    return results if operation.primitive.multiple_results else [results]
 
 
 def _scan(

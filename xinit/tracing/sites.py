@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from xinit.networks.network import Added, Site, Tap, Weight
+from xinit.networks.network import Weight
+from xinit.networks.sites import Added, Site, Tap
 from xinit.tracing.kernels import Axes
 from xinit.tracing.operands import LOOKUP
 from xinit.tracing.products import Found, Product, Use
