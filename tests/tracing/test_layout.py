@@ -21,8 +21,8 @@ from tests.tracing.models import (
 )
 from xinit.core.errors import InputError
 from xinit.tracing import kernels, layout
-from xinit.tracing.kernels import by_path, fans
-from xinit.tracing.parameters import parameter_table
+from xinit.tracing.kernels import Axes, Unclear, by_path, fans
+from xinit.tracing.models import model_of
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(3)
@@ -98,14 +98,18 @@ def nnx_models():
     }
 
 
-def check(params, axes, expected):
-    """The kernels have the fans that are expected, in the table of a probe too, and n_in E W^2 = 2."""
-    rows = {row.path: row for row in parameter_table(params, params, axes) if row.path.endswith("kernel")}
-    assert {path: (row.fan_in, row.fan_out) for path, row in rows.items()} == expected
-    for path, row in rows.items():
-        assert fans(row.shape, axes[path]) == expected[path]
-        error = np.sqrt(2 / np.prod(row.shape))  # relative, of a mean of squares of normal numbers
-        assert row.in_variance == pytest.approx(2, rel=5 * error), path
+def check(params, meanings, expected):
+    """The kernels have the fans that are expected, and n_in E W^2 = 2."""
+    found = {path: meanings[path] for path in params if path.endswith("kernel")}
+    assert {path: fans(params[path].shape, stored.axes) for path, stored in found.items()} == expected
+    for path, (fan_in, _) in expected.items():
+        w = np.asarray(params[path], np.float64)
+        assert fan_in * np.mean(w**2) == pytest.approx(2, rel=5 * np.sqrt(2 / w.size)), path
+        assert found[path].is_kernel
+
+
+def of_linen(model, variables, x):
+    return layout.of_model(model_of(model, x, variables, jax.random.key(0), {}, None))
 
 
 @pytest.mark.parametrize("name", LINEN)
@@ -113,7 +117,7 @@ def test_he_keeps_its_promise_at_the_fans_of_one_layer_of_linen(name):
     model, variables, x = linen_model(name)
     drawn = xinit.initialize(variables, "he", KEY, model=model, batch=x)
     assert jax.tree.map(np.shape, drawn) == jax.tree.map(np.shape, variables)
-    check(by_path(drawn["params"]), layout.of_linen(model, variables, x, {}), LINEN[name][2])
+    check(by_path(drawn["params"]), of_linen(model, variables, x), LINEN[name][2])
 
 
 @pytest.mark.parametrize("name", nnx_models())
@@ -146,11 +150,18 @@ def test_each_group_of_a_convolution_is_orthogonal_and_another():
     assert not np.allclose(groups[0], groups[1])
 
 
-def test_a_stack_as_deep_as_wide_takes_independent_weights_only():
+def test_a_stack_as_deep_as_wide_is_told_apart_in_its_program():
     model, variables, x = linen_model("as deep as wide")
+    drawn = xinit.initialize(variables, "orthogonal", KEY, model=model, batch=x)
+    for layer in np.asarray(drawn["params"]["blocks"]["Dense_0"]["kernel"]):
+        np.testing.assert_allclose(layer.T @ layer, np.eye(16), atol=1e-5)
+
+
+def test_a_stack_of_nnx_as_deep_as_wide_takes_independent_weights_only_without_a_batch():
+    stack = NnxStack(1, heads=3)
     for scheme in ("orthogonal", jax.nn.initializers.he_normal()):
         with pytest.raises(InputError, match="which of its axes of equal size stacks the layers is not certain"):
-            xinit.initialize(variables, {"blocks/*": scheme}, KEY, model=model, batch=x)
+            xinit.initialize(stack, {"attention/out": scheme}, KEY)
 
 
 def tree(path, *shape):
@@ -171,64 +182,146 @@ def test_attention_in_a_tree_is_refused_too():
         xinit.initialize(shapes, "he", KEY)
 
 
-@pytest.mark.parametrize(("model", "shape"), [(LinenOwn(), (2, 16)), (linen.ConvLocal(4, (3,)), (2, 6, 8))])
-@pytest.mark.parametrize("scheme", ["he", jax.nn.initializers.he_normal()])
-def test_layers_that_do_not_say_what_their_axes_are_are_refused(model, shape, scheme):
-    x = np.zeros(shape, np.float32)
-    variables = zeros(jax.eval_shape(model.init, jax.random.key(0), x))
-    with pytest.raises(InputError, match=f"its module, {type(model).__name__}, does not say what its axes are"):
-        xinit.initialize(variables, scheme, KEY, model=model, batch=x)
+def test_layers_that_do_not_say_what_their_axes_are_are_seen_in_their_program():
+    """4 heads of 8 units each, of a user's own; of a layer that shares no weights each place has a kernel."""
+    for model, shape, expected in ((LinenOwn(), (2, 16), (16, 32)), (linen.ConvLocal(4, (3,)), (2, 6, 8), (24, 4))):
+        x = np.zeros(shape, np.float32)
+        variables = zeros(jax.eval_shape(model.init, jax.random.key(0), x))
+        drawn = xinit.initialize(variables, {"kernel": "he"}, KEY, model=model, batch=x)
+        check({"kernel": drawn["params"]["kernel"]}, of_linen(model, variables, x), {"kernel": expected})
 
 
 def test_a_kernel_that_the_batch_does_not_reach_is_refused():
     model, variables, x = linen_model("heads out")
     unused = {"params": variables["params"] | {"unused": {"kernel": np.zeros((3, 4, 8))}}}
-    with pytest.raises(InputError, match=r"unused/kernel .* no module that the batch passes through holds it"):
+    with pytest.raises(InputError, match=r"unused/kernel .* no product that the batch passes through has it"):
         xinit.initialize(unused, "he", KEY, model=model, batch=x)
     assert xinit.initialize(unused, {"kernel": "he"}, KEY, model=model, batch=x)["params"]["kernel"].any()
 
 
 @pytest.mark.parametrize(
-    ("axes", "shape", "expected"),
+    ("equation", "shape", "expected"),
     [
-        (kernels.dense(), (5, 7), (5, 7)),
-        (kernels.dense(1, 2), (5, 2, 3), (5, 6)),
-        (kernels.dense(2, 1), (2, 3, 5), (6, 5)),
-        (kernels.convolution(2), (3, 3, 4, 8), (36, 72)),
-        (kernels.convolution(1, groups=4), (5, 1, 4), (5, 5)),
-        (kernels.convolution(2, transposed=True), (3, 3, 4, 8), (72, 36)),
-        (kernels.lookup(), (50, 8), (1, 8)),
-        (kernels.einsum("ab,bc->ac"), (5, 7), (5, 7)),
-        (kernels.einsum("bthk, hkd -> btd"), (2, 3, 5), (6, 5)),
-        (kernels.einsum("ebd,edf->ebf"), (4, 5, 7), (5, 7)),  # a kernel for each e
-        (kernels.einsum("bd,edf->bf"), (4, 5, 7), (20, 7)),  # e is summed too
-        (kernels.dense().placed((1, 2), 3), (9, 5, 7), (5, 7)),  # nine stacked kernels
-        (kernels.dense(1, 1, 1).placed((0, 1, 3), 4), (9, 5, 2, 7), (5, 7)),
+        ("ab,bc->ac", (5, 7), (5, 7)),
+        ("bthk, hkd -> btd", (2, 3, 5), (6, 5)),
+        ("ebd,edf->ebf", (4, 5, 7), (5, 7)),  # a kernel for each e
+        ("bd,edf->bf", (4, 5, 7), (20, 7)),  # e is summed too
     ],
 )
-def test_fans(axes, shape, expected):
+def test_fans_of_an_equation(equation, shape, expected):
+    layer = nnx.Einsum(equation, shape, rngs=nnx.Rngs(0))
+    axes = layout.of_nnx(layer)["kernel"].axes
     assert fans(shape, axes) == expected
-    assert axes.rank == len(shape)
 
 
 @pytest.mark.parametrize("equation", ["bd,dd->b", "b...d,...df->b...f"])
 def test_equations_that_say_nothing_certain_of_the_kernel(equation):
-    assert kernels.einsum(equation) is None
+    layer = nnx.Einsum(equation, (3, 3), rngs=nnx.Rngs(0))
+    layer.kernel = nnx.Param(jnp.ones((2, 3, 3)))
+    assert isinstance(layout.of_nnx(layer)["kernel"].axes, Unclear)
 
 
 @pytest.mark.parametrize(
-    ("path", "shape", "expected"),
+    ("path", "shape", "expected", "is_kernel"),
     [
-        ("a/kernel", (5, 7), kernels.dense()),
-        ("a/kernel", (3, 5, 7), layout.Unclear),
-        ("a/embedding", (50, 8), kernels.lookup()),
-        ("a/embedding", (3, 50, 8), layout.Unclear),
-        ("query/bias", (2, 4), None),
-        ("norm/scale", (8,), None),
-        ("a/position", (1, 5, 8), layout.Unclear),
-        ("w", (5, 7), kernels.dense()),
+        ("a/kernel", (5, 7), kernels.dense(), True),
+        ("a/kernel", (3, 5, 7), layout.A_TREE, True),
+        ("a/embedding", (50, 8), kernels.lookup(), False),
+        ("a/embedding", (3, 50, 8), layout.A_TREE, False),
+        ("query/bias", (2, 4), None, False),
+        ("norm/scale", (8,), None, False),
+        ("a/position", (1, 5, 8), layout.A_TREE, False),
+        ("w", (5, 7), kernels.dense(), False),
     ],
 )
-def test_what_a_parameter_of_a_tree_is(path, shape, expected):
-    axes = layout.of_tree({path: jnp.zeros(shape)})[path]
-    assert axes == expected or type(axes) is expected
+def test_what_a_parameter_of_a_tree_is(path, shape, expected, is_kernel):
+    assert layout.of_tree({path: jnp.zeros(shape)})[path] == layout.Stored(expected, is_kernel)
+
+
+# A function of params and x of shape (2, 16), the shapes of its params, and what they are: axes, and whether a kernel.
+ROLES = {
+    "a matrix stored (out, in), and its bias": (
+        lambda p, x: x @ p["w"].T + p["b"][None],
+        {"w": (8, 16), "b": (8,)},
+        {"w": (Axes((), (1,), (0,)), True), "b": (None, False)},
+    ),
+    "a convolution with a stride": (
+        lambda p, x: jax.lax.conv(x[:, None], p["w"], (2,), "SAME"),
+        {"w": (8, 1, 3)},
+        {"w": (Axes((2,), (1,), (0,), stride=2), True)},
+    ),
+    "layers by number": (
+        lambda p, x: jnp.tanh(x @ p["w"][0]) @ p["w"][1],
+        {"w": (2, 16, 16)},
+        {"w": (Axes((), (1,), (2,), (0,)), True)},
+    ),
+    "layers in a scan, with biases": (
+        lambda p, x: jax.lax.scan(lambda h, l: (h @ l["w"] + l["b"][None], None), x, p)[0],
+        {"w": (3, 16, 16), "b": (3, 16)},
+        {"w": (Axes((), (1,), (2,), (0,)), True), "b": (None, False)},
+    ),
+    "experts": (
+        lambda p, x: jnp.einsum("ebi,eio->ebo", jnp.stack([x] * 3), p["w"]),
+        {"w": (3, 16, 8)},
+        {"w": (Axes((), (1,), (2,), (0,)), True)},
+    ),
+    "a table that is a matrix too, and positions": (
+        lambda p, x: (p["t"][x[:, :4].astype(int)] + p["pos"]) @ p["t"].T,
+        {"t": (11, 6), "pos": (1, 4, 6)},
+        {"t": (Axes((), (1,), (0,)), False), "pos": (None, False)},
+    ),
+    "attention's biases of two axes": (
+        lambda p, x: jnp.einsum("bi,ihd->bhd", x, p["w"]) + p["b"][None],
+        {"w": (16, 2, 4), "b": (2, 4)},
+        {"w": (Axes((), (0,), (1, 2)), True), "b": (None, False)},
+    ),
+    "weight normalisation": (
+        lambda p, x: x @ (p["v"] / jnp.linalg.norm(p["v"], axis=0, keepdims=True) * p["g"][None]),
+        {"v": (16, 8), "g": (8,)},
+        {"v": (Axes((), (0,), (1,)), True), "g": (None, False)},
+    ),
+    "attention pooling with a learned query": (
+        lambda p, x: jax.nn.softmax(jnp.einsum("bk,k->b", x @ p["w_k"], (p["probe"] @ p["wq"]["kernel"])[0])),
+        {"w_k": (16, 8), "probe": (1, 4), "wq/kernel": (4, 8)},
+        {
+            "w_k": (Axes((), (0,), (1,)), True),
+            "probe": (None, False),
+            "wq/kernel": (Axes((), (0,), (1,)), True),
+        },
+    ),
+    "a unit of a kernel of one axis": (
+        lambda p, x: x @ p["w"],
+        {"w": (16,)},
+        {"w": (Axes((), (0,), ()), True)},
+    ),
+    "low rank added to a matrix": (
+        lambda p, x: x @ (p["w"] + p["lora_a"] @ p["lora_b"]),
+        {"w": (16, 8), "lora_a": (16, 2), "lora_b": (2, 8)},
+        {"w": (Axes((), (0,), (1,)), True), "lora_a": (Unclear, True), "lora_b": (Unclear, True)},
+    ),
+    "never met": (
+        lambda p, x: x @ p["w"],
+        {"w": (16, 8), "rest/kernel": (8, 3), "rest/embedding": (8, 3), "rest/kernels": (2, 8, 3)},
+        {
+            "w": (Axes((), (0,), (1,)), True),
+            "rest/kernel": (kernels.dense(), True),
+            "rest/embedding": (kernels.lookup(), False),
+            "rest/kernels": (Unclear, False),
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ROLES)
+def test_what_a_parameter_of_a_traced_model_is(name):
+    function, shapes, expected = ROLES[name]
+    params = {}
+    for path, shape in shapes.items():
+        *parents, last = path.split("/")
+        functools.reduce(lambda node, parent: node.setdefault(parent, {}), parents, params)[last] = jnp.ones(shape)
+    x = jnp.ones((2, 16))
+    found = layout.of_model(model_of(function, x, params, None, {}, None))
+    assert set(found) == set(expected)
+    for path, (axes, is_kernel) in expected.items():
+        assert found[path].axes == axes or type(found[path].axes) is axes, path
+        assert found[path].is_kernel is is_kernel, path

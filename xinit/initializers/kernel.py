@@ -132,6 +132,8 @@ class Kernel(NamedTuple):
         return resolved
 
     def _of_a_group(self, size: int) -> int:
+        if self.groups == 1:  # also of a matrix that stands for fans alone, which may be fractions
+            return size
         outputs = self.size(self.outputs)
         if outputs % self.groups:
             raise InputError(

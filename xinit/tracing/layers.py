@@ -9,7 +9,9 @@ import jax
 
 from xinit.core.errors import InputError
 from xinit.tracing import origins
+from xinit.tracing.functions import Function, functions_of
 from xinit.tracing.kernels import Axes, Unclear, by_path
+from xinit.tracing.normalisation import normalised
 from xinit.tracing.products import WHILE, Found, Product, Use, products_of
 from xinit.tracing.program import Program, traced
 
@@ -22,7 +24,8 @@ class Layer(NamedTuple):
 
     `paths` of the parameters behind it, each with the place of a stacked one behind it, as in blocks/mlp/kernel[3]; the
     first is the layer's kernel. `shape` of what it gives in one iteration, and `lengths` of the loops whose iterations are
-    layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way.
+    layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`: the
+    elementwise one that is applied next; `normalised`: the kind of normalisation beside the layer; None without one.
     """
 
     name: str
@@ -32,6 +35,8 @@ class Layer(NamedTuple):
     lengths: tuple[int, ...]
     width: int
     depth: int
+    function: Function | None
+    normalised: str | None
 
     @property
     def kernel(self) -> str:
@@ -60,30 +65,32 @@ NOT_MET = "it never meets the signal"
 BY_ITSELF = "it meets the signal without a product: neither as a kernel nor as a bias or a scale"
 
 
-def structure_of(call: Any, params: Any, others: Any, x: Any) -> Structure:
-    """The layers of `call(params, others, x)`, traced in shapes alone; nothing is computed."""
-    program, output = traced(call, params, others, x)
+def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
+    """The layers of `call(params, others, inputs)`, traced in shapes alone; nothing is computed."""
+    program, output = traced(call, params, others, inputs)
     named = by_path(params)
     n_others = len(jax.tree.leaves(others))
-    inputs = [origins.of_parameter(number, leaf.shape) for number, leaf in enumerate(named.values())]
+    learned = [origins.of_parameter(number, leaf.shape) for number, leaf in enumerate(named.values())]
     kinds = [program.types[value] for value in program.inputs]
-    constants = [origins.Origin(origins.plain_axes(kind.shape)) for kind in kinds[len(inputs) : len(inputs) + n_others]]
-    batch = [origins.of_batch(kind.shape) for kind in kinds[len(inputs) + n_others :]]
-    found = products_of(program, [*inputs, *constants, *batch])
+    n = len(learned)
+    constants = [origins.Origin(origins.plain_axes(kind.shape)) for kind in kinds[n : n + n_others]]
+    batch = [origins.of_batch(kind.shape) for kind in kinds[n + n_others :]]
+    found = products_of(program, [*learned, *constants, *batch])
     paths = list(named)
     _check_loops(found, paths)
     roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}
     depths = depths_of(found.products)
-    names = _names(found.products, paths)
+    functions, normal = functions_of(program, found), normalised(program, found)
     layers = []
-    for name, product, depth in zip(names, found.products, depths, strict=True):
+    for number, (name, product) in enumerate(zip(_names(found.products, paths), found.products, strict=True)):
         kind = program.types[product.gives]
         n_loops = len(product.iteration)
         shape = tuple(kind.shape[n_loops:])
         lengths = tuple(n for n, t in zip(kind.shape[:n_loops], product.iteration, strict=True) if t is not None)
         width = math.prod(shape[axis] for axis in product.unit_axes)
         behind = tuple(paths[use.parameter] + _index(use) for use in product.uses)
-        layers.append(Layer(name, product, behind, shape, lengths, width, depth))
+        about = depths[number], functions[number], normal[number]
+        layers.append(Layer(name, product, behind, shape, lengths, width, *about))
     axes = _axes(found, named)
     unseen = _unseen(found, named, roles)
     return Structure(program, found, tuple(layers), axes, roles, unseen, skips_layers(found), output)

@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -83,9 +83,9 @@ def probe(
                 _kept.popitem(last=False)
     else:
         _kept.move_to_end(key)
-    report = compiled.report(seen.params, seen.others, given)
+    report = compiled.report(seen, given)
     call = remedies.make_call(model, variables, rngs, call_kwargs)
-    look = lambda params: compiled.report(params, seen.others, given)
+    look = lambda params: compiled.report(seen, given, params)
     return dataclasses.replace(report, remedy=remedies.remedy(report, seen.params, compiled.structure, look, call))
 
 
@@ -119,7 +119,7 @@ class Probe:
         **call_kwargs: Any,
     ) -> None:
         self._batch = batch_of(batch)
-        self._model = model
+        self._model, self._variables = model, variables
         self._of = lambda model, variables, x: model_of(model, x, variables, rngs, call_kwargs, axis_name)
         with refusals(self._batch.x):
             self._first = self._of(model, variables, self._batch.x)
@@ -129,13 +129,13 @@ class Probe:
         """The report of these values, and of this batch; without them those that it was made with."""
         given = self._batch if batch is None else batch_of(batch)
         _check_shapes("The batch", self._batch, given)
-        seen = self._first
-        if values is not None:
-            is_model = type(values) is type(self._model) and not isinstance(values, Mapping)
-            with refusals(given.x):
-                seen = self._of(values, None, given.x) if is_model else self._of(self._model, values, given.x)
-            _check_shapes("The model", (self._first.params, self._first.others), (seen.params, seen.others))
-        return self._compiled.report(seen.params, seen.others, given)
+        is_model = values is not None and type(values) is type(self._model)
+        model = values if is_model else self._model
+        variables = None if is_model else self._variables if values is None else values
+        with refusals(given.x):
+            seen = self._of(model, variables, given.x)
+        _check_shapes("The model", self._first[1:4], seen[1:4])
+        return self._compiled.report(seen, given)
 
 
 class _Compiled:
@@ -143,18 +143,22 @@ class _Compiled:
 
     def __init__(self, model: Model, batch: Batch, loss: Loss | None, layers: Any, once: bool) -> None:
         with refusals(batch.x):
-            structure = structure_of(model.call, model.params, model.others, batch.x)
+            structure = structure_of(model.call, model.params, model.others, model.inputs)
         self.structure = _chosen(structure, layers)
-        with refusals(batch.x):
-            self.loss, self.chance_loss = (loss, None) if loss else measure.default_loss(structure.output, batch.y)
-        self.run = measure.make_pass(self.structure, model.params, model.others, batch.x, self.loss, once)
+        self.own_loss = loss
+        self.run = measure.make_pass(self.structure, batch.n_examples, self._loss(batch)[0], once)
 
-    def report(self, params: Any, others: Any, batch: Batch) -> Report:
-        """What one pass says, judged."""
-        whole = batch.x if batch.y is None else (batch.x, batch.y)
+    def _loss(self, batch: Batch) -> tuple[Loss, float | None]:
+        """The loss, and what the uniform answer loses."""
+        return (self.own_loss, None) if self.own_loss else measure.default_loss(self.structure.output, batch.y)
+
+    def report(self, model: Model, batch: Batch, params: Any = None) -> Report:
+        """What one pass says, judged; of other parameters than the model's own where they are given."""
+        params = model.params if params is None else params
+        _, chance_loss = self._loss(batch)
         with refusals(batch.x):
-            measured = jax.device_get(self.run(params, others, batch.x, whole))
-        return judged.report_of(self.structure, params, batch, measured, self.chance_loss)
+            measured = jax.device_get(self.run(params, model.others, model.inputs, batch.whole))
+        return judged.report_of(self.structure, params, batch, measured, chance_loss)
 
 
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()
@@ -164,7 +168,7 @@ def _key(model: Model, batch: Batch, loss: Loss | None, layers: Any) -> Hashable
     """What decides the program of a probe; None where it is not known."""
     if model.identity is None:
         return None
-    shapes = _shapes((model.params, model.others, batch))
+    shapes = _shapes((model.params, model.others, model.inputs, batch))
     patterns = layers if isinstance(layers, str | None) else tuple(layers)
     key = (model.identity, shapes, loss, patterns)
     try:

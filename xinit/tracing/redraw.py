@@ -13,19 +13,15 @@ from flax import linen, nnx
 from jax import Array
 from jax.nn.initializers import Initializer
 
-from xinit import initializers
 from xinit.core.errors import InputError
-from xinit.core.factories import call_factory
-from xinit.initializers import law_of
+from xinit.initializers import Kernel, law_of, on
 from xinit.tracing import layout
-from xinit.tracing.kernels import Axes, by_path, fans
-from xinit.tracing.layout import Layout, Unclear
-from xinit.tracing.networks import refusals
-from xinit.tracing.patterns import matches, no_match
-
-Choice = str | Initializer
-Scheme = Choice | Mapping[str, Choice]
-KERNELS = "**/kernel"
+from xinit.tracing.batches import batch_of
+from xinit.tracing.choices import Scheme, chosen, needs_fans
+from xinit.tracing.containers import Contents, contents_of, is_equinox, listed
+from xinit.tracing.kernels import Axes, Unclear, fans
+from xinit.tracing.layout import Layout, Stored
+from xinit.tracing.models import model_of, refusals
 
 
 def initialize(
@@ -34,22 +30,30 @@ def initialize(
     scheme: Scheme,
     rng: Array | nnx.Rngs,
     *,
-    model: linen.Module | None = None,
+    model: Any = None,
     batch: Any = None,
+    axis_name: str | None = None,
     **call_kwargs: Any,
 ) -> Any:
     """The model with its kernels drawn anew; what is given stays as it is.
 
-        model = xinit.initialize(model, "he", jax.random.key(0))                               # flax.nnx
-        variables = xinit.initialize(variables, "he", key, model=model, batch=x)               # flax.linen
-        variables = xinit.initialize(variables, {"**/head": "xavier", "**/kernel": "he"}, key) # any tree of matrices
+        model = xinit.initialize(model, "he", jax.random.key(0))                              # flax.nnx
+        variables = xinit.initialize(variables, "he", key, model=model, batch=x)              # flax.linen, Haiku
+        model = xinit.initialize(model, "he", key, batch=x)                                   # Equinox
+        params = xinit.initialize(params, "he", key, model=f, batch=x)                        # a function f(params, x)
+        state = xinit.initialize(state, {"**/attention/**": "xavier", "**": "he"}, key, ...)  # a train state
 
     Each parameter has the key fold_in(rng, crc32(path)): it depends on no other parameter. It keeps its shape, its
-    precision and its sharding. Fans are those of one layer, as `xinit.probe` shows them: where layers are stacked, as
-    by `nn.scan` or `nnx.vmap`, each has a key of its own; of a convolution the places of its window count, and the
-    inputs of one group; of attention's kernels all heads. What the axes of a kernel are is read off the model: nnx
-    modules are at hand; a linen model is run in shapes on the batch, which computes nothing. Without a model a kernel
-    of two axes is (inputs, outputs), and one of more axes is refused.
+    precision, its sharding and the box that it is in. Fans are those of one layer, as `xinit.probe` shows them: where
+    layers are stacked, as by `nn.scan` or `nnx.vmap`, each has a key of its own; of a convolution the places of its
+    window count, and the inputs of one group; of attention's kernels all heads. The model is traced on the batch, which
+    computes nothing and says what each parameter is. An nnx module of Flax's own layers says it without a batch. Of a
+    tree alone a matrix is (inputs, outputs), and a kernel of more axes is refused.
+
+    A scheme means kernels, whatever the library calls them. Biases, scales, positions and tables stay, even a table
+    that is also read as a matrix. So do kernels that are 0 on purpose: all their entries are 0, and other kernels' are
+    not. A pattern that names one by the last part of its path, as `**/bias`, draws it; of a kernel of zeros also a
+    pattern that names its module, as `**/head`. In a container, as a `TrainState`, only params are drawn.
 
     >>> weights = {"hidden": {"kernel": np.zeros((4, 3))}, "head": {"kernel": np.zeros((3, 2))}}
     >>> drawn = xinit.initialize(weights, {"hidden/*": "he"}, jax.random.key(0))
@@ -57,29 +61,32 @@ def initialize(
     (True, False)
 
     Args:
-      variables: a flax.nnx module; what linen's `model.init` returns (only its params are drawn); a tree of arrays.
-      scheme: for every parameter called `kernel`: the name of an initialiser of `xinit.initializers`, or a function
-        (key, shape, dtype). Or a mapping from patterns to these, the first that fits deciding: patterns of parameters,
-        or of modules for their kernels. Biases, scales and embeddings stay unless a pattern names them.
+      variables: a flax.nnx or Equinox module; what the init of a linen module or Haiku pair returns; a tree of arrays,
+        or of shapes, as `jax.eval_shape` returns it, where the scheme draws all of them; a container of `params`.
+      scheme: the name of an initialiser of `xinit.initializers`, or a function (key, shape, dtype). Or a mapping from
+        patterns to these, the first that fits deciding: patterns of parameters, or of modules for their kernels.
       rng: one jax key, typed or raw, of any implementation; or an `nnx.Rngs`, of which the next `params` key is taken.
-      model: the linen module that the variables belong to.
-      batch: what the linen model is called with, (x, y) or x, as in `xinit.probe`; only its shapes matter.
-      call_kwargs: what else the linen model is called with, as train=True.
+      model: the linen module, the Haiku pair or the function that the variables belong to.
+      batch: what the model is called with, (x, y) or x, as in `xinit.probe`; only its shapes matter.
+      axis_name: of a mapped axis that the model sums over.
+      call_kwargs: what else the model is called with, as train=True.
 
     Raises:
       InputError: an unknown name; a pattern without effect; a kernel whose axes are not certain, or a scheme that a
-        parameter is too small for; a model without its batch, or that refuses it; no key, or several.
+        parameter is too small for; a model without its batch, or that refuses it; no key, or several; the state of an
+        optimizer without params; shapes that the scheme does not draw.
     """
     key = _one_key(rng)
     _check_forms(variables, model, batch, call_kwargs)
+    meanings = _meanings(variables, model, batch, axis_name, call_kwargs)
     if isinstance(variables, nnx.Module):
         graph, params, rest = nnx.split(variables, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
-        drawn = redrawn(nnx.to_pure_dict(params), scheme, key, layout.of_nnx(variables))
+        drawn = redrawn(nnx.to_pure_dict(params), scheme, key, meanings)
         return nnx.merge(graph, drawn, nnx.to_pure_dict(rest))
-    has_params = isinstance(variables, Mapping) and "params" in variables
-    params = variables["params"] if has_params else variables
-    drawn = redrawn(params, scheme, key, _layout(variables, params, model, batch, call_kwargs))
-    return type(variables)({**variables, "params": drawn}) if has_params else drawn
+    if _is_haiku(model) and type(variables) is tuple and len(variables) == 2:
+        params, state = variables
+        return redrawn(params, scheme, key, meanings), state
+    return redrawn(variables, scheme, key, meanings)
 
 
 def _one_key(rng: Any) -> Array:
@@ -106,130 +113,144 @@ def _check_forms(variables: Any, model: Any, batch: Any, call_kwargs: Mapping[st
     """Refuse what does not go together."""
     if isinstance(variables, linen.Module):
         raise InputError("The first argument is a linen module, which holds no parameters; give what its init returns.")
-    if model is None and (batch is not None or call_kwargs):
-        raise InputError(f"{', '.join(['batch', *call_kwargs])} came without model=, the linen module to call with it.")
-    if model is None:
-        return
-    if isinstance(variables, nnx.Module) or not isinstance(model, linen.Module):
-        raise InputError(f"model is {model!r}; it must be the linen module whose variables are drawn, or be left out.")
+    is_module = isinstance(variables, nnx.Module) or is_equinox(variables)
+    if isinstance(variables, nnx.Module) and model is not None:
+        raise InputError("model came with an nnx module, which is a model itself; leave model= out.")
+    if model is None and not is_module and (batch is not None or call_kwargs):
+        given = ", ".join([*(["batch"] if batch is not None else []), *call_kwargs])
+        raise InputError(f"{given} came without model=, the module or the function f(params, x) to call with it.")
+    if batch is None and (model is not None or is_equinox(variables) or call_kwargs):
+        given = "An Equinox module" if is_equinox(variables) else ", ".join(call_kwargs)
+        what = given if model is None else "model"
+        raise InputError(f"{what} came without batch=, what the model is called with, which says what its kernels are.")
+
+
+def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, call_kwargs: Mapping[str, Any]) -> Layout:
+    """What each parameter is, by the model where it can be called."""
+    is_nnx = isinstance(variables, nnx.Module)
+    declared = layout.of_nnx(variables) if is_nnx else {}
     if batch is None:
-        raise InputError("model came without batch=, what it is called with, which says what its kernels are.")
-
-
-def _layout(variables: Any, params: Any, model: Any, batch: Any, call_kwargs: Mapping[str, Any]) -> Layout:
-    """What the parameters are, by their linen module if it is given."""
-    if model is None:
-        return layout.of_tree(params)
-    x = batch[0] if isinstance(batch, tuple) else batch
+        return declared if is_nnx else layout.of_tree(contents_of(variables).params)
+    belonging = None if model is None else _belonging(model, jax.tree.map(_stand_in, variables))
+    called = model if model is not None else variables if is_nnx else jax.tree.map(_stand_in, variables)
+    keys = jax.random.key(0) if isinstance(model, linen.Module) or _is_haiku(model) else None  # of dropout, too
+    x = batch_of(batch).x
     with refusals(x):
-        return layout.of_linen(model, {**variables, "params": params}, x, call_kwargs)
+        traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name))
+    return layout.completed(traced, declared)
 
 
-def redrawn(tree: Any, scheme: Scheme, key: Array, axes: Layout) -> Any:
-    """A tree of parameters drawn anew as `initialize` says; `axes` tell what each of them is."""
-    params = by_path(tree)
-    new = dict(params)
-    for path, initializer in _chosen(scheme, params).items():
+def _is_haiku(model: Any) -> bool:
+    return not isinstance(model, linen.Module) and callable(getattr(model, "init", None)) and hasattr(model, "apply")
+
+
+def _stand_in(leaf: Any) -> Any:
+    """For what is a shape alone an array that takes no memory; a model may be traced on it."""
+    return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+
+def _belonging(model: Any, container: Any) -> Any:
+    """What a model is called with, of a train state its params: of linen modules all collections, as init returns."""
+    is_tree = isinstance(container, Mapping | list | tuple | nnx.State) and not hasattr(container, "_fields")
+    is_state = not is_tree and not is_equinox(container) and hasattr(container, "params")
+    own = container.params if is_state else container
+    if not isinstance(model, linen.Module) or (isinstance(own, Mapping) and "params" in own):
+        return own
+    return {"params": own, **({"batch_stats": container.batch_stats} if hasattr(container, "batch_stats") else {})}
+
+
+def redrawn(container: Any, scheme: Scheme, key: Array, meanings: Layout) -> Any:
+    """The parameters in a container drawn anew as `initialize` says; `meanings` tell what each of them is."""
+    contents = contents_of(container)
+    params = contents.params
+    known = {path: _found(meanings, path) for path in params}
+    choice = chosen(scheme, known, lambda path: _is_zero(params[path]))
+    _check_shapes(contents, set(choice))
+    new = {}
+    for path, initializer in choice.items():
         own_key = jax.random.fold_in(key, zlib.crc32(path.encode()))
-        new[path] = _drawn(initializer, own_key, path, params[path], axes[path])
-    return jax.tree.unflatten(jax.tree.structure(tree), list(new.values()))
+        new[path] = _drawn(initializer, own_key, path, params[path], known[path])
+    return contents.with_params(new)
 
 
-def _chosen(scheme: Scheme, params: Mapping[str, Array]) -> dict[str, Initializer]:
-    """The initialiser of each parameter that has one."""
-    chosen: dict[str, Initializer] = {}
-    for pattern, choice in (scheme if isinstance(scheme, Mapping) else {KERNELS: scheme}).items():
-        initializer = initializer_of(choice)
-        fitting = [path for path in params if path not in chosen and _fits(pattern, path)]
-        if not fitting:
-            raise no_match(pattern, "parameter that no earlier pattern has", params)
-        chosen |= dict.fromkeys(fitting, initializer)
-    return chosen
+def _found(meanings: Layout, path: str) -> Stored:
+    """By the path of a parameter; a function's may begin with params, which counts as no part of it here."""
+    return meanings.get(path) or meanings.get(f"params/{path}") or layout.NEITHER
 
 
-def _fits(pattern: str, path: str) -> bool:
-    module, _, name = path.rpartition("/")
-    return matches(pattern, path) or (name == "kernel" and matches(pattern, module))
+def _is_zero(value: Any) -> bool:
+    if isinstance(value, jax.core.Tracer | jax.ShapeDtypeStruct) or not math.prod(value.shape):
+        return False
+    on_host = not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
+    is_whole = not isinstance(value, jax.Array) or value.is_fully_addressable
+    return not (np.any(np.asarray(value)) if on_host and is_whole else jnp.any(value))  # the first compiles nothing
 
 
-def initializer_of(choice: Choice) -> Initializer:
-    """The initialiser that a name of `xinit.initializers` stands for; a function as it is."""
-    if isinstance(choice, str):
-        return call_factory(initializers, choice, {}, "scheme")
-    if not callable(choice):
+def _check_shapes(contents: Contents, drawn: set[str]) -> None:
+    """Refuse to return what only stands for an array."""
+    own = {contents.places[path] for path in drawn}
+    left = contents.shapes(own)
+    if left:
         raise InputError(
-            f"scheme is {choice!r}; it must be a name, a function (key, shape, dtype) or a mapping to them."
+            f"The scheme draws nothing for {listed(left)}, of which only the shape is given; give arrays, as init "
+            "returns, or patterns that name all, as {'**/bias': jax.nn.initializers.zeros}."
         )
-    return choice
 
 
-def _drawn(initializer: Initializer, key: Array, path: str, value: Any, axes: Axes | Unclear | None) -> Array:
+def _drawn(initializer: Initializer, key: Array, path: str, value: Any, stored: Stored) -> Array:
     """A parameter of the shape, precision and sharding of `value`; drawn in float32 at least, as a QR needs."""
-    _check_meaning(initializer, path, np.shape(value), axes)
-    try:
-        value = jnp.asarray(value)
-    except TypeError:
-        raise InputError(f"{path} is {value!r}; it must be an array.") from None
-    dtype = jnp.promote_types(value.dtype, jnp.float32)
-    if isinstance(axes, Axes):
-        drawn = _layers(initializer, key, value.shape, axes, dtype).astype(value.dtype)
+    _check_meaning(initializer, path, value.shape, stored)
+    own = jax.dtypes.canonicalize_dtype(value.dtype)  # of NumPy's float64 float32, unless jax has it enabled
+    dtype = jnp.promote_types(own, jnp.float32)
+    if isinstance(stored.axes, Axes):
+        drawn = _layers(initializer, key, value.shape, stored.axes, dtype).astype(own)
     else:
-        drawn = initializer(key, value.shape, dtype).astype(value.dtype)
-    is_placed = not isinstance(value, jax.core.Tracer) and value.committed
+        drawn = jnp.asarray(initializer(key, value.shape, dtype)).astype(own)
+    if isinstance(value, jax.ShapeDtypeStruct):
+        return drawn if value.sharding is None else jax.device_put(drawn, value.sharding)
+    is_placed = isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer) and value.committed
     return jax.device_put(drawn, value.sharding) if is_placed else drawn
 
 
-def _check_meaning(initializer: Initializer, path: str, shape: Sequence[int], axes: Axes | Unclear | None) -> None:
+def _check_meaning(initializer: Initializer, path: str, shape: Sequence[int], stored: Stored) -> None:
     """Refuse to guess."""
-    states_law = law_of(initializer) is not None
-    of, name = f"{path} has shape {tuple(shape)}", path.rpartition("/")[2]
-    if isinstance(axes, Unclear) and (name in layout.KERNELS or states_law):
-        raise InputError(f"{of}, and {axes.reason}.")
-    if axes is None and states_law:
+    of = f"{path} has shape {tuple(shape)}"
+    if isinstance(stored.axes, Unclear) and (stored.is_kernel or needs_fans(initializer)):
+        raise InputError(f"{of}, and {stored.axes.reason}.")
+    if stored.axes is None and needs_fans(initializer):
         raise InputError(f"{of} and is no kernel, which a scheme by name needs; give a function (key, shape, dtype).")
-    if isinstance(axes, Axes) and not axes.stack_is_known and _structure(initializer, (1, 1)) != "independent":
+    law = law_of(initializer)
+    if not stored.stack_is_known and (law is None or law.at(Kernel((1, 1))).structure != "independent"):
         raise InputError(
-            f"{of}, and which of its axes of equal size stacks the layers is not certain; only weights that are "
-            "independent of each other can be drawn, as by 'he' or 'xavier'."
+            f"{of}, and which of its axes of equal size stacks the layers is not certain; give batch=, or weights that "
+            "are independent of each other, as of 'he' or 'xavier'."
         )
 
 
-def _structure(initializer: Initializer, matrix: tuple[int, int]) -> str | None:
-    """How the entries hang together; None where no law says it."""
-    law = law_of(initializer)
-    return law(*matrix).structure if law else None
-
-
 def _layers(initializer: Initializer, key: Array, shape: Sequence[int], axes: Axes, dtype: Any) -> Array:
-    """The kernels of all layers in an array of this shape.
+    """The kernels of all layers in an array of this shape, each drawn with a key of its own."""
+    own = [axis for axis in range(len(shape)) if axis not in axes.stacked]
+    place = lambda axes: tuple(own.index(axis) for axis in axes)
+    kernel = Kernel(tuple(shape[axis] for axis in own), place(axes.inputs), place(axes.outputs), groups=axes.groups)
+    draw, scale = on(initializer, kernel), _scale(initializer, kernel, fans(shape, axes))
+    stack = [shape[axis] for axis in axes.stacked]
+    keys = jax.random.split(key, math.prod(stack)) if stack else [key]
+    drawn = [jnp.asarray(draw(one, kernel.shape, dtype)) for one in keys]
+    drawn = [weights * scale for weights in drawn] if scale != 1 else drawn
+    if not stack:
+        return drawn[0]
+    return jnp.stack(drawn).reshape(*stack, *kernel.shape).transpose(np.argsort([*axes.stacked, *own]))
 
-    The groups of a convolution divide its outputs. Each is drawn for itself where a law says that weights depend
-    on each other.
-    """
-    own = (*axes.window, *axes.inputs, *axes.outputs)
-    stacked, kernel = [shape[axis] for axis in axes.stacked], [shape[axis] for axis in own]
-    groups = 1 if _structure(initializer, (1, 1)) in ("independent", None) else axes.groups
-    group = [*kernel[:-1], kernel[-1] // groups] if groups > 1 else kernel
-    keys = jax.random.split(key, math.prod(stacked) * groups) if stacked or groups > 1 else [key]
-    drawn = jnp.stack([_kernel(initializer, one, group, axes, fans(shape, axes), dtype) for one in keys])
-    joined = jnp.moveaxis(drawn.reshape(-1, groups, *group), 1, -2).reshape(*stacked, *kernel)
-    return joined.transpose(np.argsort([*axes.stacked, *own]))
 
+def _scale(initializer: Initializer, kernel: Kernel, true: tuple[float, float]) -> float:
+    """What makes the variance of independent weights that of their law at the fans that a layer has in its model.
 
-def _kernel(
-    initializer: Initializer, key: Array, shape: Sequence[int], axes: Axes, fans: tuple[int, int], dtype: Any
-) -> Array:
-    """A kernel (window, inputs, outputs), drawn as a matrix whose columns are units.
-
-    Where a law says what an initialiser promises of independent weights, they are scaled to what it promises for the
-    true fans; orthogonal columns stay orthogonal. Other initialisers read a window off the shape themselves.
+    They are not those of the kernel alone where a convolution has a stride, and in tables, of which a row is read.
     """
     law = law_of(initializer)
-    if axes.window and law is None:
-        return initializer(key, tuple(shape), dtype)
-    n_out = math.prod(shape[len(shape) - len(axes.outputs) :])
-    matrix = (math.prod(shape) // n_out, n_out)
-    drawn = initializer(key, matrix, dtype)
-    if law is None or law(*matrix).structure != "independent":
-        return drawn
-    return drawn * math.sqrt(law(*fans).variance / law(*matrix).variance)
+    if law is None or not needs_fans(initializer) or (kernel.fan_in, kernel.fan_out) == true:
+        return 1.0
+    drawn = law.at(kernel)
+    if drawn.structure != "independent" or not drawn.variance:
+        return 1.0
+    return math.sqrt(law.at(Kernel(true)).variance / drawn.variance)  # type: ignore[arg-type]  # fans may be fractions
