@@ -79,8 +79,18 @@ def test_what_weights_read_is_the_activation_that_the_function_asked_for():
         first, *others = (w.reads for w in network(name).weights)
         assert first is None
         assert {f.name for f in others} == {reads}
-        assert {f.name for f in network(name).activations} == {"not seen"}
         assert network(name).path is None
+
+
+def test_functions_behind_layers_are_recognised():
+    for name, f in (("transformer", "relu"), ("scanned", "tanh")):
+        net, (params, state) = network(name), drawn(name)
+        behind = {layer.name.partition("[")[0].rpartition("/")[2]: layer.activation.name for layer in net.layers}
+        assert behind["up"] == f
+        assert set(behind.values()) == {f, "not seen"}
+        outputs = jax.jit(lambda params, net=net, state=state: net.apply(params, state, X)[1])(params)
+        for layer, into, post in zip(net.layers, outputs.into, outputs.post, strict=True):
+            np.testing.assert_allclose(post, layer.activation.function(into), rtol=1e-5, atol=1e-6)
 
 
 def test_settings_reach_the_function():

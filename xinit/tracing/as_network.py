@@ -20,7 +20,7 @@ from jaxtyping import Float
 from xinit.core.errors import InputError
 from xinit.initializers.kernel import Kernel
 from xinit.networks import activations
-from xinit.networks.contract import INF, Activation
+from xinit.networks.contract import Activation
 from xinit.networks.network import (
     FIRST,
     HIDDEN,
@@ -41,11 +41,10 @@ from xinit.tracing.layers import Structure, structure_of
 from xinit.tracing.models import refusals
 from xinit.tracing.modules import BATCH, PATH, Pure, pure_module
 from xinit.tracing.products import Use
-from xinit.tracing.sites import Sites, kernels_of, passed, sites_of
+from xinit.tracing.sites import Passing, Sites, activation_of, kernels_of, passed, sites_of
 
 KERNEL = "kernel"
 MOST_NAMED = 5  # of the parameters that an error lists
-NOT_SEEN = activations.linear()._replace(name="not seen", slope_max=INF)  # so that no slope is reported
 
 
 class Call(NamedTuple):
@@ -66,7 +65,7 @@ def as_network(fn: str, options: Mapping[str, Any], frame: Frame) -> Network:
     """The network of the module that the user's function "module:function" makes.
 
     Each weight but the first is said to read the activation of the run where the function asks for it, else one that is
-    linear: what lies between the layers of a module cannot be seen. So theory predicts nothing of it.
+    linear. Theory predicts nothing of it.
 
     Raises:
       InputError: as `pure_module`; it gives no logits; no layer of it can be seen, or not all kernels of it.
@@ -81,20 +80,16 @@ def as_network(fn: str, options: Mapping[str, Any], frame: Frame) -> Network:
     reads = frame.activations[0] if pure.activated else activations.linear()
     weights = _weights(structure, kernels, params, reads)
     by_parameter = dict(zip(kernels, weights, strict=True))
-    sites = sites_of(structure.found, by_parameter)
+    sites = sites_of(structure, by_parameter)
     # The layer of the logits is followed by no nonlinearity, and so no entry, unless there is no other.
     entries = [site for site in sites if weights[site.number].role != LAST] or list(sites)
-    names = {(layer.product.site, layer.product.iteration): layer for layer in structure.layers}
-    layers = []
-    for site in entries:
-        layer = names[sites[site].site, sites[site].iteration]
-        layers.append(Layer(layer.name, layer.width, NOT_SEEN, site.number, site))
+    named = [(site, sites[site]) for site in entries]
     return Network(
         name="custom",
         n_inputs=math.prod(frame.inputs),
         n_outputs=frame.n_outputs,
         weights=weights,
-        layers=tuple(layers),
+        layers=tuple(Layer(layer.name, layer.width, activation_of(layer), site.number, site) for site, layer in named),
         apply=_apply(calls, by_parameter, entries, frame),
         start=jax.jit(pure.start),  # so that its shapes are found once
         draws=pure.draws,
@@ -197,10 +192,10 @@ def _apply(calls: Calls, weights: Mapping[int, Weight], entries: Sequence[Site],
 
     @functools.cache
     def sites(n: int, train: bool) -> Sites:
-        return sites_of(calls.structure(n, train).found, weights)
+        return sites_of(calls.structure(n, train), weights)
 
     @functools.cache
-    def passing(n: int, train: bool) -> Callable[..., dict[Site, Array]]:
+    def passing(n: int, train: bool) -> Callable[..., dict[Site, Passing]]:
         program = calls.structure(n, train).program
         return jax.jit(lambda *leaves: passed(program, leaves, sites(n, train), n)[1])
 
@@ -221,7 +216,7 @@ def _apply(calls: Calls, weights: Mapping[int, Weight], entries: Sequence[Site],
             program = calls.structure(n, train).program
             results, at_sites = passed(program, leaves, sites(n, train), n, tap)
         logits, state = jax.tree.unflatten(jax.tree.structure(call.gives), results)
-        seen = tuple(at_sites[site] for site in entries)
-        return logits, Outputs(seen, seen, seen), state
+        pre, into, post = zip(*(at_sites[site] for site in entries), strict=True)
+        return logits, Outputs(pre=pre, post=post, into=into), state
 
     return apply

@@ -1,22 +1,48 @@
-"""What passes the sites of a traced module: the first output of each kernel, and of each one in a stack of kernels."""
+"""What passes the sites of a traced module: the first output of each kernel, and of each one in a stack of kernels.
 
+Behind a site lies the elementwise function that is applied next, where one is recognised.
+"""
+
+import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from xinit.networks import activations
+from xinit.networks.contract import INF, Activation
 from xinit.networks.network import Weight
 from xinit.networks.sites import Added, Site, Tap
 from xinit.tracing.kernels import Axes
+from xinit.tracing.layers import Layer, Structure
 from xinit.tracing.operands import LOOKUP
 from xinit.tracing.products import Found, Product, Use
 from xinit.tracing.program import Program, Taps, Value, run
+from xinit.tracing.transfer import unit_places
 
-Sites = dict[Site, Product]
+Sites = dict[Site, Layer]
 Places = dict[tuple[int | None, ...], tuple[Site, Product]]  # of one value of a program, by the iterations
+
+
+NOT_SEEN = activations.linear()._replace(name="not seen", slope_max=INF)  # so that no slope is reported
+KNOWN: dict[str, Callable[[], Activation]] = {
+    "tanh": activations.tanh, "sigmoid": activations.sigmoid, "relu": activations.relu, "gelu": activations.gelu,
+    "silu": activations.silu, "softplus": activations.softplus, "elu": activations.elu, "selu": activations.selu,
+    "softsign": activations.softsign, "hard tanh": activations.hard_tanh, "mish": activations.mish,
+    "hard sigmoid": activations.hard_sigmoid, "hard swish": activations.hard_swish, "erf": activations.erf,
+    "squared relu": activations.squared_relu, "lecun tanh": activations.lecun_tanh, "sin": activations.sin,
+}  # fmt: skip
+
+
+class Passing(NamedTuple):
+    """What a layer gives, what the function behind it reads, and f of that."""
+
+    pre: Array
+    into: Array
+    post: Array
 
 
 def kernels_of(found: Found) -> dict[int, Use]:
@@ -34,27 +60,53 @@ def kernels_of(found: Found) -> dict[int, Use]:
     return kernels
 
 
-def sites_of(found: Found, weights: Mapping[int, Weight]) -> Sites:
-    """The first product at each site; `weights` by the number of the parameter that is the kernel."""
+def sites_of(structure: Structure, weights: Mapping[int, Weight]) -> Sites:
+    """The first layer at each site; `weights` by the number of the parameter that is the kernel.
+
+    Layers keep only a function of u that has a name here, u being an array like z with the same units.
+    """
     sites: Sites = {}
-    for product in found.products:
-        use = product.uses[0]
+    for layer in structure.layers:
+        product, use = layer.product, layer.product.uses[0]
         weight = weights.get(use.parameter)
         if weight is not None and product.kind != LOOKUP and weight.stack == tuple(axis for axis, _ in use.index):
             sizes = [weight.shape[axis] for axis in weight.stack]
-            index = int(np.ravel_multi_index([place for _, place in use.index], sizes)) if sizes else 0
-            sites.setdefault(Site("weight", weight.place, index), product)
+            part = int(np.ravel_multi_index([place for _, place in use.index], sizes)) if sizes else 0
+            kept = layer if _is_known(layer, structure) else layer._replace(function=None)
+            sites.setdefault(Site("weight", weight.place, part), kept)
     return sites
+
+
+def _is_known(layer: Layer, structure: Structure) -> bool:
+    function, product, types = layer.function, layer.product, structure.program.types
+    if function is None or function.name not in KNOWN:
+        return False
+    units = unit_places(structure.found.origins[function.reads].axes)
+    return units == product.unit_axes and types[function.reads] == types[function.gives] == types[product.gives]
+
+
+def activation_of(layer: Layer) -> Activation:
+    """The function behind a layer, one without a bounded slope where none is recognised."""
+    return NOT_SEEN if layer.function is None else KNOWN[layer.function.name]()
 
 
 def passed(
     program: Program, inputs: Sequence[Any], sites: Sites, n: int, tap: Tap | None = None
-) -> tuple[list[Any], dict[Site, Array]]:
+) -> tuple[list[Any], dict[Site, Passing]]:
     """The outputs of the program for a batch of n examples, and what passes the sites, after the tap."""
     taps = {} if tap is None else _taps(tap, sites, program, n)
-    outputs, records = run(program, inputs, taps, {product.gives for product in sites.values()})
-    seen = {site: _signal(product, records[product.gives][_of_stack(product)], n) for site, product in sites.items()}
-    return outputs, seen
+    values = {site: _values(layer) for site, layer in sites.items()}
+    outputs, records = run(program, inputs, taps, set(itertools.chain(*values.values())))
+
+    def seen(layer: Layer, value: Value) -> Array:
+        return _signal(layer.product, records[value][_of_stack(layer.product)], n)
+
+    return outputs, {site: Passing(*(seen(sites[site], value) for value in values[site])) for site in sites}
+
+
+def _values(layer: Layer) -> tuple[Value, Value, Value]:
+    z, function = layer.product.gives, layer.function
+    return (z, z, z) if function is None else (z, function.reads, function.gives)
 
 
 def _taps(tap: Tap, sites: Sites, program: Program, n: int) -> Taps:
@@ -63,8 +115,8 @@ def _taps(tap: Tap, sites: Sites, program: Program, n: int) -> Taps:
     Of a loop that shares its kernels, and in a branch, a tap is what it adds to zeros.
     """
     by_value: dict[Value, Places] = {}
-    for site, product in sites.items():
-        by_value.setdefault(product.gives, {})[product.iteration] = site, product
+    for site, layer in sites.items():
+        by_value.setdefault(layer.product.gives, {})[layer.product.iteration] = site, layer.product
     taps: dict[Value, Array | Callable[..., Array]] = {}
     for value, places in by_value.items():
         in_order = all(None not in iteration and not product.branch for iteration, (_, product) in places.items())
