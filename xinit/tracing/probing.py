@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
 from xinit.tracing import judged, measure, remedies
 from xinit.tracing.batches import Batch, batch_of
 from xinit.tracing.layers import Layer, Structure, structure_of
 from xinit.tracing.models import Model, model_of, refusals
 from xinit.tracing.patterns import matcher, no_match
-from xinit.tracing.report import Report
 
 Loss = Callable[[Any, Any], jax.Array]
 MOST_KEPT = 8  # compiled probes that wait for another call of `probe`

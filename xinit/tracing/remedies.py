@@ -9,13 +9,12 @@ import jax
 import numpy as np
 from flax import nnx
 
+from xinit.analysis.probe_report import Parameter, Report
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
 from xinit.tracing.layers import Structure
-from xinit.tracing.parameters import Parameter
-from xinit.tracing.report import Report
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme

@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy import stats
 
+from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import LEVELS, Finding
 from xinit.settings.thresholds import thresholds
-from xinit.tracing.report import Report
 
 # Thresholds beyond those of conf/verdict, each with its reason.
 INPUT_SIZE = (0.1, 10.0)  # root mean square of the inputs: initialisers take it to be 1, and bytes have some 130
