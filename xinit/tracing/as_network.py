@@ -182,7 +182,7 @@ def _weights(structure: Structure, kernels: Mapping[int, Use], params: Params, r
         axes: Any = use.axes
         kernel = Kernel(leaf.shape, axes.inputs, axes.outputs, axes.stacked, axes.groups)
         role = LAST if place == end else FIRST if place == 0 else HIDDEN
-        path, stack = tuple(key.key for key in keys), tuple(axis for axis, _ in use.index)
+        path, stack = tuple(key.key for key in keys), tuple(axis for axis, _ in use.taken)
         weights.append(Weight(path, kernel, reads if place else None, role, place, stack=stack))
     return tuple(weights)
 

@@ -39,8 +39,8 @@ def probe(
 
     The model is traced, as `jax.jit` does it, and every product of something that depends on the batch with parameters
     alone is a layer, whatever library wrote it: matrices, convolutions, tables that are looked up; inside `jit`,
-    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model, its
-    batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
+    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model,
+    its batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
     verdict speaks of them. Another call with other values of the same model and batches of the same shapes compiles
     nothing.
 
@@ -211,7 +211,7 @@ def _chosen(structure: Structure, layers: Any) -> Structure:
 
 
 def _names(layer: Layer) -> list[str]:
-    """What a pattern of a layer may name: it as it is called, without the place in a stack and the call, its modules."""
+    """What a pattern of a layer may name: it as it is called, without its place in a stack and its call, its modules."""
     plain = layer.name.partition(" (call")[0].partition("[")[0]
     parts = plain.split("/")
     return [layer.name, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]

@@ -69,9 +69,9 @@ def sites_of(structure: Structure, weights: Mapping[int, Weight]) -> Sites:
     for layer in structure.layers:
         product, use = layer.product, layer.product.uses[0]
         weight = weights.get(use.parameter)
-        if weight is not None and product.kind != LOOKUP and weight.stack == tuple(axis for axis, _ in use.index):
+        if weight is not None and product.kind != LOOKUP and weight.stack == tuple(axis for axis, _ in use.taken):
             sizes = [weight.shape[axis] for axis in weight.stack]
-            part = int(np.ravel_multi_index([place for _, place in use.index], sizes)) if sizes else 0
+            part = int(np.ravel_multi_index([place for _, place in use.taken], sizes)) if sizes else 0
             kept = layer if _is_known(layer, structure) else layer._replace(function=None)
             sites.setdefault(Site("weight", weight.place, part), kept)
     return sites
