@@ -211,7 +211,7 @@ def _chosen(structure: Structure, layers: Any) -> Structure:
 
 
 def _names(layer: Layer) -> list[str]:
-    """What a pattern of a layer may name: it as it is called, without its place in a stack and its call, its modules."""
+    """What a pattern may name: a layer as it is called, without its place in a stack and its call; its modules."""
     plain = layer.name.partition(" (call")[0].partition("[")[0]
     parts = plain.split("/")
     return [layer.name, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]
