@@ -9,16 +9,14 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 
+from tests.tracing.traces import W, X, looked_at, of_linen
 from xinit.networks import activations
-from xinit.tracing import origins, scalar
+from xinit.tracing import scalar
 from xinit.tracing.functions import functions_of
 from xinit.tracing.normalisation import normalised
-from xinit.tracing.products import products_of
-from xinit.tracing.program import run, traced
+from xinit.tracing.program import run
 
-X = jnp.linspace(-1, 1, 12, dtype=jnp.float32).reshape(4, 3)
 IMAGES = jnp.linspace(-1, 1, 4 * 6 * 6 * 3, dtype=jnp.float32).reshape(4, 6, 6, 3)
-W = jnp.ones((3, 3))
 NAMES = {
     "relu": "relu", "gelu": "gelu", "silu": "silu", "leaky_relu": "leaky relu", "softplus": "softplus", "elu": "elu",
     "selu": "selu", "celu": "elu", "relu6": "relu6", "hard_tanh": "hard tanh", "soft_sign": "softsign", "mish": "mish",
@@ -28,25 +26,8 @@ NAMES = {
 }  # fmt: skip
 
 
-def looked_at(function, params, x):
-    """The program of a function of parameters and a batch, and what is found in it."""
-    program, _ = traced(function, params, x)
-    of = [origins.of_parameter(i, leaf.shape) for i, leaf in enumerate(jax.tree.leaves(params))]
-    return program, products_of(program, [*of, *(origins.of_batch(leaf.shape) for leaf in jax.tree.leaves(x))])
-
-
 def names(function, params, x):
     return [f and f.name for f in functions_of(*looked_at(function, params, x))]
-
-
-def shaped(model, *arguments):
-    return jax.eval_shape(lambda: model.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, *arguments))
-
-
-def of_linen(model, x, **options):
-    variables = shaped(model, x)
-    call = lambda variables, x: model.apply(variables, x, rngs={"dropout": jax.random.key(0)}, **options)
-    return call, variables, x
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
@@ -120,57 +101,6 @@ def test_relu_has_no_slope_at_and_below_zero():
     assert np.isnan(function.slope(np.array([np.nan])))
 
 
-class Normalised(nn.Module):
-    """Layers with normalisation and a function behind."""
-
-    norm: type
-    options: dict
-
-    @nn.compact
-    def __call__(self, x):
-        x = nn.gelu(self.norm(**self.options)(nn.Dense(4)(x)))
-        return nn.Dense(2)(nn.Dropout(0.5, deterministic=False)(x))
-
-
-@pytest.mark.parametrize(
-    ("norm", "options", "kind"),
-    [
-        (nn.LayerNorm, {}, "layer"),
-        (nn.LayerNorm, {"use_fast_variance": False}, "layer"),
-        (nn.RMSNorm, {}, "rms"),
-        (nn.GroupNorm, {"num_groups": 2}, "group"),
-        (nn.BatchNorm, {"use_running_average": False}, "batch"),
-        (nn.GroupNorm, {"num_groups": 4}, "group"),
-        (nn.LayerNorm, {"dtype": jnp.bfloat16}, "layer"),
-    ],
-)
-def test_normalisation_is_passed_and_named(norm, options, kind):
-    call, variables, x = of_linen(Normalised(norm, options), X, mutable=["batch_stats"])
-    program, found = looked_at(call, variables, x)
-    assert [f and f.name for f in functions_of(program, found)] == ["gelu", None]
-    assert normalised(program, found) == (kind, kind)
-
-
-@pytest.mark.parametrize("function", [jax.nn.softmax, jax.nn.log_softmax, jax.nn.tanh])
-def test_a_softmax_is_no_normalisation(function):
-    assert normalised(*looked_at(lambda w, x: function(x @ w) @ w, W, X)) == (None, None)
-
-
-def test_normalisation_over_channels_after_a_layer_over_tokens_is_of_the_layer():
-    def mixed(p, x):
-        h = x @ p["a"]
-        h = h + jnp.swapaxes(jnp.swapaxes(h, 1, 2) @ p["tokens"], 1, 2)
-        return ((h - h.mean(-1, keepdims=True)) / jnp.std(h, axis=-1, keepdims=True)) @ p["a"]
-
-    assert normalised(*looked_at(mixed, {"a": W, "tokens": jnp.ones((4, 4))}, X[None]))[1:] == ("layer", "layer")
-
-
-def test_statistics_of_past_batches_and_other_roots_are_no_normalisation():
-    call = of_linen(Normalised(nn.BatchNorm, {"use_running_average": True}), X)
-    assert normalised(*looked_at(*call)) == (None, None)
-    assert normalised(*looked_at(lambda w, x: (x @ w) * jax.lax.rsqrt(jnp.abs(x @ w) + 1), W, X)) == (None, None)
-
-
 class Block(nn.Module):
     """A residual block with normalisation first."""
 
@@ -198,6 +128,20 @@ class Stack(nn.Module):
 def test_blocks_in_a_loop_and_one_after_another():
     assert names(*of_linen(Stack(loop=True), X)) == [None, "relu", None] * 3 + [None]
     assert names(*of_linen(Stack(loop=False), X)) == [None, "relu", "silu", None, "relu", "tanh", None]
+
+
+def test_in_a_loop_its_values_have_an_axis_for_the_iterations():
+    weights = jnp.arange(27.0).reshape(3, 3, 3) / 27
+    deep = lambda p, x: jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), x, p)[0]
+    program, found = looked_at(deep, weights, X)
+    functions = functions_of(program, found)
+    assert [function.name for function in functions] == ["tanh"] * 3
+    _, values = run(program, [weights, X], {}, {functions[0].reads})
+    h, expected = X, []
+    for w in weights:
+        expected.append(h @ w)
+        h = jnp.tanh(h @ w)
+    np.testing.assert_allclose(values[functions[0].reads], np.stack(expected), rtol=1e-5)
 
 
 class PostActivation(nn.Module):
@@ -267,6 +211,41 @@ def test_a_learned_rate_of_swish():
     once = lambda p, x: (lambda u: u * jax.nn.sigmoid(p["rate"] * u))(x @ p["w"])
     assert names(once, params, X) == ["elementwise"]
     assert names(swish, params, X) == [None, "sigmoid"]
+
+
+def test_a_learned_slope_as_a_sum_of_two_rectifiers():
+    params = {"slope": jnp.ones(()), "w": W}
+    prelu = lambda p, x: (lambda u: jnp.maximum(u, 0) + p["slope"] * jnp.minimum(u, 0))(x @ p["w"])
+    assert names(prelu, params, X) == ["elementwise"]
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (lambda u: jnp.fft.ifft(jnp.fft.fft(u) * 2j).real, None),
+        (lambda u: jnp.log(-(u**2)), None),
+        (lambda u: jnp.log(u), "elementwise"),
+        (lambda u: jnp.maximum(u, jnp.flip(u)), None),
+        (lambda u: u + jax.lax.stop_gradient(jnp.round(u) - u), None),
+        (lambda u: jax.random.bernoulli(jax.random.key(0), 0.5, u.shape) * jax.nn.relu(u), "relu"),
+        (lambda u: jnp.where(X > 0, u, -1e9), None),
+        (lambda u: jax.nn.relu(jnp.where(X > 0, u, 0)), "relu"),
+        (lambda u: jax.checkpoint(jax.jit(jax.nn.gelu))(u), "gelu"),
+        (lambda u: jax.lax.cond(u[0, 0] > 0, jnp.tanh, jnp.sin, u), None),
+    ],
+)
+def test_what_is_odd_is_no_error(function, name):
+    assert names(lambda w, x: function(x @ w), W, X) == [name]
+
+
+def test_a_function_in_a_branch():
+    call = lambda p, x: jax.lax.cond(p["on"] > 0, lambda x: jnp.tanh(x @ p["w"]), lambda x: x, x)
+    assert names(call, {"on": jnp.ones(()), "w": W}, X) == ["tanh"]
+
+
+def test_a_gated_recurrent_unit():
+    found = names(*of_linen(nn.RNN(nn.GRUCell(3)), X[None]))
+    assert sorted(map(str, found)) == ["None"] + ["sigmoid"] * 4 + ["tanh"]  # what r gates is another signal by then
 
 
 def test_a_function_with_a_rule_of_its_own():

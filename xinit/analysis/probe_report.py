@@ -23,15 +23,17 @@ COLUMNS = (
     ("cosine", "input_cosine_mean", ".3f"),
     ("z mean", "pre_mean", ".2g"),
     ("z std", "pre_std", "#.3g"),
+    ("sat", "act_saturated", ".0%"),
     ("dead", "grad_pre_zero_units", ".0%"),
     ("dL/dz std", "grad_pre_std", ".2e"),
 )
 WIDE = 110  # columns of a terminal that hold the whole table
-WORDS = ("layer", "kind", "output")
+WORDS = ("layer", "kind", "output", "f")
 HEADINGS = (*WORDS, *(heading for heading, _, _ in COLUMNS), "n_in Var", "n_out Var")
 LEGEND = (
-    "h: what a layer reads; z: what it gives (of a Dense or Conv: its pre-activation); cosine: of h, between examples;",
-    "dead: share of units through which no example passes a gradient; dL/dz: per example; Var: E W^2 of the kernel.",
+    "h: what a layer reads; z: what it gives, its pre-activation; f: the function that is applied next; cosine: of h,",
+    "between examples; sat: share of units in the flat parts of f; dead: share of units through which no example passes",
+    "a gradient; dL/dz: per example; Var: E W^2 of the kernel.",
 )
 
 
@@ -147,7 +149,7 @@ class Report:
     __repr__ = __str__
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
-        left_out = () if options.max_width >= WIDE else ("kind", "output", "z mean", "n_out Var")
+        left_out = () if options.max_width >= WIDE else ("kind", "output", "cosine", "z mean", "n_out Var")
         table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
         for heading in (heading for heading in HEADINGS if heading not in left_out):
             words = heading in WORDS  # which fold in a narrow terminal, so that the numbers do not
@@ -164,7 +166,7 @@ class Report:
         for l, name in enumerate(self.names):
             kernel = self.kernels[l]
             fans = ["" if v is None else f"{v:#.3g}".rstrip(".") for v in (kernel.in_variance, kernel.out_variance)]
-            words = name, self.kinds[l], "x".join(map(str, self.shapes[l]))
+            words = name, self.kinds[l], "x".join(map(str, self.shapes[l])), self.functions[l] or ""
             cell = lambda value, form: "" if np.isnan(value) else format(value, form).rstrip(".")
             numbers = [cell(read[key][l], form) if key in read else "" for _, key, form in COLUMNS]
             rows.append((*words, *numbers, *fans))

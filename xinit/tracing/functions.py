@@ -127,15 +127,23 @@ class _Walk:
         closure = closure_of(self.scope, value)
         for given in closure.exits:
             values = closure.values[given]
-            if given in self.kinds or not self.scope.is_floating(given) or np.nanmin(values) == np.nanmax(values):
+            numbers = values[np.isfinite(values)]
+            if given in self.kinds or not self.scope.is_floating(given) or not numbers.size or not np.ptp(numbers):
                 continue
             if scalar.is_affine(values, closure.values[value]):
                 self.kinds[given] = Kind.LINEAR
+            elif self._has_no_gradient(given):
+                self.kinds[given] = Kind.OTHER
             elif self._is_part_of_statistic(values, given):
                 self.kinds[given] = Kind.STATISTIC if _is_even(values) else Kind.OTHER
             else:
-                return self._gate(value, given) or _named(self.scope, closure, value, given)
+                learned = self._gate(value, given) or self._sum(value, given, closure.exits)
+                return learned or _named(self.scope, closure, value, given)
         return None
+
+    def _has_no_gradient(self, value: Value) -> bool:
+        readers = [self.scope.program.operations[place] for place in self.scope.readers[value]]
+        return bool(readers) and all(str(operation.primitive) == "stop_gradient" for operation in readers)
 
     def _gate(self, value: Value, given: Value) -> Function | None:
         """u times a function of u times a parameter, as a swish whose rate is learned."""
@@ -145,6 +153,18 @@ class _Walk:
                 maker = self.scope.makers.get(value)
                 if maker is not None and str(maker.primitive) == "mul" and other in maker.reads:
                     return Function(scalar.UNKNOWN, other, operation.gives[0], None)
+        return None
+
+    def _sum(self, value: Value, given: Value, exits: Sequence[Value]) -> Function | None:
+        """One function of u plus a parameter times another, as max(u, 0) + a min(u, 0)."""
+        others = set(exits) - {given}
+        for operation in (self.scope.program.operations[place] for place in self.scope.readers[given]):
+            if str(operation.primitive) in ("add", "sub") and others:
+                makers = [self.scope.makers.get(read) for read in operation.reads if read != given]
+                if any(
+                    maker is not None and str(maker.primitive) == "mul" and others & {*maker.reads} for maker in makers
+                ):
+                    return Function(scalar.UNKNOWN, value, operation.gives[0], None)
         return None
 
     def _is_part_of_statistic(self, values: np.ndarray, given: Value) -> bool:

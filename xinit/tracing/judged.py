@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from xinit.analysis.probe_report import Report
-from xinit.core.readings import QUANTILES
+from xinit.core.readings import FLAT, QUANTILES
 from xinit.tracing import rules
 from xinit.tracing.batches import Batch
 from xinit.tracing.kernels import by_path
@@ -34,8 +34,8 @@ def report_of(structure: Structure, params: Any, batch: Batch, measured: Measure
         depths=tuple(layer.depth for layer in layers),
         paths=tuple(layer.paths for layer in layers),
         fans=tuple((layer.product.fan_in, layer.product.fan_out) for layer in layers),
-        functions=(None,) * len(layers),
-        normalised=(None,) * len(layers),
+        functions=tuple(layer.function.name if layer.function else None for layer in layers),
+        normalised=tuple(layer.normalised for layer in layers),
         fed_by=_fed_by(structure),
         recurrent=tuple(layer.product.recurrent for layer in layers),
         kernels=tuple(kernels),
@@ -72,7 +72,9 @@ def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.nda
     readings: dict[str, np.ndarray] = {}
     for name in measured.readings:
         values = [None if of is None else of[place] for of, (_, place) in zip(pick(name), at, strict=True)]
-        if name.endswith("_sample"):
+        if name == "into_sample":
+            readings |= _flatness(structure.layers, values)
+        elif name.endswith("_sample"):
             readings |= _distribution(name.removesuffix("_sample"), values)
         else:
             readings[name] = np.array([np.nan if value is None else value for value in values], np.float64)
@@ -86,6 +88,20 @@ def _at(layer: Layer) -> tuple[int, int]:
         return layer.product.site, iterations[0] if iterations else 0
     lengths = layer.lengths
     return layer.product.site, int(np.ravel_multi_index(iterations, lengths))
+
+
+def _flatness(layers: tuple[Layer, ...], samples: list[Any]) -> dict[str, np.ndarray]:
+    """The share of saturated units and the mean slope over its maximum, of what each layer's function is applied to."""
+    saturated, slope = np.full((2, len(layers)), np.nan)
+    for number, (layer, sample) in enumerate(zip(layers, samples, strict=True)):
+        shape = layer.function.shape if layer.function else None
+        if sample is None or shape is None or layer.function is None or not shape.bounded:
+            continue
+        slopes = layer.function.slope(np.asarray(sample, np.float64)) / shape.slope_max
+        slope[number] = slopes.mean()
+        if shape.saturates:
+            saturated[number] = np.mean(slopes < FLAT)
+    return {"act_saturated": saturated, "act_slope": slope}
 
 
 def _distribution(name: str, samples: list[Any]) -> dict[str, np.ndarray]:

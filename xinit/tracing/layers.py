@@ -9,8 +9,11 @@ import jax
 
 from xinit.core.errors import InputError
 from xinit.tracing import origins
+from xinit.tracing.found import products_of
+from xinit.tracing.functions import Function, functions_of
 from xinit.tracing.kernels import Axes, Unclear, by_path
-from xinit.tracing.products import WHILE, Found, Product, Use, products_of
+from xinit.tracing.normalisation import normalised
+from xinit.tracing.products import WHILE, Found, Product, Use
 from xinit.tracing.program import Program, traced
 
 # What the libraries call the kernel of a layer, which then bears the name of its module alone.
@@ -20,9 +23,10 @@ KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
 class Layer(NamedTuple):
     """A product under its name.
 
-    `paths` of the parameters behind it, each with the place of a stacked one behind it, as in blocks/mlp/kernel[3]; the
-    first is the layer's kernel. `shape` of what it gives in one iteration, and `lengths` of the loops whose iterations are
-    layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way.
+    `paths` of the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
+    layer's kernel. `shape` is of what it gives in one iteration, and `lengths` are those of the loops whose iterations
+    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`: the
+    elementwise one that is applied next; `normalised`: the kind of normalisation beside the layer; None without one.
     """
 
     name: str
@@ -32,6 +36,8 @@ class Layer(NamedTuple):
     lengths: tuple[int, ...]
     width: int
     depth: int
+    function: Function | None
+    normalised: str | None
 
     @property
     def kernel(self) -> str:
@@ -42,8 +48,8 @@ class Layer(NamedTuple):
 class Structure(NamedTuple):
     """A model as its layers.
 
-    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the product
-    of a parameter was not seen. `skips`: whether signals skip layers.
+    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the
+    product of a parameter was not seen. `skips`: whether signals skip layers.
     """
 
     program: Program
@@ -75,16 +81,17 @@ def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
     _check_loops(found, paths)
     roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}
     depths = depths_of(found.products)
-    names = _names(found.products, paths)
+    functions, normal = functions_of(program, found), normalised(program, found)
     layers = []
-    for name, product, depth in zip(names, found.products, depths, strict=True):
+    for number, (name, product) in enumerate(zip(_names(found.products, paths), found.products, strict=True)):
         kind = program.types[product.gives]
         n_loops = len(product.iteration)
         shape = tuple(kind.shape[n_loops:])
         lengths = tuple(n for n, t in zip(kind.shape[:n_loops], product.iteration, strict=True) if t is not None)
         width = math.prod(shape[axis] for axis in product.unit_axes)
         behind = tuple(paths[use.parameter] + _index(use) for use in product.uses)
-        layers.append(Layer(name, product, behind, shape, lengths, width, depth))
+        about = depths[number], functions[number], normal[number]
+        layers.append(Layer(name, product, behind, shape, lengths, width, *about))
     axes = _axes(found, named)
     unseen = _unseen(found, named, roles)
     return Structure(program, found, tuple(layers), axes, roles, unseen, skips_layers(found), output)
@@ -126,7 +133,7 @@ def _unseen(found: Found, named: Mapping[str, Any], roles: Mapping[str, frozense
 
 
 def _index(use: Use) -> str:
-    return f"[{','.join(str(place) for _, place in use.index)}]" if use.index else ""
+    return f"[{','.join(str(place) for _, place in use.taken)}]" if use.taken else ""
 
 
 def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:

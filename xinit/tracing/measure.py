@@ -1,7 +1,7 @@
 """A model run once forward and once backward, and what that says of each of its layers: one compiled program."""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,20 +13,21 @@ from jaxtyping import Float, Num
 
 from xinit.core.errors import InputError
 from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Structure
+from xinit.tracing.layers import Layer, Structure
 from xinit.tracing.operands import CONVOLUTION
-from xinit.tracing.products import Product
 from xinit.tracing.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
 SAMPLES = 4096  # values of a layer that quantiles and histograms are made of
-# How far XLA optimises a program that runs once: at 0 it is compiled soonest; convolutions need 1 to run fast, on a CPU.
+# How far XLA optimises a program that runs once: at 0 it compiles soonest; convolutions on a CPU need 1 to run fast.
 LEVEL, LEVEL_OF_CONVOLUTIONS = 0, 1
 
 
 class Measured(NamedTuple):
-    """What one pass gives: the loss; by reading and by the number of a product an array over its iterations; by the path
-    of a parameter `statistics`.
+    """What one pass gives.
+
+    The loss; by reading, and by the site of a product, an array over its iterations; by the path of a parameter what
+    its row is made of.
     """
 
     loss: Array
@@ -42,10 +43,12 @@ def make_pass(
     The gradient of the loss with respect to a tap of zeros on a layer's output z is dL/dz. For z = h W + b its sum over
     examples and positions is dL/db, and h^T dL/dz is dL/dW.
     """
-    sites = {layer.product.site: layer.product for layer in structure.layers}
+    sites = {layer.product.site: layer for layer in structure.layers}
+    products = [layer.product for layer in sites.values()]
+    kept = {value for product in products for value in (product.reads, product.gives) if value is not None}
+    kept |= {layer.function.reads for layer in sites.values() if layer.function}
 
     def total(params: Any, taps: Mapping[Value, Array], others: Any, inputs: Any, batch: Any) -> tuple[Array, Any]:
-        kept = _kept(sites.values())
         outputs, records = run(structure.program, jax.tree.leaves((params, others, inputs)), taps, kept)
         output = jax.tree.unflatten(jax.tree.structure(structure.output), outputs)
         value = loss(output, batch)
@@ -54,12 +57,12 @@ def make_pass(
         return value, records
 
     def once_through(params: Any, others: Any, inputs: Any, batch: Any) -> Measured:
-        taps = {product.gives: _zeros(structure.program.types[product.gives]) for product in sites.values()}
+        taps = {product.gives: _zeros(structure.program.types[product.gives]) for product in products}
         both = jax.value_and_grad(total, argnums=(0, 1), has_aux=True)
         (value, records), (param_gradients, tap_gradients) = both(params, taps, others, inputs, batch)
         by_site = {
-            site: _readings(product, records, tap_gradients[product.gives], n_examples)
-            for site, product in sites.items()
+            site: _readings(layer, records, tap_gradients[layer.product.gives], n_examples)
+            for site, layer in sites.items()
         }
         named, gradients = by_path(params), by_path(param_gradients)
         parameters = {path: _statistics(named[path], gradients[path], structure.axes[path]) for path in named}
@@ -72,23 +75,21 @@ def make_pass(
     return jax.jit(once_through, compiler_options={"xla_backend_optimization_level": level} if once else None)
 
 
-def _kept(products: Collection[Product]) -> set[Value]:
-    return {value for product in products for value in (product.reads, product.gives) if value is not None}
-
-
 def _zeros(kind: Any) -> Array:
     return jnp.zeros(kind.shape, kind.dtype)
 
 
-def _readings(product: Product, records: Mapping[Value, Array], g: Array, n_examples: int) -> dict[str, Array]:
+def _readings(layer: Layer, records: Mapping[Value, Array], g: Array, n_examples: int) -> dict[str, Array]:
     """The readings of one product, each with an axis for the iterations of the loops whose parameters are stacked."""
-    iteration = product.iteration
+    product, iteration = layer.product, layer.product.iteration
     gives = _Seen(records[product.gives], iteration, product.gives_examples, product.unit_axes, n_examples)
     gradient = _Seen(g, iteration, product.gives_examples, product.unit_axes, n_examples)
     read = gives.moments("pre") | {"pre_sample": gives.sample()}
     if product.reads is not None:
         h = _Seen(records[product.reads], iteration, product.reads_examples, (), n_examples)
         read |= h.moments("input") | {"input_cosine_mean": h.cosine()}
+    if layer.function is not None:
+        read["into_sample"] = _Seen(records[layer.function.reads], iteration, None, (), n_examples).sample()
     zero = gradient.array == 0
     scaled = {name: n_examples * value for name, value in gradient.moments("grad_pre").items()}
     return read | scaled | {
@@ -150,7 +151,8 @@ class _Seen:
         """Values at even distances, from every unit as often as from any other."""
         flat = self.array.reshape(len(self.array), -1)
         step = max(1, flat.shape[1] // SAMPLES)
-        while math.gcd(step, self.array.shape[-1]) > 1 and step > 1:
+        units = self.array.shape[-1]
+        while math.gcd(step, units) > 1 and step > 1 and units < flat.shape[1]:
             step += 1
         return flat[:, ::step][:, :SAMPLES]
 

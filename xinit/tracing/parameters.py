@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from xinit.probes.statistics import SAME
 from xinit.tracing.kernels import Axes, fans
 from xinit.tracing.layers import Layer, Structure
 
-Statistics = Mapping[str, np.ndarray]  # of one parameter, as `measure` gives them
+Statistics = Mapping[str, Any]  # of one parameter, as `measure` gives them
 
 
 def parameter_table(
@@ -31,8 +32,8 @@ def kernel_rows(
     result = []
     for layer in layers:
         row, use = by_path[layer.kernel], layer.product.uses[0]
-        second = part_of(statistics[row.path]["second"], use.axes, use.index)
-        gradient = part_of(statistics[row.path]["grad_norm"], use.axes, use.index)
+        second = part_of(statistics[row.path]["second"], use.axes, use.taken)
+        gradient = part_of(statistics[row.path]["grad_norm"], use.axes, use.taken)
         n_in, n_out = (layer.product.fan_in, layer.product.fan_out) if isinstance(use.axes, Axes) else (None, None)
         result.append(
             row._replace(

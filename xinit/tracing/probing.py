@@ -2,7 +2,7 @@
 
 import collections
 import dataclasses
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import jax
@@ -39,8 +39,8 @@ def probe(
 
     The model is traced, as `jax.jit` does it, and every product of something that depends on the batch with parameters
     alone is a layer, whatever library wrote it: matrices, convolutions, tables that are looked up; inside `jit`,
-    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model, its
-    batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
+    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model,
+    its batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
     verdict speaks of them. Another call with other values of the same model and batches of the same shapes compiles
     nothing.
 
@@ -145,16 +145,20 @@ class _Compiled:
         with refusals(batch.x):
             structure = structure_of(model.call, model.params, model.others, model.inputs)
         self.structure = _chosen(structure, layers)
-        with refusals(batch.x):
-            self.loss, self.chance_loss = (loss, None) if loss else measure.default_loss(structure.output, batch.y)
-        self.run = measure.make_pass(self.structure, batch.n_examples, self.loss, once)
+        self.own_loss = loss
+        self.run = measure.make_pass(self.structure, batch.n_examples, self._loss(batch)[0], once)
+
+    def _loss(self, batch: Batch) -> tuple[Loss, float | None]:
+        """The loss, and what the uniform answer loses."""
+        return (self.own_loss, None) if self.own_loss else measure.default_loss(self.structure.output, batch.y)
 
     def report(self, model: Model, batch: Batch, params: Any = None) -> Report:
         """What one pass says, judged; of other parameters than the model's own where they are given."""
         params = model.params if params is None else params
+        _, chance_loss = self._loss(batch)
         with refusals(batch.x):
             measured = jax.device_get(self.run(params, model.others, model.inputs, batch.whole))
-        return judged.report_of(self.structure, params, batch, measured, self.chance_loss)
+        return judged.report_of(self.structure, params, batch, measured, chance_loss)
 
 
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()
@@ -207,7 +211,7 @@ def _chosen(structure: Structure, layers: Any) -> Structure:
 
 
 def _names(layer: Layer) -> list[str]:
-    """What a pattern of a layer may name: it as it is called, without the place in a stack and the call, its modules."""
+    """What a pattern may name: a layer as it is called, without its place in a stack and its call; its modules."""
     plain = layer.name.partition(" (call")[0].partition("[")[0]
     parts = plain.split("/")
     return [layer.name, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]

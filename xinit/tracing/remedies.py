@@ -12,7 +12,8 @@ from flax import nnx
 from xinit.analysis.probe_report import Parameter, Report
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
-from xinit.tracing import redraw
+from xinit.tracing import layout, redraw
+from xinit.tracing.choices import initializer_of
 from xinit.tracing.layers import Structure
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
@@ -36,7 +37,7 @@ def remedy(
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(redraw.redrawn(params, scheme, jax.random.key(0), structure.axes))
+            after = look(redraw.redrawn(params, scheme, jax.random.key(0), layout.of_structure(structure)))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None
@@ -49,7 +50,7 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     """
     if any(row.copies for row in kernels):
         return False
-    law = law_of(redraw.initializer_of(scheme))
+    law = law_of(initializer_of(scheme))
     if law is None:
         return False
     ratios = np.array([_in_units_of(law, row) for row in kernels])

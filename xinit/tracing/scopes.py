@@ -24,7 +24,7 @@ class Scope:
         self.makers: dict[Value, Operation] = {}
         self.numbers = dict(numbers)  # values that are one number everywhere
         for value, constant in program.constants.items():
-            if np.size(constant) == 1 and not _is_key(constant):
+            if np.size(constant) == 1 and _is_real(constant):
                 self.numbers[value] = float(np.asarray(constant, float).reshape(()))
         for place, operation in enumerate(program.operations):
             for value in dict.fromkeys(operation.reads):
@@ -55,8 +55,10 @@ class Scope:
         return bool(jax.numpy.issubdtype(self.program.types[value].dtype, jax.numpy.floating))
 
 
-def _is_key(constant: object) -> bool:
-    return bool(jax.numpy.issubdtype(getattr(constant, "dtype", np.dtype(float)), jax.dtypes.extended))
+def _is_real(constant: object) -> bool:
+    dtype = getattr(constant, "dtype", np.dtype(float))
+    others = (jax.numpy.complexfloating, jax.dtypes.extended)  # keys are extended
+    return not any(jax.numpy.issubdtype(dtype, kind) for kind in others)
 
 
 def scopes(program: Program, found: Found, numbers: Mapping[Value, float] | None = None) -> Iterator[Scope]:

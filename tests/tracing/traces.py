@@ -1,0 +1,28 @@
+"""Small models as traced programs, with what is found in them."""
+
+import jax
+import jax.numpy as jnp
+
+from xinit.tracing import origins
+from xinit.tracing.found import products_of
+from xinit.tracing.program import traced
+
+X = jnp.linspace(-1, 1, 12, dtype=jnp.float32).reshape(4, 3)
+W = jnp.ones((3, 3))
+
+
+def looked_at(function, params, x):
+    """The program of a function of parameters and a batch, and what is found in it."""
+    program, _ = traced(function, params, x)
+    of = [origins.of_parameter(i, leaf.shape) for i, leaf in enumerate(jax.tree.leaves(params))]
+    return program, products_of(program, [*of, *(origins.of_batch(leaf.shape) for leaf in jax.tree.leaves(x))])
+
+
+def shaped(model, *arguments):
+    return jax.eval_shape(lambda: model.init({"params": jax.random.key(0), "dropout": jax.random.key(1)}, *arguments))
+
+
+def of_linen(model, x, **options):
+    variables = shaped(model, x)
+    call = lambda variables, x: model.apply(variables, x, rngs={"dropout": jax.random.key(0)}, **options)
+    return call, variables, x
