@@ -42,7 +42,7 @@ def marks(report: Report) -> Marks:
     for finding in report.findings:
         if finding.level == "OK":
             continue
-        marked = _marked(report, finding.rule)
+        marked = _marked(report, finding.rule, finding.level)
         if marked is None:  # a rule of which nothing is known here: the layers that its sentence names
             words = finding.sentence.replace(",", " ").replace(";", " ").replace(":", " ").split()
             marked = np.array([name in words for name in report.names])
@@ -56,9 +56,10 @@ def by_layer(found: Marks, n_layers: int) -> list[list[str]]:
     return [[rule for rule, marked in found.items() if marked[l]] for l in range(n_layers)]
 
 
-def _marked(report: Report, rule: str) -> Bool[np.ndarray, " layer"] | None:
+def _marked(report: Report, rule: str, level: str) -> Bool[np.ndarray, " layer"] | None:
     read, none = report.readings, np.zeros(len(report.names), bool)
     limits = thresholds()
+    factor = limits["signal_fail" if level == "FAIL" else "signal_warn"]
     reading = lambda name: read.get(name, np.full(len(none), np.nan))
     if rule == "finite":
         wrong = ~np.isfinite(read["pre_std"])
@@ -66,9 +67,9 @@ def _marked(report: Report, rule: str) -> Bool[np.ndarray, " layer"] | None:
     if rule == "reach":
         return np.asarray(read["grad_pre_std"] == 0)
     if rule == "signal":
-        return _apart(signal(report), np.argsort(report.depths, kind="stable")[0], limits["signal_fail"])
+        return _apart(signal(report), np.argsort(report.depths, kind="stable")[0], factor)
     if rule == "gradient":
-        return _apart(gradient(report), np.argsort(report.depths, kind="stable")[-1], limits["signal_fail"])
+        return _apart(gradient(report), np.argsort(report.depths, kind="stable")[-1], factor)
     if rule == "copies":
         copies = {row.path for row in report.parameters if row.copies}
         return np.array([paths[0].partition("[")[0] in copies for paths in report.paths])
