@@ -220,7 +220,7 @@ def test_several_probes_are_one_page(folder, capsys):
     assert main([str(folder), "-o", str(page)]) == 0
     shown = text(page)
     assert "2 probes compared" in shown
-    assert re.findall("<td class=\"\">(residual|small)<", shown) == ["residual", "small"]
+    assert re.findall('<td class="">(residual|small)<', shown) == ["residual", "small"]
     assert "z, residual" in shown
     assert main([str(folder / "small"), str(folder / "residual"), "-o", str(page)]) == 0
     assert "2 probes compared" in text(page)

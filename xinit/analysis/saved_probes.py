@@ -41,6 +41,9 @@ NEEDED = ("pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std")  # readings th
 def save(report: Report, folder: str | os.PathLike) -> pathlib.Path:
     """Write a report into a folder, which is made where there is none, over another probe that lies there; its path.
 
+    >>> save(report, "probes/first").name
+    'first'
+
     Raises:
       InputError: something else than a saved probe lies there, or it cannot be written.
     """
@@ -63,6 +66,9 @@ def save(report: Report, folder: str | os.PathLike) -> pathlib.Path:
 
 def load(folder: str | os.PathLike) -> Report:
     """The report that `save` wrote into a folder, equal to it in every field.
+
+    >>> load(save(report, "probes/first")).names == report.names
+    True
 
     Raises:
       DamagedError: a file is cut short, holds something else, or is of another probe.
@@ -93,7 +99,11 @@ def load(folder: str | os.PathLike) -> Report:
 
 
 def described_as(name: str) -> tuple[tuple[str, ...], str]:
-    """The axes of a reading of a probe, and what it is."""
+    """The axes of a reading of a probe, and what it is.
+
+    >>> described_as("pre_quantile")
+    (('layer', 'quantile'), 'quantiles of the pre-activations')
+    """
     axes = next((axes for end, axes in AXES.items() if name.endswith(end)), ("layer",))
     known = TRACED.get(name) or READINGS.get(name)
     return axes, known[1] if known else name.replace("_", " ")
