@@ -164,6 +164,11 @@ class _Compiled:
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()
 
 
+def forget() -> None:
+    """Drop the compiled probes that wait for another call."""
+    _kept.clear()
+
+
 def _key(model: Model, batch: Batch, loss: Loss | None, layers: Any) -> Hashable | None:
     """What decides the program of a probe; None where it is not known."""
     if model.identity is None:
