@@ -12,7 +12,10 @@ from flax import nnx
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import redraw
+from xinit.tracing.choices import initializer_of
+from xinit.tracing.containers import is_equinox
 from xinit.tracing.layers import Structure
+from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
 from xinit.tracing.report import Report
 
@@ -37,7 +40,7 @@ def remedy(
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(redraw.redrawn(params, scheme, jax.random.key(0), structure.axes))
+            after = look(redraw.redrawn(params, scheme, jax.random.key(0), of_structure(structure)))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None
@@ -50,7 +53,7 @@ def follows(kernels: Sequence[Parameter], scheme: str) -> bool:
     """
     if any(row.copies for row in kernels):
         return False
-    law = law_of(redraw.initializer_of(scheme))
+    law = law_of(initializer_of(scheme))
     if law is None:
         return False
     ratios = np.array([_in_units_of(law, row) for row in kernels])
@@ -64,7 +67,7 @@ def _in_units_of(law: LawOf, row: Parameter) -> float:
     assert row.fan_in is not None
     assert row.fan_out is not None
     assert row.in_variance is not None
-    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)
+    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)  # type: ignore[arg-type]  # fans may be fractions
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:
@@ -74,6 +77,8 @@ def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, A
         first = "" if variables is None else "nnx.update(model, variables); "
         return lambda scheme: f"{first}model = xinit.initialize(model, {arguments(scheme)})"
     named = "".join(f", {name}={_literal(name, value)}" for name, value in call_kwargs.items())
+    if is_equinox(model) and variables is None:
+        return lambda scheme: f"model = xinit.initialize(model, {arguments(scheme)}, batch=x{named})"
     keys = '{"params": jax.random.key(0), **rngs}' if isinstance(rngs, Mapping) else "rngs"
     drawn = f"model.init({'jax.random.key(0)' if rngs is None else keys}, x{named})"
     source = drawn if variables is None else "variables"
