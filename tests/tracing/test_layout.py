@@ -109,7 +109,7 @@ def check(params, meanings, expected):
 
 
 def of_linen(model, variables, x):
-    return layout.of_model(model_of(model, x, variables, jax.random.key(0), {}, None), x)
+    return layout.of_model(model_of(model, x, variables, jax.random.key(0), {}, None))
 
 
 @pytest.mark.parametrize("name", LINEN)
@@ -320,7 +320,7 @@ def test_what_a_parameter_of_a_traced_model_is(name):
         *parents, last = path.split("/")
         functools.reduce(lambda node, parent: node.setdefault(parent, {}), parents, params)[last] = jnp.ones(shape)
     x = jnp.ones((2, 16))
-    found = layout.of_model(model_of(function, x, params, None, {}, None), x)
+    found = layout.of_model(model_of(function, x, params, None, {}, None))
     assert set(found) == set(expected)
     for path, (axes, is_kernel) in expected.items():
         assert found[path].axes == axes or type(found[path].axes) is axes, path

@@ -138,7 +138,7 @@ def test_the_fans_that_a_probe_shows_are_those_that_initialize_draws_with(name):
     fans = {row.path: (row.fan_in, row.fan_out) for row in probed(name).parameters if row.fan_in}
     scheme = dict.fromkeys(fans, telling())
     if isinstance(model, nnx.Module):
-        drawn = nnx.state(xinit.initialize(model, scheme, jax.random.key(0)), nnx.Param)
+        drawn = nnx.state(xinit.initialize(model, scheme, jax.random.key(0), batch=x), nnx.Param)
     else:
         others = {key: value for key, value in kwargs.items() if key != "variables"}
         drawn = xinit.initialize(kwargs["variables"], scheme, jax.random.key(0), model=model, batch=x, **others)
@@ -266,8 +266,7 @@ def test_batch_statistics_of_training_and_of_evaluation_are_told_apart():
     variables = variables_of(LinenConv(), IMAGES, train=True)
     train, evaluation = (xinit.probe(LinenConv(), 3 * IMAGES, variables=variables, train=on) for on in (True, False))
     second = train.names.index("Conv_1")  # reads the rectified, normalised output of the first
-    assert train.readings["input_std"][second] < 1
-    assert evaluation.readings["input_std"][second] > 1.5
+    assert evaluation.readings["input_std"][second] > 1.5 * train.readings["input_std"][second]
 
 
 def test_dropout_has_the_keys_it_is_given():
@@ -308,7 +307,7 @@ def test_of_a_sound_model_it_says_that_initialisation_is_not_the_cause(name):
     report = probed(name)
     assert report.verdict.startswith("OK")
     assert "nothing at initialisation explains a failure to train" in report.verdict
-    norm = "BatchNorm" if "conv" in name else "skips, LayerNorm"
+    norm = "batch normalisation" if "conv" in name else "skips, layer normalisation"
     assert f"the theory of plain networks does not hold here ({norm})" in report.verdict
     assert report.skips is ("transformer" in name)
 
@@ -561,7 +560,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
     ("model", "batch", "kwargs", "message"),
     [
         (LinenMLP(), NOT_FINITE, {}, "24 values that are infinite or not numbers"),
-        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at 1"),
+        (LinenMLP(), (X, Y.astype(float) * np.nan), {}, "24 values that are infinite or not numbers at y"),
         (LinenMLP(), (X, Y + 1), {}, "y runs from 1 to 5; the output allows 0 to 4"),
         (LinenMLP(), (X, Y[:3]), {}, r"y has shape \(3,\)"),
         (LinenMLP(), (X, Y, Y), {}, "batch is a tuple of 3"),
@@ -573,7 +572,7 @@ NOT_FINITE = np.where(np.arange(12) == 3, np.nan, X)
         (NnxMLP(nnx.Rngs(0)), X[:, :5], {}, "cannot be called with x of .24, 5. float32"),
         (NnxMLP, X, {}, "made and not its class"),
         (LinenNoisy(), X, {"train": True}, "Dropout_0 needs PRNG .* rngs={'dropout'"),
-        (linen.Dropout(0.5, deterministic=True), X, {}, "it must have params"),
+        (linen.Dropout(0.5, deterministic=True), X, {}, "model is a Dropout and has no parameters"),
     ],
 )
 def test_mistakes_are_one_sentence(model, batch, kwargs, message):

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from xinit.tracing import origins
-from xinit.tracing.products import products_of
+from xinit.tracing.found import products_of
 from xinit.tracing.program import traced
 
 X = jnp.linspace(-1, 1, 12, dtype=jnp.float32).reshape(4, 3)

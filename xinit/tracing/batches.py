@@ -70,7 +70,8 @@ def batch_of(batch: Any) -> Batch:
         made = Batch(*jax.tree.map(jnp.asarray, (x, y)))
     except (TypeError, ValueError) as error:
         raise InputError(f"batch must be arrays, x or (x, y); jax refuses it: {error}.") from None
-    for path, leaf in by_path(made.whole).items():
+    named = made.x if made.y is None else {"x": made.x, "y": made.y}
+    for path, leaf in by_path(named).items():
         wrong = int(np.count_nonzero(~np.isfinite(leaf))) if jnp.issubdtype(leaf.dtype, jnp.inexact) else 0
         if wrong:
             raise InputError(f"The batch has {wrong} values that are infinite or not numbers{path and f' at {path}'}.")

@@ -9,10 +9,11 @@ import jax
 
 from xinit.core.errors import InputError
 from xinit.tracing import origins
+from xinit.tracing.found import products_of
 from xinit.tracing.functions import Function, functions_of
 from xinit.tracing.kernels import Axes, Unclear, by_path
 from xinit.tracing.normalisation import normalised
-from xinit.tracing.products import WHILE, Found, Product, Use, products_of
+from xinit.tracing.products import WHILE, Found, Product, Use
 from xinit.tracing.program import Program, traced
 
 # What the libraries call the kernel of a layer, which then bears the name of its module alone.
@@ -132,7 +133,7 @@ def _unseen(found: Found, named: Mapping[str, Any], roles: Mapping[str, frozense
 
 
 def _index(use: Use) -> str:
-    return f"[{','.join(str(place) for _, place in use.index)}]" if use.index else ""
+    return f"[{','.join(str(place) for _, place in use.taken)}]" if use.taken else ""
 
 
 def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:

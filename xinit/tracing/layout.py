@@ -15,10 +15,11 @@ import numpy as np
 from flax import linen, nnx
 
 from xinit.tracing import origins
+from xinit.tracing.found import products_of
 from xinit.tracing.kernels import Axes, Unclear, by_path, dense, lookup
 from xinit.tracing.layers import Structure, structure_of
 from xinit.tracing.models import Model
-from xinit.tracing.products import Product, Use, products_of
+from xinit.tracing.products import Product, Use
 
 KERNELS = ("kernel", "lora_a", "lora_b")  # what Flax's layers call them
 USUAL = (*KERNELS, "weight", "w")  # and other libraries' layers
@@ -145,10 +146,10 @@ def _others(places: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(axis for axis in range(rank) if axis not in places)
 
 
-def of_model(model: Model, x: Any) -> Layout:
-    """The layout of a model's parameters, which is traced on the batch x; nothing is computed."""
+def of_model(model: Model) -> Layout:
+    """The layout of a model's parameters, which is traced on what it is called with; nothing is computed."""
     with _linen_shapes() as seen:
-        structure = structure_of(model.call, model.params, model.others, x)
+        structure = structure_of(model.call, model.params, model.others, model.inputs)
     layout = dict(of_structure(structure))
     shapes = {path: np.shape(leaf) for path, leaf in by_path(model.params).items()}
     for path, own in seen.items():

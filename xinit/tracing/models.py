@@ -1,25 +1,25 @@
 """Any JAX model as one thing: a pure function of its parameters, whatever library wrote it."""
 
-import contextlib
 import inspect
-import re
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any, NamedTuple
 
-import flax.errors
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
-from flax.core import DenyList
+from flax.core import DenyList, meta
 
 from xinit.core.errors import InputError
+from xinit.tracing.calls import Call, call_of, calling, frozen, parameters_of
 from xinit.tracing.kernels import unboxed
 from xinit.tracing.measure import LEVEL
-from xinit.tracing.refused import refuse_other_kinds
+from xinit.tracing.refused import kind_of, refusals, refuse_other_kinds
+
+__all__ = ["Model", "is_equinox", "is_haiku", "model_of", "refusals"]
 
 Params = Any  # a tree of floating arrays
-KEYS = "rngs is {!r}; it must be a key, or keys by name, as {{'dropout': jax.random.key(0)}}."
+QUICK = {"xla_backend_optimization_level": LEVEL}  # what runs once is compiled in less time
 
 
 class Model(NamedTuple):
@@ -38,33 +38,6 @@ class Model(NamedTuple):
     library: str
 
 
-class Call(NamedTuple):
-    """How a model is called beside its parameters: x, keys by name, and what else by name.
-
-    `batched` are arrays with an entry for each example, `arrays` other arrays, `static` what is none.
-    """
-
-    x: Any
-    keys: dict[str, jax.Array]
-    batched: dict[str, Any]
-    arrays: dict[str, Any]
-    static: dict[str, Any]
-
-    @property
-    def inputs(self) -> tuple[Any, dict[str, Any]]:
-        """What depends on the examples."""
-        return self.x, self.batched
-
-    def named(self, inputs: Any, others: Any) -> dict[str, Any]:
-        """What is given by name."""
-        return {**self.static, **others["arrays"], **inputs[1]}
-
-    @property
-    def identity(self) -> Hashable:
-        """What decides the program."""
-        return tuple(sorted((name, _hashable(value)) for name, value in self.static.items()))
-
-
 def model_of(
     model: Any,
     x: Any,
@@ -79,7 +52,7 @@ def model_of(
       InputError: it is none that is known, or something is missing that its kind needs.
     """
     refuse_other_kinds(model, variables)
-    call = _call(x, rngs, dict(call_kwargs or {}))
+    call = call_of(x, rngs, call_kwargs or {})
     if isinstance(model, nnx.Module):
         made = _of_nnx(model, variables, call)
     elif isinstance(model, linen.Module):
@@ -91,7 +64,9 @@ def model_of(
     else:
         made = _of_function(model, variables, call)
     if not jax.tree.leaves(made.params):
-        raise InputError(f"The model has no parameters: {_kind(model)} that computes with x alone; nothing is drawn.")
+        raise InputError(
+            f"model is {kind_of(model)} and has no parameters; it must have some that are floating arrays."
+        )
     if axis_name is not None and made.library != "equinox":
         made = made._replace(call=_mapped(made.call, axis_name))
     return made._replace(identity=_usable((made.library, axis_name, made.identity, call.identity)))
@@ -107,88 +82,35 @@ def is_equinox(model: Any) -> bool:
     return not inspect.isclass(model) and any(kind.__module__.startswith("equinox.") for kind in type(model).__mro__)
 
 
-def _call(x: Any, rngs: Any, named: dict[str, Any]) -> Call:
-    is_array = lambda value: (
-        bool(jax.tree.leaves(value))
-        and all(isinstance(leaf, jax.Array | np.ndarray) for leaf in jax.tree.leaves(value))
-    )
-    n = len(jax.tree.leaves(x)[0])
-    is_key = lambda leaf: jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    per_example = lambda value: all(
-        not is_key(leaf) and leaf.ndim > 0 and len(leaf) == n for leaf in jax.tree.leaves(value)
-    )
-    arrays = {name: value for name, value in named.items() if is_array(value)}
-    batched = {name: value for name, value in arrays.items() if per_example(value)}
-    return Call(
-        x,
-        _keys(rngs),
-        batched,
-        {name: value for name, value in arrays.items() if name not in batched},
-        {name: value for name, value in named.items() if name not in arrays},
-    )
-
-
-def _keys(rngs: Any) -> dict[str, jax.Array]:
-    """Keys by name; one alone is called default."""
-    if rngs is None:
-        return {}
-    if isinstance(rngs, nnx.Rngs):
-        return {name: rngs[name]() for name in rngs}
-    keys = dict(rngs) if isinstance(rngs, Mapping) else {"default": rngs}
-    for key in keys.values():
-        if not isinstance(key, jax.Array | np.ndarray):
-            raise InputError(KEYS.format(rngs))
-    return {name: jnp.asarray(key) for name, key in keys.items()}
-
-
-@contextlib.contextmanager
-def refusals(x: Any) -> Iterator[None]:
-    """Turn whatever a model raises when it is called into an InputError of one sentence."""
-    try:
-        yield
-    except InputError:
-        raise
-    except jax.errors.JAXTypeError as error:
-        kind = type(error).__name__
-        raise InputError(
-            f"The model cannot be traced: it looks at the values of arrays in Python, as by `if`, `float` or NumPy "
-            f"({kind}); it must be one that jax.jit can compile."
-        ) from error
-    except Exception as error:
-        shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(x))
-        first = re.sub(r"\s*\(https?://\S+\)", "", str(error).strip().partition("\n")[0]).rstrip(".")
-        message = f"The model cannot be called with x of {shapes}: {type(error).__name__}: {first}."
-        if isinstance(error, flax.errors.InvalidRngError) or "rng" in first.lower():
-            message += " Keys are given as rngs={'dropout': jax.random.key(0)}."
-        raise InputError(message) from error
-
-
 def _of_linen(model: linen.Module, variables: Any, call: Call) -> Model:
     """What a linen module would change, as batch statistics, is dropped."""
     keys = {("params" if name == "default" else name): key for name, key in call.keys.items()}
-    apply = _calling(type(model).__call__)
+    if model.scope is not None:  # the module is bound to variables
+        model, bound_variables = model.unbind()
+        variables = bound_variables if variables is None else variables
+    apply = calling(type(model).__call__)
     if variables is None:
         init = lambda keys, inputs, arrays: apply(
             lambda *args, **named: model.init(keys, *args, **named), inputs[0], call.named(inputs, {"arrays": arrays})
         )
-        quick = {"xla_backend_optimization_level": LEVEL}
-        draw = jax.jit(init, compiler_options=quick)
-        variables = draw({"params": jax.random.key(0)} | keys, call.inputs, call.arrays)
+        drawn = jax.jit(init, compiler_options=QUICK)({"params": jax.random.key(0)} | keys, call.inputs, call.arrays)
+        variables = {"params": {}, **drawn}
     if not isinstance(variables, Mapping) or "params" not in variables:
-        came = sorted(variables) if isinstance(variables, Mapping) else f"a {type(variables).__name__}"
+        came = sorted(variables) if isinstance(variables, Mapping) else kind_of(variables)
         raise InputError(f"variables has {came}; it must have params, as what model.init returns.")
     variables = unboxed(variables)
     collections = {name: collection for name, collection in variables.items() if name != "params"}
+    params, fixed = _floating(variables["params"])
 
     def run(params: Params, others: Any, inputs: Any) -> Any:
-        every = {"params": params, **others["collections"]}
+        every = {"params": _joined(params, others["fixed"]), **others["collections"]}
         bound = lambda *args, **named: model.apply(
             every, *args, rngs=others["keys"], mutable=DenyList("params"), **named
         )
         return apply(bound, inputs[0], call.named(inputs, others))[0]
 
-    others = {"collections": collections, "keys": keys, "arrays": call.arrays}
-    return Model(run, variables["params"], others, call.inputs, model, "linen")
+    others = {"collections": collections, "fixed": fixed, "keys": keys, "arrays": call.arrays}
+    return Model(run, params, others, call.inputs, model, "linen")
 
 
 def _of_nnx(model: nnx.Module, state: Any, call: Call) -> Model:
@@ -199,19 +121,23 @@ def _of_nnx(model: nnx.Module, state: Any, call: Call) -> Model:
     takes_rngs = "rngs" in inspect.signature(type(model).__call__).parameters
     if call.keys and not takes_rngs:
         _reseed(copy, call.keys)
-    graph, params, rest = nnx.split(copy, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
-    apply = _calling(type(model).__call__)
+    graph, trained, rest = nnx.split(copy, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
+    params, fixed = _floating(nnx.to_pure_dict(trained))
+    is_bridge = isinstance(model, nnx.bridge.ToNNX)  # whose linen module must be told what it may change
+    called: Any = vars(model)["to_nnx__module"] if is_bridge else model
+    apply = calling(type(called).__call__)
+    options = {"mutable": DenyList("params")} if is_bridge else {}
 
     def run(params: Params, others: Any, inputs: Any) -> Any:
-        merged = nnx.merge(graph, params, others["state"])
-        named = call.named(inputs, others)
+        merged = nnx.merge(graph, _joined(params, others["fixed"]), others["state"])
+        named = options | call.named(inputs, others)
         if others["keys"]:
             named["rngs"] = nnx.Rngs(**others["keys"])
         return apply(merged, inputs[0], named)
 
     keys = call.keys if takes_rngs else {}
-    others = {"state": nnx.to_pure_dict(rest), "keys": keys, "arrays": call.arrays}
-    return Model(run, nnx.to_pure_dict(params), others, call.inputs, graph, "nnx")
+    others = {"state": nnx.to_pure_dict(rest), "fixed": fixed, "keys": keys, "arrays": call.arrays}
+    return Model(run, params, others, call.inputs, graph, "nnx")
 
 
 def _reseed(module: nnx.Module, keys: Mapping[str, jax.Array]) -> None:
@@ -230,21 +156,26 @@ def _of_haiku(model: Any, variables: Any, call: Call) -> Model:
     has_state, takes_key = "state" in parameters[:2], "rng" in parameters
     key = next(iter(call.keys.values()), jax.random.key(0))
     if variables is None:
-        variables = jax.jit(lambda key, inputs, arrays: _spread(
+        take = calling(model.init)
+        init = lambda key, inputs, arrays: take(
             lambda *args, **named: model.init(key, *args, **named), inputs[0], call.named(inputs, {"arrays": arrays})
-        ))(key, call.inputs, call.arrays)  # fmt: skip
+        )
+        variables = jax.jit(init, compiler_options=QUICK)(key, call.inputs, call.arrays)
     pair = has_state and isinstance(variables, tuple) and len(variables) == 2
     if has_state and not pair:
         raise InputError("variables of a Haiku pair with state must be (params, state), as its init returns.")
-    params, state = variables if pair else (variables, {})
+    given, state = variables if pair else (variables, {})
+    params, fixed = _floating(given)
+    take_x = calling(model.apply, skip=1 + has_state + takes_key)
 
     def run(params: Params, others: Any, inputs: Any) -> Any:
-        before = [params, *([others["state"]] if has_state else []), *([others["key"]] if takes_key else [])]
+        joined = _joined(params, others["fixed"])
+        before = [joined, *([others["state"]] if has_state else []), *([others["key"]] if takes_key else [])]
         bound = lambda *args, **named: model.apply(*before, *args, **named)
-        output = _spread(bound, inputs[0], call.named(inputs, others))
+        output = take_x(bound, inputs[0], call.named(inputs, others))
         return output[0] if has_state else output
 
-    others = {"state": state, "key": key, "arrays": call.arrays}
+    others = {"state": state, "fixed": fixed, "key": key, "arrays": call.arrays}
     return Model(run, params, others, call.inputs, model, "haiku")
 
 
@@ -253,7 +184,7 @@ def _of_equinox(model: Any, variables: Any, call: Call, axis_name: str | None) -
     params, arrays, rebuilt, form = _parted(model if variables is None else variables)
     taken = inspect.signature(type(model).__call__).parameters
     needs_key = "key" in taken and (bool(call.keys) or taken["key"].default is inspect.Parameter.empty)
-    apply = _calling(type(model).__call__)
+    apply = calling(type(model).__call__)
 
     def run(params: Params, others: Any, inputs: Any) -> Any:
         module = rebuilt(params, others["leaves"])
@@ -273,80 +204,73 @@ def _of_equinox(model: Any, variables: Any, call: Call, axis_name: str | None) -
 
 
 def _of_function(function: Any, variables: Any, call: Call) -> Model:
-    """A function of params and x; of params that hold more than floating arrays the rest is not differentiated."""
-    if variables is None:
+    """A function of params and x; of params that hold more than floating arrays the rest is not differentiated.
+
+    A callable that is a tree with floating arrays in it, as jax.tree_util.Partial, is a function of itself and x.
+    """
+    holds_params = variables is None
+    params, arrays, rebuilt, form = _parted(function if holds_params else variables)
+    if holds_params and not params:
         raise InputError(
-            f"model is {_kind(function)} and comes without parameters; give a function f(params, x) its params as "
+            f"model is {kind_of(function)} and comes without parameters; give a function f(params, x) its params as "
             "variables=."
         )
-    if isinstance(variables, nnx.State):
-        variables = nnx.to_pure_dict(variables)
-    params, arrays, rebuilt, form = _parted(unboxed(variables))
-    takes_rngs = "rngs" in _parameters(function)
-
-    def run(params: Params, others: Any, inputs: Any) -> Any:
-        named = call.named(inputs, others)
-        if takes_rngs and others["keys"]:
-            named["rngs"] = others["keys"]
-        bound = lambda *args, **named: function(rebuilt(params, others["leaves"]), *args, **named)
-        return _calling(function, skip=1)(bound, inputs[0], named)
-
+    takes_rngs = "rngs" in parameters_of(function)
     if call.keys and not takes_rngs:
         raise InputError("rngs is given, and the function takes no rngs; close over the key, or take it as rngs.")
+    take_x = calling(function, skip=0 if holds_params else 1)
+
+    def run(params: Params, others: Any, inputs: Any) -> Any:
+        named = call.named(inputs, others) | ({"rngs": others["keys"]} if others["keys"] else {})
+        first = rebuilt(params, others["leaves"])
+        bound = first if holds_params else lambda *args, **named: function(first, *args, **named)
+        return take_x(bound, inputs[0], named)
+
     others = {"leaves": arrays, "keys": call.keys, "arrays": call.arrays}
-    return Model(run, params, others, call.inputs, (function, form), "function")
+    return Model(run, params, others, call.inputs, (None if holds_params else function, form), "function")
+
+
+def _floating(tree: Any) -> tuple[Any, Any]:
+    """The tree with None in place of all that is not floating, as quantised weights, and the tree of those alone."""
+    is_floating = lambda leaf: jnp.issubdtype(jnp.result_type(leaf), jnp.floating)
+    pick = lambda wanted: jax.tree.map(lambda leaf: leaf if is_floating(leaf) == wanted else None, tree)
+    return pick(True), pick(False)
+
+
+def _joined(params: Any, fixed: Any) -> Any:
+    """The tree that `_floating` took apart."""
+    if not jax.tree.leaves(fixed):
+        return params
+    return jax.tree.map(lambda one, other: other if one is None else one, params, fixed, is_leaf=lambda x: x is None)
 
 
 def _parted(tree: Any) -> tuple[dict[str, Any], dict[str, Any], Callable[[Any, Any], Any], Hashable]:
     """The floating arrays of a tree by their paths, its other arrays, how it is put together, and its form."""
-    leaves, form = jax.tree_util.tree_flatten_with_path(tree)
-    names = [jax.tree_util.keystr(path, simple=True, separator="/") or "params" for path, _ in leaves]
+    leaves, form = jax.tree.flatten(tree)
+    names = _names(tree)
     is_array = lambda leaf: isinstance(leaf, jax.Array | np.ndarray)
     is_floating = lambda leaf: is_array(leaf) and jnp.issubdtype(leaf.dtype, jnp.floating)
-    params = {name: jnp.asarray(leaf) for name, (_, leaf) in zip(names, leaves, strict=True) if is_floating(leaf)}
-    pairs = [(name, leaf) for name, (_, leaf) in zip(names, leaves, strict=True) if name not in params]
-    arrays = {name: jnp.asarray(leaf) for name, leaf in pairs if is_array(leaf)}
-    fixed = {name: leaf for name, leaf in pairs if name not in arrays}
+    pairs = list(zip(names, leaves, strict=True))
+    params = {name: jnp.asarray(leaf) for name, leaf in pairs if is_floating(leaf)}
+    arrays = {name: jnp.asarray(leaf) for name, leaf in pairs if is_array(leaf) and name not in params}
+    fixed = {name: leaf for name, leaf in pairs if not is_array(leaf)}
 
     def rebuilt(params: Mapping[str, Any], arrays: Mapping[str, Any]) -> Any:
         every = {**fixed, **arrays, **params}
         return jax.tree.unflatten(form, [every[name] for name in names])
 
-    return params, arrays, rebuilt, (form, tuple((name, _hashable(leaf)) for name, leaf in fixed.items()))
+    return params, arrays, rebuilt, (form, frozen(fixed))
 
 
-def _calling(function: Callable[..., Any], skip: int = 1) -> Callable[[Any, Any, dict[str, Any]], Any]:
-    """How a function takes x, after its first `skip` parameters: as one argument, as several, or by name."""
-    parameters = list(_parameters(function).values())[skip:]
-    kinds = inspect.Parameter
-    places = [one for one in parameters if one.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)]
-    has_more = any(one.kind is kinds.VAR_POSITIONAL for one in parameters)
-    by_name = {one.name for one in parameters if one.kind in (kinds.POSITIONAL_OR_KEYWORD, kinds.KEYWORD_ONLY)}
-    keywords = [one.name for one in parameters if one.kind is kinds.KEYWORD_ONLY and one.default is kinds.empty]
-
-    def apply(call: Any, x: Any, named: dict[str, Any]) -> Any:
-        needed = [one.name for one in places if one.default is kinds.empty and one.name not in named]
-        if isinstance(x, Mapping) and set(x) <= by_name and (len(x) > 1 or not places):
-            return call(**x, **named)
-        if isinstance(x, tuple | list) and not hasattr(x, "_fields") and len(needed) == len(x) > 1:
-            return call(*x, **named)
-        if not places and not has_more and len(keywords) == 1:
-            return call(**{keywords[0]: x}, **named)
-        return call(x, **named)
-
-    return apply
-
-
-def _spread(call: Callable[..., Any], x: Any, named: dict[str, Any]) -> Any:
-    """Of a function whose parameters are not known, x is one argument."""
-    return call(x, **named)
-
-
-def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
-    try:
-        return inspect.signature(function).parameters
-    except (TypeError, ValueError):  # of some functions written in C
-        return {}
+def _names(tree: Any) -> list[str]:
+    """The path of every leaf; boxes around arrays, as nnx's variables, are no part of it."""
+    is_box = lambda node: isinstance(node, meta.AxisMetadata | nnx.Variable)
+    names = []
+    for path, node in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_box)[0]:
+        inside = jax.tree_util.tree_flatten_with_path(node)[0]
+        full = [path] if len(inside) == 1 else [(*path, *rest) for rest, _ in inside]
+        names += [jax.tree_util.keystr(one, simple=True, separator="/") or "params" for one in full]
+    return names
 
 
 def _mapped(call: Callable[[Params, Any, Any], Any], axis_name: str) -> Callable[[Params, Any, Any], Any]:
@@ -360,21 +284,9 @@ def _mapped(call: Callable[[Params, Any, Any], Any], axis_name: str) -> Callable
     return mapped
 
 
-def _hashable(value: Any) -> Hashable:
-    try:
-        hash(value)
-    except TypeError:
-        return repr(value)
-    return value
-
-
 def _usable(identity: Hashable) -> Hashable | None:
     try:
         hash(identity)
     except TypeError:
         return None
     return identity
-
-
-def _kind(value: Any) -> str:
-    return f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"

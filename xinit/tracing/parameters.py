@@ -59,8 +59,8 @@ def kernel_rows(
     result = []
     for layer in layers:
         row, use = by_path[layer.kernel], layer.product.uses[0]
-        second = part_of(statistics[row.path]["second"], use.axes, use.index)
-        gradient = part_of(statistics[row.path]["grad_norm"], use.axes, use.index)
+        second = part_of(statistics[row.path]["second"], use.axes, use.taken)
+        gradient = part_of(statistics[row.path]["grad_norm"], use.axes, use.taken)
         n_in, n_out = (layer.product.fan_in, layer.product.fan_out) if isinstance(use.axes, Axes) else (None, None)
         result.append(
             row._replace(

@@ -151,16 +151,20 @@ class _Compiled:
         with refusals(batch.x):
             structure = structure_of(model.call, model.params, model.others, model.inputs)
         self.structure = _chosen(structure, layers)
-        with refusals(batch.x):
-            self.loss, self.chance_loss = (loss, None) if loss else measure.default_loss(structure.output, batch.y)
-        self.run = measure.make_pass(self.structure, batch.n_examples, self.loss, once)
+        self.own_loss = loss
+        self.run = measure.make_pass(self.structure, batch.n_examples, self._loss(batch)[0], once)
+
+    def _loss(self, batch: Batch) -> tuple[Loss, float | None]:
+        """The loss, and what the uniform answer loses."""
+        return (self.own_loss, None) if self.own_loss else measure.default_loss(self.structure.output, batch.y)
 
     def report(self, model: Model, batch: Batch, params: Any = None) -> Report:
         """What one pass says, judged; of other parameters than the model's own where they are given."""
         params = model.params if params is None else params
+        _, chance_loss = self._loss(batch)
         with refusals(batch.x):
             measured = jax.device_get(self.run(params, model.others, model.inputs, batch.whole))
-        return judged.report_of(self.structure, params, batch, measured, self.chance_loss)
+        return judged.report_of(self.structure, params, batch, measured, chance_loss)
 
 
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()

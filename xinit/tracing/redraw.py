@@ -136,7 +136,7 @@ def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, cal
     keys = jax.random.key(0) if isinstance(model, linen.Module) or _is_haiku(model) else None  # of dropout, too
     x = batch_of(batch).x
     with refusals(x):
-        traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name), x)
+        traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name))
     return layout.completed(traced, declared)
 
 

@@ -1,9 +1,14 @@
-"""Models that are none of JAX's, and what users give in place of one: each is told what to give instead."""
+"""What is refused: models that are none of JAX's, what users give in place of one, and models that fail in a call."""
 
+import contextlib
 import inspect
+import re
+from collections.abc import Iterator
 from typing import Any
 
+import flax.errors
 import jax
+from flax import linen, nnx
 
 from xinit.core.errors import InputError
 
@@ -12,6 +17,39 @@ ALLOWED = (
     "function f(params, x) with its params as variables="
 )
 OTHERS = {"torch": "PyTorch", "keras": "Keras", "tensorflow": "TensorFlow", "sklearn": "scikit-learn"}
+UNTRACEABLE = {  # what a model does that jax cannot trace; the first that fits, as some are special cases of the last
+    jax.errors.TracerBoolConversionError: "it decides by the values of an array in Python, as with `if` or `while`",
+    jax.errors.TracerIntegerConversionError: "it takes a whole number of Python from an array, as an index or a size",
+    jax.errors.TracerArrayConversionError: "it gives an array to NumPy, as with `np.asarray`",
+    jax.errors.NonConcreteBooleanIndexError: "it selects with a mask, so that a shape depends on the values",
+    jax.errors.ConcretizationTypeError: "it takes a number of Python from an array, as with `float` or `int`",
+}
+
+
+@contextlib.contextmanager
+def refusals(x: Any) -> Iterator[None]:
+    """Turn whatever a model raises when it is called with x into an InputError of one sentence."""
+    try:
+        yield
+    except InputError:
+        raise
+    except tuple(UNTRACEABLE) as error:
+        reason = next(words for kind, words in UNTRACEABLE.items() if isinstance(error, kind))
+        raise InputError(
+            f"The model cannot be traced: {reason} ({type(error).__name__}); it must be one that jax.jit can compile."
+        ) from error
+    except Exception as error:
+        shapes = ", ".join(f"{leaf.shape} {leaf.dtype}" for leaf in jax.tree.leaves(x))
+        first = re.sub(r"\s*\(https?://\S+\)", "", str(error).strip().partition("\n")[0]).rstrip(".")
+        message = f"The model cannot be called with x of {shapes}: {type(error).__name__}: {first}."
+        if isinstance(error, flax.errors.InvalidRngError) or "rng" in first.lower():
+            message += " Keys are given as rngs={'dropout': jax.random.key(0)}."
+        raise InputError(message) from error
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, for a message."""
+    return f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"
 
 
 def refuse_other_kinds(model: Any, variables: Any) -> None:
@@ -21,10 +59,12 @@ def refuse_other_kinds(model: Any, variables: Any) -> None:
             "variables holds shapes, as jax.eval_shape gives them; it must hold arrays, as model.init returns them."
         )
     if inspect.isclass(model):
-        raise InputError(f"model is the class {model.__name__}; {ALLOWED}.")
+        raise InputError(f"model is {kind_of(model)}; {ALLOWED}.")
     for kind in type(model).__mro__:
         if (library := OTHERS.get(kind.__module__.partition(".")[0])) is not None:
             raise InputError(f"model is a {type(model).__name__} of {library}; {ALLOWED}.")
+    if isinstance(model, linen.Module | nnx.Module) and callable(model):
+        return
     if hasattr(model, "module") and hasattr(model, "params") and callable(model):
         raise InputError(
             f"model is a {type(model).__name__}, which wraps a module; give model.module with "
@@ -37,4 +77,4 @@ def refuse_other_kinds(model: Any, variables: Any) -> None:
         )
     is_pair = isinstance(model, tuple) and getattr(model, "_fields", None) == ("init", "apply")
     if not callable(model) and not is_pair:
-        raise InputError(f"model is {model!r}; {ALLOWED}.")
+        raise InputError(f"model is {repr(model) if isinstance(model, str) else kind_of(model)}; {ALLOWED}.")

@@ -11,11 +11,10 @@ from flax import nnx
 
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
-from xinit.tracing import redraw
+from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
 from xinit.tracing.containers import is_equinox
 from xinit.tracing.layers import Structure
-from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
 from xinit.tracing.report import Report
 
@@ -40,7 +39,7 @@ def remedy(
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(redraw.redrawn(params, scheme, jax.random.key(0), of_structure(structure)))
+            after = look(redraw.redrawn(params, scheme, jax.random.key(0), layout.of_structure(structure)))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None

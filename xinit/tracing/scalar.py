@@ -232,6 +232,7 @@ def shape_of_function(values: Points, name: str) -> Shape:
 def slope_at(shape: Shape, u: np.ndarray) -> np.ndarray:
     """abs f' at some values, that of the cell below at the end of two; beyond the table that at its end; nan of nan."""
     u = np.asarray(u, float)
-    cells = np.ceil((np.nan_to_num(u, nan=0.0) + ENDS) / STEP) - 1
+    within = np.clip(np.nan_to_num(u, nan=0.0), -ENDS, ENDS)
+    cells = np.ceil((within + ENDS) / STEP) - 1
     slopes = shape.slopes[np.clip(cells, 0, len(shape.slopes) - 1).astype(int)]
     return np.where(np.isnan(u), np.nan, slopes)
