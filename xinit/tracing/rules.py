@@ -22,6 +22,7 @@ DEAD_SIGMAS = 4.0  # symmetric weights without bias leave a unit off for every e
 DEAD_FAIL = 0.9  # and here hardly a unit is left
 CONFIDENT = 2.0  # a loss this many times that of the uniform answer: the logits are large, and wrong
 NOTHING_ADDED = 2.0**-8  # of a sum's size: bfloat16 has 8 bits, so that adding less changes nothing
+AT_ONE_ZERO = "is zero, and lets none through before it has"
 NOT_CHOSEN = "it is in no layer that was chosen"
 ELSEWHERE = "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
 MOST_NAMED = 8  # paths or patterns of paths in one sentence
@@ -94,8 +95,8 @@ def _reach(report: Report) -> Iterable[Finding]:
     zeros = [row for row in report.parameters if row.zero and set(row.roles) & {"product", "scaled"}]
     moving = [row.path for row in zeros if row.grad_norm > 0]
     if moving:
-        are_zero = "are zero, and let none" if len(moving) > 1 else "is zero, and lets none"
-        why = f"{_listed(moving)} {are_zero} through before it has moved; past_zeros=True looks past it"
+        are_zero = "are zero, and let none through before they have" if len(moving) > 1 else AT_ONE_ZERO
+        why = f"{_listed(moving)} {are_zero} moved; past_zeros=True looks past it"
         passes = _first_are_reached(report, unreached)
         yield Finding("OK" if passes else "WARN", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
         return
