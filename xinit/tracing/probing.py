@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
-from xinit.tracing import judged, measure, remedies
+from xinit.tracing import judged, measure, remedies, zeros
 from xinit.tracing.batches import Batch, batch_of
 from xinit.tracing.layers import Layer, Structure, structure_of
 from xinit.tracing.models import Model, model_of, refusals
@@ -29,6 +29,7 @@ def probe(
     rngs: Any = None,
     layers: str | Sequence[str] | None = None,
     axis_name: str | None = None,
+    past_zeros: bool = False,
     **call_kwargs: Any,
 ) -> Report:
     """Measure the layers of a model on a batch, forward and backward, and judge its initialisation.
@@ -64,6 +65,8 @@ def probe(
       rngs: a key, or keys by name, as {"dropout": key}.
       layers: patterns of the names of layers, as "**/Dense_*", or of modules with all layers in them; else all.
       axis_name: of a mapped axis that the model sums over, as batch normalisation across devices does.
+      past_zeros: where parameters that are 0 on purpose let no gradient through, measure with kernels drawn by lecun
+        and scales of 1 in their place; the report says so.
       call_kwargs: what else the model is called with.
 
     Raises:
@@ -84,6 +87,9 @@ def probe(
     else:
         _kept.move_to_end(key)
     report = compiled.report(seen, given)
+    if past_zeros and (moved := zeros.moved(report, seen.params, compiled.structure)):
+        seen = seen._replace(params=moved.params)
+        report = zeros.told(compiled.report(seen, given), moved)
     call = remedies.make_call(model, variables, rngs, call_kwargs)
     look = lambda params: compiled.report(seen, given, params)
     return dataclasses.replace(report, remedy=remedies.remedy(report, seen.params, compiled.structure, look, call))

@@ -14,6 +14,7 @@ from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
+from xinit.tracing.containers import is_equinox
 from xinit.tracing.layers import Structure
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
@@ -64,7 +65,7 @@ def _in_units_of(law: LawOf, row: Parameter) -> float:
     assert row.fan_in is not None
     assert row.fan_out is not None
     assert row.in_variance is not None
-    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)
+    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)  # type: ignore[arg-type]  # fans may be fractions
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:
@@ -74,6 +75,8 @@ def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, A
         first = "" if variables is None else "nnx.update(model, variables); "
         return lambda scheme: f"{first}model = xinit.initialize(model, {arguments(scheme)})"
     named = "".join(f", {name}={_literal(name, value)}" for name, value in call_kwargs.items())
+    if is_equinox(model) and variables is None:
+        return lambda scheme: f"model = xinit.initialize(model, {arguments(scheme)}, batch=x{named})"
     keys = '{"params": jax.random.key(0), **rngs}' if isinstance(rngs, Mapping) else "rngs"
     drawn = f"model.init({'jax.random.key(0)' if rngs is None else keys}, x{named})"
     source = drawn if variables is None else "variables"

@@ -1,47 +1,48 @@
-"""Is the initialisation of this model sound? Rules over a report, each giving OK, WARN or FAIL in one sentence."""
+"""Is the initialisation of this model sound? Rules over a report, each giving OK, WARN or FAIL in one sentence.
+
+What a layer does over depth is judged in `rules_depth`.
+"""
 
 import math
-from collections.abc import Iterable
-from typing import NamedTuple
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 
 import numpy as np
-from jaxtyping import Float, Num
-from scipy import stats
 
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import LEVELS, Finding
 from xinit.settings.thresholds import thresholds
+from xinit.tracing.rules_depth import compared, depth_is_known, over_depth
+from xinit.tracing.rules_depth import trend as trend
 
 # Thresholds beyond those of conf/verdict, each with its reason.
 INPUT_SIZE = (0.1, 10.0)  # root mean square of the inputs: initialisers take it to be 1, and bytes have some 130
 DEAD_SIGMAS = 4.0  # symmetric weights without bias leave a unit off for every example with p <= 1/2, at any depth
 DEAD_FAIL = 0.9  # and here hardly a unit is left
 CONFIDENT = 2.0  # a loss this many times that of the uniform answer: the logits are large, and wrong
-SURE = 0.05  # p-value below which a slope over depth is one
-
-
-class Trend(NamedTuple):
-    """How a size changes over depth: by `rate` a layer, by `change` in all; `sure` if scatter does not explain it."""
-
-    rate: float
-    change: float
-    sure: bool
+NOTHING_ADDED = 2.0**-8  # of a sum's size: bfloat16 has 8 bits, so that adding less changes nothing
+AT_ONE_ZERO = "is zero, and lets none through before it has"
+NOT_CHOSEN = "it is in no layer that was chosen"
+ELSEWHERE = "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
+MOST_NAMED = 8  # paths or patterns of paths in one sentence
 
 
 def judge(report: Report) -> tuple[Finding, ...]:
     """What every rule found, worst first; a rule that cannot look at this model says nothing."""
     rules = (
-        _finite, _inputs, _labels, _confident, _reach, _copies, _signal, _gradient, _dead, _alike, _scope, _unseen,
+        _finite, _inputs, _labels, _confident, _reach, _copies, over_depth, _dead, _saturated, _alike, _branches,
+        _scope, _unseen,
     )  # fmt: skip
     findings = [finding for rule in rules for finding in rule(report)]
-    if all(finding.level == "OK" for finding in findings):
-        findings.append(Finding("OK", "elsewhere", _elsewhere(report)))
+    if all(finding.level == "OK" for finding in findings) and _is_all_seen(report):
+        findings.append(Finding("OK", "elsewhere", ELSEWHERE))
     return tuple(sorted(findings, key=lambda finding: -LEVELS.index(finding.level)))
 
 
-def _elsewhere(report: Report) -> str:
-    """What to say where no rule found anything."""
-    return "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
+def _is_all_seen(report: Report) -> bool:
+    """Whether every layer was seen both ways, and enough of them, so that no cause is left out."""
+    return depth_is_known(report) and not unseen_of(report) and not unreached_layers(report).any()
 
 
 def _finite(report: Report) -> Iterable[Finding]:
@@ -80,92 +81,109 @@ def _confident(report: Report) -> Iterable[Finding]:
         yield Finding("WARN", "confident", f"{words}: the logits are too large")
 
 
+def unreached_layers(report: Report) -> np.ndarray:
+    """Whether a layer has no gradient, and its kernel none from another call either."""
+    learns = np.array([row.grad_norm > 0 for row in report.kernels])
+    return (report.readings["grad_pre_std"] == 0) & ~learns
+
+
 def _reach(report: Report) -> Iterable[Finding]:
-    """Layers that no gradient reaches: for good, or until a zero kernel or scale has moved, if it can."""
-    unreached = report.readings["grad_pre_std"] == 0
+    """Layers that no gradient reaches: for good, or until a zero kernel or scale has moved, or ignored by the loss."""
+    unreached = unreached_layers(report)
     if not unreached.any():
         return
-    zeros = [row for row in report.parameters if row.zero and row.roles != ("added",)]
+    zeros = [row for row in report.parameters if row.zero and set(row.roles) & {"product", "scaled"}]
     moving = [row.path for row in zeros if row.grad_norm > 0]
-    why = f"{moving[-1]} is zero, and lets none through before it has moved" if moving else "it cannot learn"
-    yield Finding("WARN" if moving else "FAIL", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
+    if moving:
+        are_zero = "are zero, and let none through before they have" if len(moving) > 1 else AT_ONE_ZERO
+        why = f"{_listed(moving)} {are_zero} moved; past_zeros=True looks past it"
+        passes = _first_are_reached(report, unreached)
+        yield Finding("OK" if passes else "WARN", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
+        return
+    ignored = unreached & ~_leads_to_reached(report, unreached)
+    if ignored.any() and not ignored.all():
+        words = f"no gradient reaches {_named(report, ignored)}: nothing that the loss depends on reads what it gives"
+        yield Finding("WARN", "reach", words)
+    stuck = unreached if ignored.all() or unreached.all() else unreached & ~ignored
+    if stuck.any():
+        yield Finding("FAIL", "reach", f"no gradient reaches {_named(report, stuck)}: it cannot learn")
+
+
+def _first_are_reached(report: Report, unreached: np.ndarray) -> bool:
+    """Whether the gradient comes to a layer that no other feeds, past what is zero in branches."""
+    return any(depth == 1 and not blocked for depth, blocked in zip(report.depths, unreached, strict=True))
+
+
+def _leads_to_reached(report: Report, unreached: np.ndarray) -> np.ndarray:
+    """For each layer whether one behind it has a gradient, which it then had to come through."""
+    leads = np.zeros(len(report.names), bool)
+    for number in reversed(range(len(report.names))):
+        if not unreached[number] or leads[number]:
+            for source in report.fed_by[number]:
+                leads[source] = True
+    return leads
 
 
 def _copies(report: Report) -> Iterable[Finding]:
     """Layers all of whose units have the same weights and gradients, as under a constant initialisation."""
     copies = [row.path for row in report.parameters if row.copies]
     if copies:
-        words = f"all units of a layer are copies of each other and stay so: {', '.join(copies)}"
+        words = f"all units of a layer are copies of each other and stay so: {_listed(copies)}"
         yield Finding("FAIL", "copies", words)
-
-
-def _signal(report: Report) -> Iterable[Finding]:
-    """The size sqrt(E z^2) of what the layers give."""
-    size = np.hypot(report.readings["pre_mean"], report.readings["pre_std"])
-    return _over_depth("signal", report, size, upwards=True)
-
-
-def _gradient(report: Report) -> Iterable[Finding]:
-    """The size of dL/dz over all positions of a unit, so that pooling, which shares it among more, does not count."""
-    positions = [math.prod(shape[1:]) / width for shape, width in zip(report.shapes, report.widths, strict=True)]
-    return _over_depth("gradient", report, report.readings["grad_pre_std"] * np.sqrt(positions), upwards=False)
-
-
-def _over_depth(rule: str, report: Report, size: np.ndarray, upwards: bool) -> Iterable[Finding]:
-    """How a size changes in the direction in which it travels."""
-    chosen = _compared(report) & np.isfinite(size) & (size > 0)
-    found = trend(np.array(report.depths)[chosen] * (1 if upwards else -1), size[chosen])
-    if found is None:
-        return [Finding("OK", rule, f"the {rule} has too few layers to change over")]
-    change, rate = max(found.change, 1 / found.change), max(found.rate, 1 / found.rate)
-    per_layer = f"x {found.rate:.2f} a layer"
-    if not found.sure:
-        return [Finding("OK", rule, f"the {rule} changes over depth by no more than its scatter ({per_layer})")]
-    way = "from the first layer to the last" if upwards else "from the last layer to the first"
-    detail = f"over depth: x {found.change:.2g} {way} ({per_layer})"
-    if change > thresholds()["signal_fail"] and rate > thresholds()["rate_fail"]:
-        return [Finding("FAIL", rule, f"the {rule} {'vanishes' if found.rate < 1 else 'explodes'} {detail}")]
-    if change < thresholds()["signal_warn"]:
-        return [Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")]
-    # Over skips and between normalisations sizes drift like a power of depth, which is no harm.
-    level = "OK" if report.skips or any(report.normalised) else "WARN"
-    return [Finding(level, rule, f"the {rule} {'fades' if found.rate < 1 else 'grows'} slowly {detail}")]
-
-
-def _compared(report: Report) -> np.ndarray:
-    """Whether a layer is one that the rules over depth look at: no table, and none that feeds itself."""
-    pairs = zip(report.kinds, report.recurrent, strict=True)
-    return np.array([kind != "lookup" and not recurrent for kind, recurrent in pairs])
-
-
-def trend(depth: Num[np.ndarray, " layer"], size: Float[np.ndarray, " layer"]) -> Trend | None:
-    """The line through log size against depth, by least squares; None with fewer than three depths."""
-    if len(set(depth.tolist())) < 3:
-        return None
-    line = stats.linregress(depth, np.log(size))
-    span = float(depth.max() - depth.min())
-    return Trend(math.exp(line.slope), math.exp(line.slope * span), bool(line.pvalue < SURE))
 
 
 def _dead(report: Report) -> Iterable[Finding]:
     """More dead units than symmetric weights can give: each is off for all examples with a chance of at most 1/2."""
     dead, reached = report.readings["grad_pre_zero_units"], report.readings["grad_pre_std"] > 0
     most = 0.5 + DEAD_SIGMAS * np.sqrt(0.25 / np.array(report.widths))
-    too_many = _compared(report) & reached & (dead > most)
+    too_many = compared(report) & reached & (dead > most)
     if too_many.any():
-        words = (
-            f"up to {dead[too_many].max():.0%} of units are dead, passing no gradient, in {_named(report, too_many)}"
-        )
+        share = f"up to {dead[too_many].max():.0%} of units"
+        words = f"{share} are dead, passing no gradient, in {_named(report, too_many)}"
         yield Finding("FAIL" if (dead[too_many] > DEAD_FAIL).any() else "WARN", "dead", words)
+
+
+def _saturated(report: Report) -> Iterable[Finding]:
+    """Layers most of whose units lie in the flat parts of the function that is applied to them."""
+    if "act_saturated" not in report.readings:
+        return
+    saturated, limits = report.readings["act_saturated"], thresholds()
+    most = limits["saturated_skipped" if report.skips else "saturated_warn"]
+    too_many = np.isfinite(saturated) & (saturated > most)
+    if too_many.any():
+        share, function = saturated[too_many].max(), report.functions[int(np.argmax(np.where(too_many, saturated, 0)))]
+        words = f"up to {share:.0%} of units are saturated, in the flat parts of {function or 'their function'}"
+        yield Finding("WARN", "saturated", f"{words}, in {_named(report, too_many)}")
 
 
 def _alike(report: Report) -> Iterable[Finding]:
     """Whether examples that differ at first still do so in what the last layer reads."""
-    cosine = report.readings["input_cosine_mean"][_compared(report)]
+    cosine = report.readings["input_cosine_mean"][compared(report)]
     cosine = cosine[np.isfinite(cosine)]
     if len(cosine) > 1 and cosine[0] < thresholds()["cosine_warn"] < cosine[-1]:
         words = f"their mean cosine is {cosine[0]:.3f} in the first layer and {cosine[-1]:.5f} in the last"
         yield Finding("WARN", "cosine", f"different examples become alike over depth: {words}")
+
+
+def _branches(report: Report) -> Iterable[Finding]:
+    """Branches that add next to nothing to the stream they end in, where not by zeros, which are meant.
+
+    Layers of one width that feed the same layer past skips are taken for the terms of a sum. Behind a
+    normalisation the size of z says nothing of what is added.
+    """
+    if not report.skips:
+        return
+    size = np.hypot(report.readings["pre_mean"], report.readings["pre_std"])
+    little = np.zeros(len(report.names), bool)
+    for sources in report.fed_by:
+        terms = [l for l in sources if not report.recurrent[l] and report.normalised[l] is None]
+        for number in terms:
+            same_width = [l for l in terms if report.widths[l] == report.widths[number]]
+            stream = [size[l] for l in same_width if report.depths[l] < report.depths[number]]
+            little[number] |= bool(stream) and 0 < size[number] < NOTHING_ADDED * max(stream)
+    if little.any():
+        words = "adds less than 1/256 to the stream that it ends in, which bfloat16 rounds away"
+        yield Finding("WARN", "branches", f"{_named(report, little)} {words}")
 
 
 def _scope(report: Report) -> Iterable[Finding]:
@@ -179,12 +197,44 @@ def _scope(report: Report) -> Iterable[Finding]:
         yield Finding("OK", "scope", words)
 
 
+def unseen_of(report: Report) -> dict[str, str]:
+    """By the path of a parameter why its product was not seen; also of the kernels in layers that were not chosen."""
+    seen = {path.partition("[")[0] for paths in report.paths for path in paths}
+    left = [row.path for row in report.parameters if "product" in row.roles and row.path not in seen]
+    return dict.fromkeys(left, NOT_CHOSEN) | report.unseen
+
+
 def _unseen(report: Report) -> Iterable[Finding]:
     """What could not be seen, so that no verdict speaks of it."""
-    for reason in sorted(set(report.unseen.values())):
-        paths = [path for path, why in report.unseen.items() if why == reason]
-        words = f"not seen, so that this verdict does not speak of what they do: {', '.join(paths)}; {reason}"
+    unseen = unseen_of(report)
+    for reason in sorted(set(unseen.values())):
+        paths = [path for path, why in unseen.items() if why == reason]
+        words = f"not seen, so that this verdict does not speak of what they do: {_listed(paths)}; {reason}"
         yield Finding("WARN", "unseen", words)
+
+
+def _listed(paths: Sequence[str]) -> str:
+    named = collapsed(paths)
+    more = [f"{len(named) - MOST_NAMED} more"] if len(named) > MOST_NAMED else []
+    return ", ".join([*named[:MOST_NAMED], *more])
+
+
+def collapsed(paths: Sequence[str]) -> list[str]:
+    """Paths that differ in numbers alone as one pattern with how many they are.
+
+    >>> collapsed(["blocks/0/mlp/kernel", "blocks/1/mlp/kernel", "head/kernel"])
+    ['blocks/*/mlp/kernel (2)', 'head/kernel']
+    """
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        groups[re.sub(r"\d+", "*", path)].append(path)
+    return [group[0] if len(group) == 1 else f"{_pattern(group)} ({len(group)})" for group in groups.values()]
+
+
+def _pattern(paths: Sequence[str]) -> str:
+    """The pattern of paths that differ in numbers alone, with a star where they do."""
+    columns = zip(*(re.split(r"(\d+)", path) for path in paths), strict=True)
+    return "".join(column[0] if len(set(column)) == 1 else "*" for column in columns)
 
 
 def _named(report: Report, chosen: np.ndarray) -> str:

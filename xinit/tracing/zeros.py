@@ -1,0 +1,61 @@
+"""Past what is zero on purpose: a model measured as if its zero heads, scales and last layers had already moved."""
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from xinit.analysis.probe_report import Report
+from xinit.analysis.verdict import Finding
+from xinit.tracing import redraw
+from xinit.tracing.kernels import Axes, by_path
+from xinit.tracing.layers import Structure
+from xinit.tracing.layout import of_structure
+from xinit.tracing.parameters import Parameter
+from xinit.tracing.rules import collapsed, unreached_layers
+
+SCHEME = "lecun"  # which keeps the signal that comes in whatever function stands before
+
+
+class Moved(NamedTuple):
+    """Parameters with others in the place of zeros, and the paths of those kernels and scales."""
+
+    params: Any
+    kernels: tuple[str, ...]
+    scales: tuple[str, ...]
+
+
+def moved(report: Report, params: Any, structure: Structure) -> Moved | None:
+    """Kernels drawn by lecun and scales of 1 in the place of zeros; None where a gradient reaches every layer."""
+    if not unreached_layers(report).any():
+        return None
+    layout = of_structure(structure)
+    zero = [row for row in report.parameters if row.zero]
+    kernels = tuple(row.path for row in zero if layout[row.path].is_kernel and isinstance(layout[row.path].axes, Axes))
+    scales = tuple(row.path for row in zero if _is_scale(row) and row.path not in kernels)
+    if not kernels and not scales:
+        return None
+    arrays = by_path(params)
+    ones = {path: jnp.ones_like(arrays[path]) for path in scales}
+    leaves, tree = jax.tree.flatten(params)
+    params = jax.tree.unflatten(tree, [ones.get(path, leaf) for path, leaf in zip(arrays, leaves, strict=True)])
+    if kernels:
+        params = redraw.redrawn(params, dict.fromkeys(kernels, SCHEME), jax.random.key(0), layout)
+    return Moved(params, kernels, scales)
+
+
+def _is_scale(row: Parameter) -> bool:
+    return "scaled" in row.roles and "product" not in row.roles
+
+
+def told(report: Report, moved: Moved) -> Report:
+    """The report with a finding that says what was measured in the place of what."""
+    parts = [_part(moved.kernels, "drawn by lecun"), _part(moved.scales, "taken as 1")]
+    words = f"measured past what is zero at first: {' and '.join(filter(None, parts))}"
+    return dataclasses.replace(report, findings=(*report.findings, Finding("OK", "zeros", words)))
+
+
+def _part(paths: Sequence[str], how: str) -> str:
+    return f"{', '.join(collapsed(paths))} {how}" if paths else ""
