@@ -32,8 +32,8 @@ WORDS = ("layer", "kind", "output", "f")
 HEADINGS = (*WORDS, *(heading for heading, _, _ in COLUMNS), "n_in Var", "n_out Var")
 LEGEND = (
     "h: what a layer reads; z: what it gives, its pre-activation; f: the function that is applied next; cosine: of h,",
-    "between examples; sat: share of units in the flat parts of f; dead: share of units through which no example passes",
-    "a gradient; dL/dz: per example; Var: E W^2 of the kernel.",
+    "between examples; sat: share of units in the flat parts of f; dead: share of units that pass no gradient on any",
+    "example; dL/dz: per example; Var: E W^2 of the kernel.",
 )
 
 

@@ -25,8 +25,8 @@ class Layer(NamedTuple):
 
     `paths` of the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
     layer's kernel. `shape` is of what it gives in one iteration, and `lengths` are those of the loops whose iterations
-    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`: the
-    elementwise one that is applied next; `normalised`: the kind of normalisation beside the layer; None without one.
+    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`:
+    the elementwise one that is applied next; `normalised`: the kind of normalisation beside it; None without one.
     """
 
     name: str

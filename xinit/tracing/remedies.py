@@ -65,7 +65,7 @@ def _in_units_of(law: LawOf, row: Parameter) -> float:
     assert row.fan_in is not None
     assert row.fan_out is not None
     assert row.in_variance is not None
-    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)  # type: ignore[arg-type]  # fans may be fractions
+    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:
