@@ -10,7 +10,7 @@ import pytest
 from xinit.core.errors import InputError
 from xinit.networks import activations
 from xinit.networks.choices import network_of
-from xinit.networks.network import BRANCH_END, Frame, Join
+from xinit.networks.network import BRANCH_END, Frame, Join, Site
 from xinit.networks.stack import fitted
 from xinit.probes.passes import backpropagate
 
@@ -84,7 +84,7 @@ def inputs_of_weights(network, params, state, x):
                 h = h.reshape(N, *step.shape)
             case "Multiply":
                 found[step.weight] = h
-                h = signals["weight", step.weight]
+                h = signals[Site("weight", step.weight)]
             case "Activate":
                 h, number = np.asarray(outputs.post[number], float), number + 1
             case "Branch":
@@ -94,8 +94,8 @@ def inputs_of_weights(network, params, state, x):
             case "Join":
                 factor = float(params["scales"][step.number]) if step.learned else step.scale
                 kept = np.asarray(fitted(jnp.asarray(main), h.shape))
-                np.testing.assert_allclose(signals["sum", step.number], step.skip * kept + factor * h, atol=1e-5)
-                h = signals["sum", step.number]
+                np.testing.assert_allclose(signals[Site("sum", step.number)], step.skip * kept + factor * h, atol=1e-5)
+                h = signals[Site("sum", step.number)]
             case "Normalise":
                 h = normalised(h, step.kind, params["norms"][step.number])
             case "Pool":
@@ -140,7 +140,7 @@ def test_the_gradient_at_the_end_of_a_branch_is_that_at_the_sum_times_the_scale(
         factor = params["scales"][join.number] if join.learned else join.scale
         if NETWORKS[name][2].get("norm") == "batch" and NETWORKS[name][2].get("order") == "post":
             continue  # the norm lies between the weight and the sum
-        np.testing.assert_allclose(sites["weight", end], factor * sites["sum", join.number], rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(sites[Site("weight", end)], factor * sites[Site("sum", join.number)], rtol=1e-5, atol=1e-9)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
