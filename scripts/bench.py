@@ -5,6 +5,7 @@
     population  what a replica costs in populations of 8 and 64, and beside the bare strategy
     networks    a residual network of 30 x 256 and a convnet of 10 x 32 channels, one run beside peers, and 16 runs
     launch      how soon a sweep of 512 jobs trains, and its peak memory beside one of 8
+    tracing     xinit.probe of a ResNet-18 and of six small layers beside their own gradients, first and later calls
     shapeset probes memory    parts of one run
 
 Everything compared runs alternated in one process, after compilation, on the same fixed batches where that applies; the
@@ -30,6 +31,7 @@ import network_peers
 import numpy as np
 import optax
 import peers
+import probed
 from jax import lax
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
@@ -407,11 +409,20 @@ def bench_launch() -> Iterator[dict]:
     yield row | {"ratio": most / few}
 
 
+def bench_tracing(rounds: int) -> Iterator[dict]:
+    """Seconds of `xinit.probe`, with nothing compiled and after that, and of the model's own gradient."""
+    for case in probed.cases():
+        for group in probed.works(case):
+            for name, seconds in alternated(group, rounds).items():
+                yield {"what": f"{case.name}: {name}", "first": f"{np.median(seconds):.3f} s", "second": ""}
+
+
 BENCHES: dict[str, Callable[[int], Iterator[dict]]] = {
     "single": lambda rounds: (row for width in STEPS for row in bench_single(width, rounds)),
     "sweep": bench_sweep,
     "population": bench_population,
     "networks": lambda rounds: (row for case in cases() for row in bench_networks(case, rounds)),
+    "tracing": lambda rounds: bench_tracing(min(rounds, 3)),
     "launch": lambda rounds: bench_launch(),
     "shapeset": lambda rounds: (bench_shapeset(width, rounds) for width in STEPS),
     "memory": lambda rounds: iter([bench_memory()]),

@@ -84,10 +84,17 @@ def drawn_weights():
 
 
 def make_names():
-    """What examples may use without an import: numpy, jax, xinit, drawn weights, a comparison, an inspection, and a
-    small sweep with its first run."""
+    """What examples may use without an import: numpy, jax, xinit, drawn weights, a comparison, an inspection, the
+    report of a probe, and a small sweep with its first run."""
     names = {"np": np, "jax": jax, "xinit": xinit, "comparison": comparison()} | drawn_weights() | trained()
-    return names | {"inspection": inspection(names["configs"][0])}
+    return names | {"inspection": inspection(names["configs"][0]), "report": probed()}
+
+
+def probed():
+    """The report of three layers of four units, each the identity and a tanh, one behind the other."""
+    eye, x = np.eye(4, dtype=np.float32), np.eye(4, dtype=np.float32)
+    through = lambda params, x: jax.numpy.tanh(jax.numpy.tanh(jax.numpy.tanh(x @ params[0]) @ params[1]) @ params[2])
+    return xinit.probe(through, x, variables=[eye, eye, eye])
 
 
 @pytest.fixture(scope="module")

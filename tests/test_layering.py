@@ -98,11 +98,12 @@ def test_files_and_classes_are_short(path):
 NUMPY_SIDE = [
     "core.custom", "core.errors", "core.factories", "core.files", "core.folders", "core.interrupts", "core.manifests",
     "core.netcdf", "core.prng", "core.readings", "data.parts", "settings", "analysis.intervals", "analysis.verdict",
+    "analysis.probe_report", "analysis.saved_probes", "analysis.layer_marks", "analysis.figures.probe",
     "analysis.outcomes", "analysis.sweeps", "analysis.comparison", "analysis.frames", "analysis.figures.run",
     "analysis.figures.comparison", "analysis.figures.sweep", "analysis.figures.sweep_lines", "runs.record",
     "runs.run_directory", "runs.runner", "runs.hosts", "runs.trackers", "commands.cli", "commands.console",
-    "commands.launcher", "commands.handover", "commands.job_callbacks", "report.run", "train", "compare", "inspect",
-    "list",
+    "commands.launcher", "commands.handover", "commands.job_callbacks", "report.run", "report.probe",
+    "report.probes", "train", "compare", "inspect", "list",
 ]  # fmt: skip
 HEAVY = ("jax", "flax", "xarray", "matplotlib")
 

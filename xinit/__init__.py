@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = [
-    "InputError", "Probe", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep", "verify_initializer",
+    "InputError", "Probe", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep",
+    "verify_initializer",
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.

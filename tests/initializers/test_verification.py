@@ -191,6 +191,61 @@ def test_kernels_of_any_rank_keep_the_law_of_their_own_axes(initializer, shape):
     assert "variance" in {check.name for check in found.checks}
 
 
+HEADS = {"in_axis": (0, 1), "out_axis": 2}
+
+
+@pytest.mark.parametrize(
+    ("fn", "law", "shape", "axes"),
+    [
+        (jaxs.he_normal(in_axis=(0, 1), out_axis=2), lambda i, o: 2 / i, (4, 16, 20), HEADS),
+        (jaxs.glorot_uniform(in_axis=0, out_axis=(1, 2)), lambda i, o: Law(2 / (i + o), "uniform"), (40, 4, 16),
+         {"in_axis": 0, "out_axis": (1, 2)}),
+        (jaxs.lecun_uniform(in_axis=1, out_axis=0), lambda i, o: Law(1 / i, "uniform"), (60, 30),
+         {"in_axis": 1, "out_axis": 0}),
+        (jaxs.he_uniform(batch_axis=0), lambda i, o: Law(2 / i, "uniform"), (5, 16, 20), {"batch_axis": 0}),
+        (jaxs.he_uniform(in_axis=1, out_axis=0), lambda i, o: 2 / i, (20, 8, 3, 3), {"in_axis": 1, "out_axis": 0}),
+        (jaxs.orthogonal(column_axis=0), Law(1 / 120, structure="orthogonal"), (30, 3, 40),
+         {"in_axis": (1, 2), "out_axis": 0}),
+        (initializers.fan_out(groups=4), lambda i, o: Law(1 / o, "uniform"), (3, 3, 8, 20), {"groups": 4}),
+        (initializers.orthogonal(groups=2), None, (3, 3, 8, 20), {"groups": 2}),
+    ],
+)  # fmt: skip
+def test_the_axes_of_any_function_are_named(fn, law, shape, axes):
+    found = verify_initializer(fn, law, shapes=[shape], dtypes=FLOAT, **axes)
+    assert found.ok, str(found)
+    assert "variance" in {check.name for check in found.checks}
+
+
+def test_named_axes_tell_which_fans_are_meant():
+    """16 x 4 inputs and 20 outputs, where the last two axes alone would be 16 inputs and 20 outputs of a window."""
+    fn = jaxs.variance_scaling(1.0, "fan_in", "normal", in_axis=(0, 1), out_axis=2)
+    options = {"shapes": [(4, 16, 20), (2, 30, 40)], "dtypes": FLOAT}
+    assert verify_initializer(fn, **options, **HEADS).found.startswith("Var W is 1/n_in")
+    for law in (lambda i, o: 1 / i, initializers.lecun("normal", in_axis=-1, out_axis=(0, 1))):
+        assert verify_initializer(fn, law, **options, **HEADS).ok  # whatever the law was made with
+    others = verify_initializer(fn, lambda i, o: 1 / i, **options, in_axis=2, out_axis=(0, 1))
+    assert [check.name for check in others.checks if not check.passed] == ["variance"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "words"),
+    [
+        ((64, 64), {"in_axis": (0, 1), "out_axis": 2}, r"out_axis is 2 and the shape is \(64, 64\); it must name axes"),
+        ((4, 16, 20), {"in_axis": (0, 3)}, r"in_axis is \(0, 3\) and the shape is \(4, 16, 20\)"),
+        ((4, 16, 20), {"in_axis": (0, 2)}, "share an axis of the shape"),
+        ((4, 16, 20), {"in_axis": (1, -2)}, "in_axis is .* each once"),
+        ((4, 16, 20), {"batch_axis": -1}, "of which a part is in in_axis"),
+        ((4, 16, 20), {"groups": 3}, "it must divide the 20 outputs"),
+        ((4, 16, 20), {"groups": 0}, "groups is 0; it must be a whole number above 0"),
+        ((4, 16, 20), {"in_axis": "inputs"}, "in_axis is 'inputs'; it must be a whole number or several"),
+    ],
+)
+def test_axes_that_a_shape_lacks_are_refused_before_anything_is_drawn(shape, axes, words):
+    never = lambda key, shape, dtype: pytest.fail("it was called")
+    with pytest.raises(InputError, match=words):
+        verify_initializer(never, lambda i, o: 1 / i, shapes=[shape], **axes)
+
+
 def test_a_sound_initialiser_raises_no_alarm_and_errors_have_their_stated_size():
     """Over 60 seeds, the variance is off by 1 standard error in the root mean square, as its error bar says."""
     off = []

@@ -85,6 +85,67 @@ def dropped(n_outputs):
     return Dropped(n_outputs)
 
 
+class Step(linen.Module):
+    """A residual block, as the step of a loop: with a matrix for each expert, mixed."""
+
+    width: int
+
+    @linen.compact
+    def __call__(self, x, _):
+        experts = linen.vmap(
+            linen.Dense,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=None,
+            out_axes=-1,
+            axis_size=2,
+        )
+        h = linen.Dense(self.width, name="down")(jnp.tanh(linen.Dense(2 * self.width, name="up")(x)))
+        return x + h + jnp.mean(jnp.tanh(experts(self.width, name="experts")(x)), axis=-1), None
+
+
+class Scanned(linen.Module):
+    """Blocks in a loop, each computed again on the way back; or one after the other."""
+
+    width: int
+    depth: int
+    n_outputs: int
+    loop: bool
+
+    @linen.compact
+    def __call__(self, x):
+        x = jax.jit(lambda x: x.reshape(len(x), -1, x.shape[2]))(x)
+        x = linen.jit(linen.Dense)(self.width, name="first")(x)
+        if self.loop:
+            body = linen.remat(Step, prevent_cse=False)
+            stack = linen.scan(body, variable_axes={"params": 0}, split_rngs={"params": True}, length=self.depth)
+            x, _ = stack(self.width, name="blocks")(x, None)
+        else:
+            for number in range(self.depth):
+                x, _ = Step(self.width, name=f"block_{number}")(x, None)
+        return linen.Dense(self.n_outputs, name="head")(x.mean(axis=1))
+
+
+def scanned(n_outputs, width, depth, loop=True):
+    return Scanned(width, depth, n_outputs, loop)
+
+
+class Recurrent(linen.Module):
+    """A loop over the rows of an image, which shares its kernels."""
+
+    width: int
+    n_outputs: int
+
+    @linen.compact
+    def __call__(self, x):
+        x = linen.RNN(linen.SimpleCell(self.width))(x[..., 0])
+        return linen.Dense(self.n_outputs)(x[:, -1])
+
+
+def recurrent(n_outputs, width):
+    return Recurrent(width, n_outputs)
+
+
 def images():
     """120 images of 8 x 8, of 3 classes."""
     x = jax.random.normal(jax.random.key(0), (120, 8, 8, 1))
@@ -95,13 +156,15 @@ def images():
 
 
 class Hidden(nnx.Module):
+    """The kernel is made symmetric in front of the product, so that no axis is that of its inputs alone."""
+
     def __init__(self, n, n_outputs, rngs):
         self.inner = nnx.Linear(n, n, rngs=rngs)
         self.head = nnx.Linear(n, n_outputs, rngs=rngs)
 
     def __call__(self, x):
-        x = nnx.remat(lambda inner, x: inner(x))(self.inner, x.reshape(len(x), -1))
-        return self.head(x)
+        kernel = self.inner.kernel[...]
+        return self.head(x.reshape(len(x), -1) @ (kernel + kernel.T))
 
 
 def hidden(input_shape, n_outputs, rngs):

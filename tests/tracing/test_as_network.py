@@ -79,8 +79,18 @@ def test_what_weights_read_is_the_activation_that_the_function_asked_for():
         first, *others = (w.reads for w in network(name).weights)
         assert first is None
         assert {f.name for f in others} == {reads}
-        assert {f.name for f in network(name).activations} == {"not seen"}
         assert network(name).path is None
+
+
+def test_functions_behind_layers_are_recognised():
+    for name, f in (("transformer", "relu"), ("scanned", "tanh")):
+        net, (params, state) = network(name), drawn(name)
+        behind = {layer.name.partition("[")[0].rpartition("/")[2]: layer.activation.name for layer in net.layers}
+        assert behind["up"] == f
+        assert set(behind.values()) == {f, "not seen"}
+        outputs = jax.jit(lambda params, net=net, state=state: net.apply(params, state, X)[1])(params)
+        for layer, into, post in zip(net.layers, outputs.into, outputs.post, strict=True):
+            np.testing.assert_allclose(post, layer.activation.function(into), rtol=1e-5, atol=1e-6)
 
 
 def test_settings_reach_the_function():
@@ -173,6 +183,73 @@ def test_lsuv_goes_through_a_module():
     assert len(stds) == len(net.weights) == len(lr_scale)
 
 
+def unrolled(params):
+    """The parameters of blocks in a loop as those of blocks one after the other."""
+    blocks = [jax.tree.map(lambda a, t=t: a[t], params["blocks"]) for t in range(2)]
+    others = {name: value for name, value in params.items() if name != "blocks"}
+    return others | {f"block_{t}": block for t, block in enumerate(blocks)}
+
+
+def test_layers_in_a_loop_are_those_of_the_unrolled_module():
+    loop, flat = network("scanned"), network("scanned", loop=False)
+    params, state = drawn("scanned")
+    assert [(w.path[-2], w.kernel.batch, w.stack, w.fan_in, w.fan_out) for w in loop.weights] == [
+        ("first", (), (), 8, 8),
+        ("up", (0,), (0,), 8, 16),
+        ("down", (0,), (0,), 16, 8),
+        ("experts", (0,), (0,), 8, 16),
+        ("head", (), (), 8, 3),
+    ]
+    parts = ("up", "down", "experts")
+    assert [layer.name for layer in loop.layers] == [
+        "first",
+        *(f"blocks/{part}[{t}]" for t in (0, 1) for part in parts),
+    ]
+    assert loop.widths == flat.widths
+    passes = jax.jit(lambda net, params: backpropagate(net, params, state, (X, Y)), static_argnums=0)
+    in_loop, in_order = passes(loop, params), passes(flat, unrolled(params))
+    assert len(in_loop.sites) == len(in_order.sites) == len(loop.layers) + 1
+    for name in ("logits", "outputs", "at_layers"):
+        pairs = zip(*(jax.tree.leaves(getattr(passed, name)) for passed in (in_loop, in_order)), strict=True)
+        for one, other in pairs:
+            np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    for t in range(2):
+        g_z = in_loop.sites[Site("weight", 1, t)]
+        np.testing.assert_allclose(g_z.sum((0, 1)), in_loop.params["blocks"]["up"]["bias"][t], atol=1e-6)
+
+
+def test_a_call_without_taps_is_the_program_of_the_module():
+    net, (params, state) = network("scanned"), drawn("scanned")
+    run = lambda params: net.apply(params, state, X)
+    text = str(jax.make_jaxpr(lambda params: run(params)[0])(params))
+    assert "scan[" in text
+    assert "remat" in text
+    logits, outputs, _ = jax.jit(run)(params)
+    tapped = jax.jit(lambda params: net.apply(params, state, X, lambda site, z: z))(params)  # iteration by iteration
+    for one, other in zip(jax.tree.leaves((logits, outputs)), jax.tree.leaves(tapped[:2]), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_iterations_that_share_a_kernel_are_positions():
+    net, (params, state) = network("recurrent"), drawn("recurrent")
+    assert [(w.path[-2], w.stack) for w in net.weights] == [("i", ()), ("h", ()), ("Dense_0", ())]
+    passed = jax.jit(lambda params: backpropagate(net, params, state, (X, Y)))(params)
+    assert [z.shape for z in passed.outputs.pre] == [(20, 8, 8)] * 2
+    g_z = passed.sites[Site("weight", 0)]
+    np.testing.assert_allclose(g_z.sum((0, 1)), passed.params["SimpleCell_0"]["i"]["bias"], atol=1e-6)
+    x_BTI = X.reshape(-1, 8, 8)
+    expected = jnp.einsum("bti,bto->io", x_BTI, g_z)
+    np.testing.assert_allclose(expected, passed.params["SimpleCell_0"]["i"]["kernel"], rtol=1e-4, atol=1e-6)
+
+
+def test_lsuv_divides_each_kernel_of_a_stack():
+    net, (_, state) = network("scanned"), drawn("scanned")
+    params, _ = jax.jit(lambda key: lsuv()(key, net, {"gain": 1.0}, (X, Y)))(jax.random.key(0))
+    start = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), net.like[0])  # biases are 0
+    outputs = jax.jit(lambda params: net.apply(params, state, X)[1])(completed(start, params))
+    np.testing.assert_allclose([jnp.std(z) for z in outputs.pre], 1, rtol=1e-4)
+
+
 REFUSED = {  # function -> words of the sentence
     "none": "network.fn is 'own_networks:none'; the module own_networks has no function 'none'.",
     "fails": "network.fn 'own_networks:fails' failed with RuntimeError: on purpose",
@@ -183,8 +260,8 @@ REFUSED = {  # function -> words of the sentence
     "wrong_size": "gives shape (2, 4) and type float32 for x of shape (2, 8, 8, 1); it must give logits of ",
     "wrong_type": "gives shape (2, 3) and type bfloat16 for x of shape (2, 8, 8, 1); it must give logits of ",
     "wrong_parameters": "makes the parameter Dense_0/bias of type bfloat16; parameters must be float32",
-    "no_layer": "a module without a layer that can be seen: none of its submodules has a kernel",
-    "hidden": "so that no scheme could draw inner/kernel: such layers lie inside a jax transform",
+    "no_layer": "a module without a layer that can be seen: no matrix among its parameters is multiplied with a signal",
+    "hidden": "so that no scheme could draw inner/kernel: a signal is multiplied with such a kernel nowhere, or",
 }
 
 

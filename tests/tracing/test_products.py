@@ -25,6 +25,7 @@ def convolved(strides=(1, 1), padding="SAME", **options):
 
 
 # A function of params and x, its params, x, and of every layer (name, kind, fan-in, fan-out, shape of what it gives).
+# ruff: noqa: E501
 LAYERS = {
     "a matrix": (lambda p, x: x @ p["w"], {"w": ONES(D, 7)}, X, [("w", "dense", D, 7, (N, 7))]),
     "stored (out, in)": (lambda p, x: x @ p["w"].T, {"w": ONES(7, D)}, X, [("w", "dense", D, 7, (N, 7))]),

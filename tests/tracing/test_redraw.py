@@ -218,6 +218,16 @@ def test_what_is_drawn_anew_keeps_its_sharding(name, kind):
     assert jax.tree.structure(before) == jax.tree.structure(after)  # boxes and metadata are the same
 
 
+def test_in_a_program_of_jit_the_same_is_drawn():
+    """With a model too, of whose batch only the shape matters, as of one that is nan or an argument of the program."""
+    model, x = linen.Dense(8), np.full((2, 4), np.nan, np.float32)
+    init = lambda key, x: model.init(key, jnp.ones((2, 4)))
+    variables = init(KEY, x)
+    expected = xinit.initialize(variables, "he", KEY, model=model, batch=x)
+    new = jax.jit(lambda key, x: xinit.initialize(init(key, x), "he", KEY, model=model, batch=x))(KEY, x)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6), new, expected)
+
+
 @pytest.mark.parametrize(
     ("pattern", "fitting", "others"),
     [

@@ -84,6 +84,10 @@ class Kernel(NamedTuple):
         """The number of outputs of a group."""
         return self._of_a_group(self.size(self.outputs))
 
+    def check(self) -> None:
+        """Raise InputError where the shape lacks the axes, or they are in each other's way."""
+        _ = self.batch, self.units, self._matrix_order()
+
     def size(self, axes: Sequence[int]) -> int:
         """The number of entries along axes."""
         return math.prod(self.shape[axis] for axis in axes)
@@ -132,9 +136,9 @@ class Kernel(NamedTuple):
         return resolved
 
     def _of_a_group(self, size: int) -> int:
+        outputs = self.size(self.outputs)
         if self.groups == 1:  # also of a matrix that stands for fans alone, which may be fractions
             return size
-        outputs = self.size(self.outputs)
         if outputs % self.groups:
             raise InputError(
                 f"groups is {self.groups}; it must divide the {outputs} outputs of the shape {self.shape}."

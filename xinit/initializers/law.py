@@ -62,9 +62,9 @@ class LawOf(NamedTuple):
     axes: KernelAxes
     draw: "Draw | None" = None
 
-    def __call__(self, fan_in: int, fan_out: int) -> Law:
-        """The law of a matrix with these fans."""
-        return self.at(Kernel((fan_in, fan_out)))
+    def __call__(self, fan_in: float, fan_out: float) -> Law:
+        """The law of a matrix with these fans, which may be fractions: of a convolution with a stride they are."""
+        return self.at(Kernel((fan_in, fan_out)))  # type: ignore[arg-type]  # which counts nothing here
 
 
 Draw = Callable[[Array, Kernel, DTypeLike], Inexact[Array, "..."]]  # of a key: the weights of a kernel in a precision

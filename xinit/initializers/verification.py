@@ -3,16 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Unpack
 
 import jax
 import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from xinit.core.errors import InputError
-from xinit.initializers import DISTRIBUTIONS, Kernel, Law, Stated, StatesLaw
+from xinit.initializers import DISTRIBUTIONS, Kernel, KernelAxes, Law, Stated, StatesLaw
 from xinit.initializers.checks import CHECKS, OWED, STRUCTURES, Check, Result, Sample
 from xinit.initializers.formulas import explained, recognised
+from xinit.initializers.kernel import check_axes
 from xinit.initializers.law import as_law, law_of
 
 SHAPES = ((256, 256), (512, 128), (96, 640))  # the fans far apart, so that a wrong one shows
@@ -46,6 +47,7 @@ def verify_initializer(
     shapes: Sequence[Sequence[int]] = SHAPES,
     dtypes: Sequence[Any] = (jnp.float32, jnp.bfloat16),
     seed: int = 0,
+    **axes: Unpack[KernelAxes],
 ) -> Verification:
     """Test a function `(key, shape, dtype) -> Array` against the law it is meant to keep.
 
@@ -63,21 +65,30 @@ def verify_initializer(
     >>> verification.ok, verification.found
     (False, "Var W is 2/n_in, He's for rectifiers.")
 
+    A kernel may have any number of axes. Its inputs and outputs are then named, as here of 4 heads of 64 numbers that
+    256 units read:
+
+    >>> fn = jax.nn.initializers.he_normal(in_axis=(0, 1), out_axis=2)
+    >>> law = lambda fan_in, fan_out: 2 / fan_in
+    >>> verify_initializer(fn, law, shapes=[(4, 64, 256)], in_axis=(0, 1), out_axis=2).ok
+    True
+
     Args:
       fn: the initialiser.
       law: what it promises: a number (Var W), a `Law`, a function of (fan_in, fan_out) to either, or an initialiser
         that states one. By default fn's own, its attribute `law`; without any, only what every random initialiser owes
         is tested.
-      shapes: of at least 1,000 weights, the last two axes (inputs, outputs), any others the places of a window, unless
-        fn or the law is an initialiser of `xinit.initializers` with axes of its own: then those.
+      shapes: of at least 1,000 weights.
       dtypes: precisions of real numbers to ask for.
       seed: of the keys.
+      **axes: what the axes of the shapes are, see `KernelAxes`; by default those that the law or fn was made with, if
+        it is an initialiser of `xinit.initializers`; else the last two are (inputs, outputs), any others a window.
 
     Returns:
       A `Verification`: `.ok`, `.checks`, `.found`, and the report as its text.
 
     Raises:
-      InputError: fn cannot be called; a law, a shape or a precision that makes no sense.
+      InputError: fn cannot be called; a law, a shape or a precision that makes no sense; axes that a shape lacks.
     """
     if not callable(fn):
         raise InputError(f"fn is {fn!r}; it must be a function (key, shape, dtype).")
@@ -86,8 +97,10 @@ def verify_initializer(
         raise InputError(f"shapes is {shapes} and dtypes {dtypes}; each must have at least one entry.")
     own = law_of(fn)
     stated = own if law is None else law_of(law) or as_law(law)
-    axes = (stated and stated.axes) or (own and own.axes) or {}
-    kernels = [_checked(Kernel(tuple(shape), **axes)) for shape in shapes]
+    check_axes(axes)
+    made_with: KernelAxes = (stated and stated.axes) or (own and own.axes) or {}
+    named: KernelAxes = {**made_with, **axes}
+    kernels = [_checked(Kernel(tuple(shape), **named)) for shape in shapes]
     results: list[tuple[str, Result]] = []
     samples = []
     for dtype in dtypes:
@@ -112,6 +125,7 @@ def _real(dtype: Any) -> Any:
 def _checked(kernel: Kernel) -> Kernel:
     if len(kernel.shape) < 2 or math.prod(kernel.shape) < FEWEST:
         raise InputError(f"A shape is {kernel.shape}; it must have inputs, outputs and at least {FEWEST:,} weights.")
+    kernel.check()
     return kernel
 
 

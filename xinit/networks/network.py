@@ -10,11 +10,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, PyTree
 
 from xinit.initializers.kernel import Kernel
 from xinit.networks.contract import Activation
+from xinit.networks.sites import Site as Site
+from xinit.networks.sites import Tap as Tap
 
 # Nested dicts, the module's state as a plain pytree; of our own networks {"layers": {0: {"kernel": ..., "bias": ...}}}
 # and, where a network has them, "norms" and "scales". An activation that learns a number has it as the "slope" of the
@@ -42,7 +45,8 @@ class Weight(NamedTuple):
     `reads` is the activation whose output h is, None where it reads the inputs. `role` is one of ROLES; a branch end is
     the last weight of a residual branch. `place` counts the weights in the order in which a signal meets them, from 0:
     the key of a weight is `split(key, n)[place]`. `branch` counts the branches, None for a weight on none. `bias` is
-    the path of its bias, None where it has none.
+    the path of its bias, None where it has none. `stack` are the axes of a kernel along which those of several layers
+    lie, as in a module that loops over its blocks: each of these has a `Site` of its own.
     """
 
     path: Path
@@ -52,6 +56,7 @@ class Weight(NamedTuple):
     place: int
     branch: int | None = None
     bias: Path | None = None
+    stack: tuple[int, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -73,16 +78,13 @@ class Weight(NamedTuple):
         """The number of outputs, of all groups."""
         return self.kernel.size(self.kernel.outputs)
 
-
-class Site(NamedTuple):
-    """Where something may be added to a signal: at the output of a "weight", or at the "sum" that ends a branch."""
-
-    kind: str
-    number: int
-
-
-# A function of what passes a site, in whose place its result goes on: `lambda site, z: z + taps[site]`.
-Tap = Callable[[Site, Array], Array]
+    def over_sites(self, of_site: Callable[["Site"], Array]) -> Array:
+        """A number for each of its sites, as an array that the kernel can be multiplied with."""
+        if not self.stack:
+            return of_site(Site("weight", self.place))
+        sizes = [n if axis in self.stack else 1 for axis, n in enumerate(self.shape)]
+        numbers = [of_site(Site("weight", self.place, part)) for part in range(self.kernel.size(self.stack))]
+        return jnp.stack(numbers).reshape(sizes)
 
 
 class Layer(NamedTuple):
@@ -264,8 +266,9 @@ class Network:
 
     def scaled(self, updates: Params, factors: Float[Array, " weight"]) -> Params:
         """A tree like the parameters, with what belongs to the module of a weight times that weight's factor."""
-        owners = {weight.path[:-1]: weight.place for weight in self.weights}
-        scale = lambda path, update: update * factors[owners[path[:-1]]] if path[:-1] in owners else update
+        owners = {path: w.place for w in self.weights for path in (w.path[:-1], w.path)}
+        owner: Callable[[Path], int | None] = lambda path: owners.get(path, owners.get(path[:-1]))
+        scale = lambda path, update: update if (place := owner(path)) is None else update * factors[place]
         scaled: Params = _mapped(updates, scale)
         return scaled
 

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from xinit.networks.losses import Loss, cross_entropy
 from xinit.networks.network import Network, Outputs, Params, Site, State, Tap
+from xinit.networks.sites import Added
 from xinit.probes.extra import Signals
 
 Batch = tuple[Float[Array, "batch inputs"], Shaped[Array, "batch ..."]]  # labels (B,), or values (B, O)
@@ -73,8 +74,7 @@ def backpropagate(network: Network, params: Params, state: State, batch: Batch, 
     taps = zero_taps(network, params, state, batch[0])
 
     def loss_at(params: Params, taps: Taps) -> tuple[Array, tuple[Array, Outputs, State]]:
-        tap = lambda site, z: z + taps[site]
-        return mean_loss(network, params, state, batch, loss, tap=tap, key=key, train=True)
+        return mean_loss(network, params, state, batch, loss, tap=Added(taps), key=key, train=True)
 
     (g_params, g_taps), (logits, outputs, _) = jax.grad(loss_at, argnums=(0, 1), has_aux=True)(params, taps)
     at_layers = tuple(g_taps[layer.site] * len(batch[1]) for layer in network.layers)

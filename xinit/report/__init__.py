@@ -1,7 +1,10 @@
-"""Runs, sweeps and studies as one HTML page each, from their folders alone: `python -m xinit.report RUN -o page.html`.
+"""Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone.
+
+`python -m xinit.report FOLDER -o page.html` writes one.
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
-readings; `run`, `sweep`, `several` and `study` say what is on a page. The figures are Vega-Lite's, whose script travels
+readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and
+`probes` say what is on a page. The figures are Vega-Lite's, whose script travels
 in the page; nothing of a page is fetched.
 """
 
@@ -17,14 +20,14 @@ NEEDED = ("altair", "vl_convert", "markupsafe")  # of the extra "report"
 
 
 def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None = None) -> pathlib.Path:
-    """Write the page of a run, a sweep or a study, or of several runs and sweeps beside each other; where it lies.
+    """Write the page of a run, a sweep, a study or a saved probe, or of several beside each other; where it lies.
 
     Args:
-      paths: their folders.
+      paths: their folders: of runs and sweeps, or of saved probes, or folders that hold several saved probes.
       output: the file to write; else report.html in the folder, or in the current one where there are several.
 
     Raises:
-      InputError: a folder is none of these or cannot be read, or the page cannot be written.
+      InputError: a folder is none of these or cannot be read, or they do not go on one page; it cannot be written.
     """
     folders = [pathlib.Path(path) for path in paths]
     name = pathlib.Path("report.html")
@@ -45,11 +48,24 @@ def _page(folders: Sequence[pathlib.Path]) -> str:
     from xinit.report import sources
 
     kinds = [sources.kind(folder) for folder in folders]
+    if set(kinds) <= {"probe", "probes"}:
+        return _page_of_probes([own for folder in folders for own in _probes(folder, sources)])
     if len(folders) == 1:
         return _module(kinds[0]).page(folders[0])
+    if probes := [folder for folder, kind in zip(folders, kinds, strict=True) if kind.startswith("probe")]:
+        other = next(folder for folder in folders if folder not in probes)
+        raise InputError(f"{probes[0]} is a saved probe and {other} is none; a page shows probes, or runs and sweeps.")
     if "study" in kinds:
         raise InputError(f"{folders[kinds.index('study')]} is a study, which has a page of its own; give it alone.")
     return _module("several").page(folders)
+
+
+def _probes(folder: pathlib.Path, sources: Any) -> list[pathlib.Path]:
+    return [folder] if sources.kind(folder) == "probe" else sources.probes_in(folder)
+
+
+def _page_of_probes(folders: Sequence[pathlib.Path]) -> str:
+    return _module("probe").page(folders[0]) if len(folders) == 1 else _module("probes").page(folders)
 
 
 def _module(name: str) -> Any:

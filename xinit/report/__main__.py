@@ -1,4 +1,4 @@
-"""One page of pictures and tables: `python -m xinit.report RUN_OR_SWEEP [...] -o page.html`."""
+"""One page of pictures and tables: `python -m xinit.report FOLDER [...] -o page.html`."""
 
 from xinit.core import interrupts
 
@@ -16,8 +16,8 @@ from xinit.commands.cli import refuse
 from xinit.core import folders
 from xinit.core.errors import InputError
 
-WORDS = """Write one HTML file that shows a run, a sweep, a study, or several runs beside each other. It holds all that
-it needs: open it from disk, mail it, or put it on a web server."""
+WORDS = """Write one HTML file that shows a run, a sweep, a study, a saved probe (report.save), or several runs or
+probes beside each other. It holds all that it needs: open it from disk, mail it, or put it on a web server."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xinit.report", description=WORDS)
     parser.add_argument(
-        "folders", nargs="+", metavar="RUN_OR_SWEEP", help="the folder that a command printed at its end"
+        "folders", nargs="+", metavar="FOLDER", help="that a command printed at its end, or report.save wrote"
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
     parser.add_argument("--open", action="store_true", help="show it in the browser")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from xinit.analysis import saved_probes
 from xinit.analysis.layout import layout_of
 from xinit.core import files
 from xinit.core.errors import InputError
@@ -17,7 +18,8 @@ from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 # The file that tells each kind of folder apart.
-MARKERS = {"sweep": "sweep.json", "study": "claims.json", "run": "config.yaml"}
+MARKERS = {"sweep": "sweep.json", "study": "claims.json", "run": "config.yaml", "probe": saved_probes.FACTS}
+KINDS = "a run, a sweep, a study or a saved probe"
 LONGEST = 100  # characters of a layer's name
 NEEDED = {  # of a run's config, what is shown in words
     "name": str, "scheme": dict, "activations": list, "widths": list, "data": dict, "optimizer": dict, "probe": dict,
@@ -62,18 +64,27 @@ class Run(NamedTuple):
 
 
 def kind(path: pathlib.Path) -> str:
-    """The kind of a folder: "run", "sweep" or "study".
+    """The kind of a folder: "run", "sweep", "study" or "probe"; "probes" of one that holds several, each in its folder.
 
     Raises:
       InputError: there is no such folder, or it is none of these.
     """
     if not path.is_dir():
         found = "is a file" if path.exists() else "does not exist"
-        raise InputError(f"{path} {found}; a page is made from the folder of a run, a sweep or a study.")
+        raise InputError(f"{path} {found}; a page is made from the folder of {KINDS}.")
     for name, marker in MARKERS.items():
         if os.path.lexists(path / marker):  # in whatever state: it is read later
             return name
-    raise InputError(f"{path} is no folder of a run, a sweep or a study; {_below(path)}.")
+    if probes_in(path):
+        return "probes"
+    raise InputError(f"{path} is no folder of {KINDS}; {_below(path)}.")
+
+
+def probes_in(path: pathlib.Path) -> list[pathlib.Path]:
+    """The saved probes that lie in folders of this one, links left out, by their names."""
+    with files.reading(path):
+        found = [pathlib.Path(entry.path) for entry in os.scandir(path) if entry.is_dir(follow_symlinks=False)]
+    return sorted(folder for folder in found if os.path.lexists(folder / MARKERS["probe"]))
 
 
 def _below(path: pathlib.Path) -> str:

@@ -39,18 +39,19 @@ def lsuv() -> Scheme:
     def scheme(key: Array, network: Network, hyper: Hyper, batch: Batch) -> tuple[Params, Float[Array, " weight"]]:
         orthonormal, lr_scale = orthogonal_weights(key, network, {"gain": 1.0}, batch)
         params, state = network.start(key)
-        stds: dict[int, Array] = {}
+        stds: dict[Site, Array] = {}
 
         def divided(site: Site, z: Array) -> Array:
             if site.kind != "weight":
                 return z
-            if site.number not in stds:  # a weight that is used again has its number already
-                stds[site.number] = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
-            return z / stds[site.number]
+            if site not in stds:  # a weight that is used again has its number already
+                stds[site] = jnp.where(jnp.any(z != 0), jnp.std(z), 1.0)
+            return z / stds[site]
 
         network.apply(completed(params, orthonormal), state, jnp.asarray(batch[0], jnp.float32), divided, key, True)
-        kernels = network.kernels(orthonormal)
-        finished = [hyper["gain"] * (kernel / stds.get(l, 1.0)) for l, kernel in enumerate(kernels)]
+        divisors = [weight.over_sites(lambda site: stds.get(site, jnp.float32(1))) for weight in network.weights]
+        kernels = zip(network.kernels(orthonormal), divisors, strict=True)
+        finished = [hyper["gain"] * (kernel / divisor) for kernel, divisor in kernels]
         return network.with_weights(orthonormal, finished), lr_scale
 
     return scheme

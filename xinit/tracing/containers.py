@@ -9,6 +9,7 @@ from flax import nnx
 from flax.core import meta
 
 from xinit.core.errors import InputError
+from xinit.tracing.models import is_equinox
 
 PARAMS = "params"
 MOST_NAMED = 5
@@ -85,11 +86,6 @@ def is_box(node: Any) -> bool:
 def is_optimizer_state(node: Any) -> bool:
     """Whether a node is of optax: the moments in it are no parameters."""
     return type(node).__module__.partition(".")[0] == "optax"
-
-
-def is_equinox(node: Any) -> bool:
-    """Whether a node is a module of Equinox."""
-    return any(kind.__module__.partition(".")[0] == "equinox" for kind in type(node).__mro__)
 
 
 def unboxed(leaf: Any) -> Any:

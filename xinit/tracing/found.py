@@ -61,7 +61,7 @@ def _with_bias(readers: Readers, value: Value, walk: Walk) -> Value:
 
 
 def _readers(program: Program) -> Readers:
-    """The operations that read each value; an output has one more than read it, so that the way to a bias ends there."""
+    """The operations that read each value; an output has one more, so that the way to a bias ends there."""
     readers: Readers = defaultdict(list)
     for operation in program.operations:
         for value in operation.reads:

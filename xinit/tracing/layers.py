@@ -23,10 +23,10 @@ KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
 class Layer(NamedTuple):
     """A product under its name.
 
-    `paths` of the parameters behind it, each with the place of a stacked one behind it, as in blocks/mlp/kernel[3]; the
-    first is the layer's kernel. `shape` of what it gives in one iteration, and `lengths` of the loops whose iterations are
-    layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`: the
-    elementwise one that is applied next; `normalised`: the kind of normalisation beside the layer; None without one.
+    `paths` of the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
+    layer's kernel. `shape` is of what it gives in one iteration, and `lengths` are those of the loops whose iterations
+    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`:
+    the elementwise one that is applied next; `normalised`: the kind of normalisation beside it; None without one.
     """
 
     name: str
@@ -48,8 +48,8 @@ class Layer(NamedTuple):
 class Structure(NamedTuple):
     """A model as its layers.
 
-    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the product
-    of a parameter was not seen. `skips`: whether signals skip layers.
+    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the
+    product of a parameter was not seen. `skips`: whether signals skip layers.
     """
 
     program: Program

@@ -19,13 +19,15 @@ from xinit.tracing.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
 SAMPLES = 4096  # values of a layer that quantiles and histograms are made of
-# How far XLA optimises a program that runs once: at 0 it is compiled soonest; convolutions need 1 to run fast, on a CPU.
+# How far XLA optimises a program that runs once: at 0 it compiles soonest; convolutions on a CPU need 1 to run fast.
 LEVEL, LEVEL_OF_CONVOLUTIONS = 0, 1
 
 
 class Measured(NamedTuple):
-    """What one pass gives: the loss; by reading and by the number of a product an array over its iterations; by the path
-    of a parameter `statistics`.
+    """What one pass gives.
+
+    The loss; by reading, and by the site of a product, an array over its iterations; by the path of a parameter what
+    its row is made of.
     """
 
     loss: Array

@@ -15,11 +15,8 @@ from xinit.core.custom import calling, import_function
 from xinit.core.errors import InputError
 from xinit.core.factories import call_with_options
 from xinit.networks.network import Frame, Params, State, completed
-from xinit.tracing import layout
 from xinit.tracing.kernels import unboxed
-from xinit.tracing.layout import Layout
-from xinit.tracing.networks import linen_recording, nnx_recording, refusals
-from xinit.tracing.taps import Recorder
+from xinit.tracing.models import refusals
 
 PATH = "network.fn"
 KWARGS = "kwargs"  # the setting with arguments whose names are taken by settings of ours
@@ -31,15 +28,14 @@ Make = Callable[[Array], Any]  # of the key of an nnx module's parameters
 
 
 class Pure(NamedTuple):
-    """A module as `call(params, state, x, recorder, key, train) -> (output, state)`, and how it starts.
+    """A module as `call(params, state, x, key, train) -> (output, state)`, and how it starts.
 
     The state is what the module changes as it trains, beside its parameters: batch statistics and the like. `draws`: it
     needs a key while it trains. `activated`: it was told the activation of the run.
     """
 
-    call: Callable[[Params, State, Array, Recorder, Array, bool], tuple[Any, State]]
+    call: Callable[[Params, State, Array, Array, bool], tuple[Any, State]]
     start: Callable[[Array], tuple[Params, State]]
-    layout: Layout
     draws: bool
     activated: bool = False
 
@@ -131,16 +127,15 @@ def _of_nnx(make: Make) -> Pure:
         _, params, _, state = split(make(key))
         return nnx.to_pure_dict(params), nnx.to_pure_dict(state)
 
-    def call(params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool) -> tuple[Any, State]:
+    def call(params: Params, state: State, x: Array, key: Array, train: bool) -> tuple[Any, State]:
         module = nnx.merge(graph, params, _streams(streams_like, key), state)
         (module.train if train else module.eval)()
         named: dict[str, Any] = {"rngs": nnx.Rngs(key)} if "rngs" in taken else {}
-        with nnx_recording(module, recorder):
-            output = module(x, **switches(train), **named)
+        output = module(x, **switches(train), **named)
         return output, completed(state, nnx.to_pure_dict(split(module)[3])) if train else state
 
     draws = "rngs" in taken or bool(jax.tree.leaves(streams_like))
-    return Pure(call, start, layout.of_nnx(abstract), draws)
+    return Pure(call, start, draws)
 
 
 def _streams(like: Any, key: Array) -> Any:
@@ -182,9 +177,8 @@ def _of_linen(module: linen.Module, x: Array) -> Pure:
         drawn = variables(key)
         return drawn.get("params", {}), {name: drawn[name] for name in kept}
 
-    def call(params: Params, state: State, x: Array, recorder: Recorder, key: Array, train: bool) -> tuple[Any, State]:
-        with linen_recording(recorder):
-            output, changed = apply({"params": params, **state}, x, key if draws else None, train)
+    def call(params: Params, state: State, x: Array, key: Array, train: bool) -> tuple[Any, State]:
+        output, changed = apply({"params": params, **state}, x, key if draws else None, train)
         return output, {**state, **changed}
 
-    return Pure(call, start, layout.of_linen(module, {"params": {}} | like, x, switches(True)), draws)
+    return Pure(call, start, draws)

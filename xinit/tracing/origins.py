@@ -27,7 +27,7 @@ Axis = tuple[Factor, ...]
 
 
 class Index(NamedTuple):
-    """An axis of a parameter of which one place was taken: at a fixed number, or another in each iteration of a loop."""
+    """An axis of a parameter of which one place was taken: a fixed one, or another in each iteration of a loop."""
 
     mark: Mark
     place: int | None

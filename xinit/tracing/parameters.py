@@ -2,43 +2,16 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
+from xinit.analysis.probe_report import Parameter
 from xinit.probes.statistics import SAME
 from xinit.tracing.kernels import Axes, fans
 from xinit.tracing.layers import Layer, Structure
 
-
-class Parameter(NamedTuple):
-    """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
-
-    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has the
-    role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
-    have equal weights and gradients, so that they stay so. `zero`: all of it is 0.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    dtype: str
-    roles: tuple[str, ...]
-    mean: float
-    std: float
-    fan_in: float | None
-    fan_out: float | None
-    in_variance: float | None
-    out_variance: float | None
-    grad_norm: float
-    copies: bool
-
-    @property
-    def zero(self) -> bool:
-        """Whether all of it is 0."""
-        return self.mean == self.std == 0
-
-
-Statistics = Mapping[str, np.ndarray]  # of one parameter, as `measure` gives them
+Statistics = Mapping[str, Any]  # of one parameter, as `measure` gives them
 
 
 def parameter_table(

@@ -8,13 +8,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
 from xinit.tracing import judged, measure, remedies, zeros
 from xinit.tracing.batches import Batch, batch_of
 from xinit.tracing.layers import Layer, Structure, structure_of
 from xinit.tracing.models import Model, model_of, refusals
 from xinit.tracing.patterns import matcher, no_match
-from xinit.tracing.report import Report
 
 Loss = Callable[[Any, Any], jax.Array]
 MOST_KEPT = 8  # compiled probes that wait for another call of `probe`
@@ -40,8 +40,8 @@ def probe(
 
     The model is traced, as `jax.jit` does it, and every product of something that depends on the batch with parameters
     alone is a layer, whatever library wrote it: matrices, convolutions, tables that are looked up; inside `jit`,
-    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model, its
-    batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
+    `remat`, `vmap` and `scan` too, where each iteration with parameters of its own is a layer. Nothing of the model,
+    its batch statistics or its keys is changed. Parameters whose product was not seen are named with the reason, and no
     verdict speaks of them. Another call with other values of the same model and batches of the same shapes compiles
     nothing.
 
@@ -170,6 +170,11 @@ class _Compiled:
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()
 
 
+def forget() -> None:
+    """Drop the compiled probes that wait for another call."""
+    _kept.clear()
+
+
 def _key(model: Model, batch: Batch, loss: Loss | None, layers: Any) -> Hashable | None:
     """What decides the program of a probe; None where it is not known."""
     if model.identity is None:
@@ -217,7 +222,7 @@ def _chosen(structure: Structure, layers: Any) -> Structure:
 
 
 def _names(layer: Layer) -> list[str]:
-    """What a pattern of a layer may name: it as it is called, without the place in a stack and the call, its modules."""
+    """What a pattern may name: a layer as it is called, without its place in a stack and its call; its modules."""
     plain = layer.name.partition(" (call")[0].partition("[")[0]
     parts = plain.split("/")
     return [layer.name, *("/".join(parts[:end]) for end in range(1, len(parts) + 1))]

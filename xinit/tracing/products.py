@@ -24,11 +24,11 @@ class Use(NamedTuple):
 class Product(NamedTuple):
     """One layer: what it reads and gives, the parameters behind it, its fans, and which layers feed it.
 
-    `reads` is None of a lookup. `kernel` is the operand that depends on parameters. `gives` includes the bias, where one
-    is added next. `iteration` has an entry for every loop around it: which one this is, where the parameters are others
-    in each; else None, and the iterations are positions. The axes of h and z are counted within one iteration; the axis
-    of the examples is None where they have none of their own. `recurrent`: it feeds itself or one before it in the next
-    iteration. `branch`: it lies in a branch, which may not be taken.
+    `reads` is None of a lookup. `kernel` is the operand that depends on parameters. `gives` includes the bias, where
+    one is added next. `iteration` has an entry for every loop around it: which one this is, where the parameters are
+    others in each; else None, and the iterations are positions. The axes of h and z are counted within one iteration;
+    the axis of the examples is None where they have none of their own. `recurrent`: it feeds itself or one before it in
+    the next iteration. `branch`: it lies in a branch, which may not be taken.
     """
 
     site: Value

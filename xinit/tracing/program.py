@@ -16,7 +16,9 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, Primitive
 from jax.extend.core import primitives as known
 
 Value = int
-Taps = Mapping[Value, Array]  # what is added to a value; of a value in a loop with an axis for the iterations in front
+# What is added to a value, of one in a loop with an axis for the iterations in front; or a function of the value and of
+# the iterations, whose result goes on in its place: loops around it are then run iteration by iteration.
+Taps = Mapping[Value, Array | Callable[..., Array]]
 INLINED = {known.jit_p, known.remat_p, known.closed_call_p, known.call_p}
 OWN_RULES = {known.custom_jvp_call_p, known.custom_vjp_call_p}  # functions whose derivative is written by hand
 
@@ -129,11 +131,12 @@ def run(
 ) -> tuple[list[Any], dict[Value, Array]]:
     """The outputs of a program, and the values that are to be kept, after what `taps` adds to them.
 
-    A value in a branch that is not taken is nan.
+    A value in a branch that is not taken is nan, and no function is a tap on one.
     """
     values = dict(program.constants) | dict(zip(program.inputs, inputs, strict=True))
     records: dict[Value, Array] = {value: values[value] for value in kept if value in values}
     concerned = {*taps, *kept}
+    results: Sequence[Any]
     for operation in program.operations:
         arguments = [values[value] for value in operation.reads]
         inside = {value for body in operation.bodies for value in body.types if value in concerned}
@@ -143,18 +146,22 @@ def run(
             results, more = enter(operation, arguments, own_taps, inside & set(kept))
             records |= more
         else:
-            results = _bound(operation, arguments)
+            results = list(_bound(operation, arguments))
         for value, result in zip(operation.gives, results, strict=True):
-            values[value] = result + taps[value] if value in taps else result
+            values[value] = _tapped(result, taps[value]) if value in taps else result
             if value in kept:
                 records[value] = values[value]
     return [values[value] for value in program.outputs], records
 
 
+def _tapped(result: Array, tap: Array | Callable[..., Array]) -> Array:
+    return tap(result) if callable(tap) else result + tap
+
+
 def _bound(operation: Operation, arguments: Sequence[Any]) -> Sequence[Any]:
     params = operation.primitive.get_bind_params(operation.params)
     results = operation.primitive.bind(*arguments, **params)
-    return results if operation.primitive.multiple_results else [results]  # type: ignore[no-any-return]
+    return results if operation.primitive.multiple_results else [results]
 
 
 def _scan(
@@ -172,10 +179,25 @@ def _scan(
         return outputs[:n_carry], (outputs[n_carry:], records)
 
     first, xs = typed[n_consts : n_consts + n_carry], typed[n_consts + n_carry :]
-    carry, (outputs, records) = lax.scan(
-        step, first, (xs, dict(taps)), params["length"], reverse=params["reverse"], unroll=params["unroll"]
-    )
+    if any(map(callable, taps.values())):
+        carry, (outputs, records) = _unrolled(step, first, xs, taps, params["length"], params["reverse"])
+    else:
+        carry, (outputs, records) = lax.scan(
+            step, first, (xs, dict(taps)), params["length"], reverse=params["reverse"], unroll=params["unroll"]
+        )
     return [*carry, *outputs], records
+
+
+def _unrolled(
+    step: Callable[..., Any], carry: list[Any], xs: Sequence[Array], taps: Taps, length: int, reverse: bool
+) -> tuple[list[Any], Any]:
+    """What `lax.scan` gives, of a loop with functions among its taps."""
+    results: list[Any] = [None] * length
+    for t in range(length)[:: -1 if reverse else 1]:
+        at = lambda tap, t=t: (lambda z, *inner: tap(z, t, *inner)) if callable(tap) else tap[t]
+        own_taps = {value: at(tap) for value, tap in taps.items()}
+        carry, results[t] = step(carry, ([x[t] for x in xs], own_taps))
+    return carry, jax.tree.map(lambda *parts: jnp.stack(parts), *results)
 
 
 def _is_key(value: Any) -> bool:

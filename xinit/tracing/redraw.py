@@ -18,10 +18,10 @@ from xinit.initializers import Kernel, law_of, on
 from xinit.tracing import layout
 from xinit.tracing.batches import batch_of
 from xinit.tracing.choices import Scheme, chosen, needs_fans
-from xinit.tracing.containers import Contents, contents_of, is_equinox, listed
+from xinit.tracing.containers import Contents, contents_of, listed
 from xinit.tracing.kernels import Axes, Unclear, fans
 from xinit.tracing.layout import Layout, Stored
-from xinit.tracing.models import model_of, refusals
+from xinit.tracing.models import is_equinox, is_haiku, model_of, refusals
 
 
 def initialize(
@@ -83,7 +83,7 @@ def initialize(
         graph, params, rest = nnx.split(variables, nnx.Param, ...)  # type: ignore[misc]  # as many parts as filters
         drawn = redrawn(nnx.to_pure_dict(params), scheme, key, meanings)
         return nnx.merge(graph, drawn, nnx.to_pure_dict(rest))
-    if _is_haiku(model) and type(variables) is tuple and len(variables) == 2:
+    if is_haiku(model) and type(variables) is tuple and len(variables) == 2:
         params, state = variables
         return redrawn(params, scheme, key, meanings), state
     return redrawn(variables, scheme, key, meanings)
@@ -131,22 +131,26 @@ def _meanings(variables: Any, model: Any, batch: Any, axis_name: str | None, cal
     declared = layout.of_nnx(variables) if is_nnx else {}
     if batch is None:
         return declared if is_nnx else layout.of_tree(contents_of(variables).params)
-    belonging = None if model is None else _belonging(model, jax.tree.map(_stand_in, variables))
-    called = model if model is not None else variables if is_nnx else jax.tree.map(_stand_in, variables)
-    keys = jax.random.key(0) if isinstance(model, linen.Module) or _is_haiku(model) else None  # of dropout, too
-    x = batch_of(batch).x
+    given = variables if is_nnx else jax.tree.map(_stand_in, variables)
+    called, belonging = (given, None) if model is None else (model, _belonging(model, given))
+    with jax.ensure_compile_time_eval():  # in a program of jit's too
+        x = batch_of(jax.tree.map(_blank, batch)).x
+        keys = jax.random.key(0) if isinstance(model, linen.Module) else None  # stands for those of dropout too
     with refusals(x):
         traced = layout.of_model(model_of(called, x, belonging, keys, call_kwargs, axis_name))
     return layout.completed(traced, declared)
 
 
-def _is_haiku(model: Any) -> bool:
-    return not isinstance(model, linen.Module) and callable(getattr(model, "init", None)) and hasattr(model, "apply")
-
-
 def _stand_in(leaf: Any) -> Any:
     """For what is a shape alone an array that takes no memory; a model may be traced on it."""
-    return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+    return _blank(leaf) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
+
+def _blank(leaf: Any) -> Any:
+    """Zeros for an array of numbers, of which only the shape matters."""
+    dtype = getattr(leaf, "dtype", None)
+    is_numbers = dtype is not None and not jnp.issubdtype(dtype, jax.dtypes.extended)
+    return np.broadcast_to(np.zeros((), dtype), leaf.shape) if is_numbers else leaf
 
 
 def _belonging(model: Any, container: Any) -> Any:
@@ -175,7 +179,7 @@ def redrawn(container: Any, scheme: Scheme, key: Array, meanings: Layout) -> Any
 
 def _found(meanings: Layout, path: str) -> Stored:
     """By the path of a parameter; a function's may begin with params, which counts as no part of it here."""
-    return meanings.get(path) or meanings.get(f"params/{path}") or layout.NEITHER
+    return meanings.get(path) or meanings.get(f"params/{path}".rstrip("/")) or layout.NEITHER
 
 
 def _is_zero(value: Any) -> bool:
@@ -253,4 +257,4 @@ def _scale(initializer: Initializer, kernel: Kernel, true: tuple[float, float]) 
     drawn = law.at(kernel)
     if drawn.structure != "independent" or not drawn.variance:
         return 1.0
-    return math.sqrt(law.at(Kernel(true)).variance / drawn.variance)  # type: ignore[arg-type]  # fans may be fractions
+    return math.sqrt(law(*true).variance / drawn.variance)

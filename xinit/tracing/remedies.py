@@ -9,14 +9,13 @@ import jax
 import numpy as np
 from flax import nnx
 
+from xinit.analysis.probe_report import Parameter, Report
 from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
 from xinit.tracing.containers import is_equinox
 from xinit.tracing.layers import Structure
-from xinit.tracing.parameters import Parameter
-from xinit.tracing.report import Report
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme
@@ -66,7 +65,7 @@ def _in_units_of(law: LawOf, row: Parameter) -> float:
     assert row.fan_in is not None
     assert row.fan_out is not None
     assert row.in_variance is not None
-    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)  # type: ignore[arg-type]  # fans may be fractions
+    return row.in_variance / (row.fan_in * law(row.fan_in, row.fan_out).variance)
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:

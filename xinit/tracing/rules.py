@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import LEVELS, Finding
 from xinit.settings.thresholds import thresholds
-from xinit.tracing.report import Report
 from xinit.tracing.rules_depth import compared, depth_is_known, over_depth
 from xinit.tracing.rules_depth import trend as trend
 

@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
 from xinit.tracing import redraw
 from xinit.tracing.kernels import Axes, by_path
 from xinit.tracing.layers import Structure
 from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
-from xinit.tracing.report import Report
 from xinit.tracing.rules import collapsed, unreached_layers
 
 SCHEME = "lecun"  # which keeps the signal that comes in whatever function stands before

@@ -1,8 +1,10 @@
-"""What a probe hands back: the readings, what was found in them, and how both print."""
+"""What a probe hands back: the readings, what was found in them, and how both print; nothing here imports jax."""
 
 import dataclasses
+import os
+import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from rich import box
@@ -11,7 +13,9 @@ from rich.text import Text
 
 from xinit.analysis import verdict
 from xinit.analysis.verdict import Finding
-from xinit.tracing.parameters import Parameter
+
+if TYPE_CHECKING:
+    from xinit.core.figure import Figure
 
 # What the layer table shows of the readings: heading, reading, format.
 COLUMNS = (
@@ -28,9 +32,36 @@ WORDS = ("layer", "kind", "output", "f")
 HEADINGS = (*WORDS, *(heading for heading, _, _ in COLUMNS), "n_in Var", "n_out Var")
 LEGEND = (
     "h: what a layer reads; z: what it gives, its pre-activation; f: the function that is applied next; cosine: of h,",
-    "between examples; sat: share of units in the flat parts of f; dead: share of units through which no example passes",
-    "a gradient; dL/dz: per example; Var: E W^2 of the kernel.",
+    "between examples; sat: share of units in the flat parts of f; dead: share of units that pass no gradient on any",
+    "example; dL/dz: per example; Var: E W^2 of the kernel.",
 )
+
+
+class Parameter(NamedTuple):
+    """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
+
+    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has
+    the role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
+    have equal weights and gradients, so that they stay so. `zero`: all of it is 0.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: str
+    roles: tuple[str, ...]
+    mean: float
+    std: float
+    fan_in: float | None
+    fan_out: float | None
+    in_variance: float | None
+    out_variance: float | None
+    grad_norm: float
+    copies: bool
+
+    @property
+    def zero(self) -> bool:
+        """Whether all of it is 0."""
+        return self.mean == self.std == 0
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -38,8 +69,8 @@ class Report:
     """A model as it is: one entry a layer, in the order in which they are called.
 
     Attributes:
-      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer called
-        again has (call 2) behind it.
+      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer
+        called again has (call 2) behind it.
       kinds: dense, convolution or lookup.
       shapes: of what they give.
       widths: units of each layer; what else its output has, per example, are positions.
@@ -91,6 +122,22 @@ class Report:
     def verdict(self) -> str:
         """The worst that was found, in a sentence that begins with OK, WARN or FAIL."""
         return verdict.sentence(list(self.findings))
+
+    def save(self, folder: str | os.PathLike) -> pathlib.Path:
+        """Write the report as a folder that `xinit.analysis.saved_probes.load` and `python -m xinit.report` read.
+
+        Raises:
+          InputError: something else than a saved probe lies there, or it cannot be written.
+        """
+        from xinit.analysis import saved_probes
+
+        return saved_probes.save(self, folder)
+
+    def figure(self) -> "Figure":
+        """The layers' sizes, gradients, dead units and n Var W over their order, as a matplotlib figure."""
+        from xinit.analysis.figures import probe
+
+        return probe.figure(self)
 
     def __str__(self) -> str:
         rows = [HEADINGS, *self.rows()]
