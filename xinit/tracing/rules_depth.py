@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy import stats
 
+from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
 from xinit.settings.thresholds import thresholds
-from xinit.tracing.report import Report
 
 SURE = 0.05  # p-value below which a slope over depth is one
 FEWEST = 3  # depths that a line needs to have any scatter
