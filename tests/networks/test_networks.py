@@ -140,7 +140,9 @@ def test_the_gradient_at_the_end_of_a_branch_is_that_at_the_sum_times_the_scale(
         factor = params["scales"][join.number] if join.learned else join.scale
         if NETWORKS[name][2].get("norm") == "batch" and NETWORKS[name][2].get("order") == "post":
             continue  # the norm lies between the weight and the sum
-        np.testing.assert_allclose(sites[Site("weight", end)], factor * sites[Site("sum", join.number)], rtol=1e-5, atol=1e-9)
+        np.testing.assert_allclose(
+            sites[Site("weight", end)], factor * sites[Site("sum", join.number)], rtol=1e-5, atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("name", NETWORKS)

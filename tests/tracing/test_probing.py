@@ -339,7 +339,7 @@ def scaled(by):
         (scaled(1e15), (X, Y), "FAIL", "finite", "the output of Dense_2 and 1 more of 4 layers is infinite or not a"),
         (shifted(-9), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
         (scaled(0), (X, Y), "FAIL", "reach", "no gradient reaches Dense_0 and 2 more of 4 layers: it cannot learn"),
-        (constant(0.1), (X, Y), "FAIL", "copies", "copies of each other and stay so: Dense_*/kernel"),
+        (constant(0.1), (X, Y), "FAIL", "copies", "copies of each other and stay so: Dense_*/kernel (3)"),
         (zero_head, (X, Y), "WARN", "reach", "Dense_3/kernel is zero, and lets none through before it has moved"),
         (scaled(1.5), (100 * X, Y), "WARN", "inputs", "the inputs have mean"),
         (scaled(1.5), (X / 50 + 1, Y), "WARN", "inputs", "almost parallel"),
