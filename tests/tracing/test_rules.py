@@ -48,7 +48,7 @@ def mlp_variables(depth, width, variance):
 
 def saturated(model):
     """Variables of a recurrent model, every gate of whose cell is saturated."""
-    return scaled(variables_of(model, STEPS), "cell", 1000)
+    return scaled(variables_of(model, STEPS), "cell", 100)
 
 
 def two_layers(params, x):
