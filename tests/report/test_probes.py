@@ -172,7 +172,7 @@ def test_marks_are_the_layers_that_findings_are_about(probed):
     assert small["gradient"][0]
     assert not small["gradient"][-1]
     names = probed["small"].names
-    unknown = dataclasses.replace(probed["small"], findings=(Finding("WARN", "new", f"look at {names[2]}: it is"),))
+    unknown = dataclasses.replace(probed["small"], findings=(Finding("WARN", "new", "look at it", layers=(2,)),))
     assert layer_marks.marks(unknown)["new"].tolist() == [name == names[2] for name in names]
 
 

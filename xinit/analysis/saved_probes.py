@@ -157,6 +157,9 @@ def _check(fields: Mapping[str, Any], path: pathlib.Path) -> None:
         raise DamagedError(f"{path} is no file of a probe: its fed_by names layers that it does not have.")
     if any(width < 1 for width in fields["widths"]) or any(depth < 1 for depth in fields["depths"]):
         raise DamagedError(f"{path} is no file of a probe: its widths and depths are not all at least 1.")
+    layers = {layer for finding in fields["findings"] for layer in finding.layers}
+    if layers and not 0 <= min(layers) <= max(layers) < len(fields["names"]):
+        raise DamagedError(f"{path} is no file of a probe: a finding is about a layer that it has not.")
     if not fields["findings"] or any(finding.level not in LEVELS for finding in fields["findings"]):
         raise DamagedError(f"{path} is no file of a probe: its findings are none, or not OK, WARN or FAIL.")
 

@@ -23,12 +23,17 @@ ADVICE: Mapping[str, str] = {
     "copies": "Draw the weights at random: xinit.initialize(model, \"he\") or another scheme.",
     "signal": SCALE,
     "gradient": SCALE,
+    "dip": "Normalise deep within the network, or use an optimizer with a step for each weight, such as Adam.",
+    "branches": "Make the last layer of these branches larger, or 0 on purpose, with a scale that is learned.",
     "dead": "Look at the biases and the mean of what the layer reads: both can shift units to where they are off.",
     "saturated": "Make the weights or the inputs smaller, so that z stays where the function is not flat.",
     "cosine": "Centre the inputs; give rectifiers n_in Var W = 2 and no more; normalise; or take fewer layers.",
     "unseen": "Look at these parameters yourself; the list below says why each was not seen.",
 }  # fmt: skip
-ABOUT_SIGNAL, ABOUT_GRADIENT = ("finite", "signal", "cosine"), ("finite", "gradient", "reach")  # rules of a chart
+ABOUT_SIGNAL, ABOUT_GRADIENT = (
+    ("finite", "signal", "cosine", "branches"),
+    ("finite", "gradient", "reach", "dip"),
+)  # rules of a chart
 SIGNAL = (
     "Root mean square of what each layer gives (z) and reads (h), on a logarithmic axis; red lies behind layers "
     "that a finding is about. Bad: lines that fall or rise from layer to layer, which multiplies up over depth."

@@ -8,6 +8,7 @@ import numpy as np
 from markupsafe import Markup
 
 from xinit.analysis import layer_marks
+from xinit.analysis.probe_limits import CONFIDENT, DEAD_FAIL, DEAD_SIGMAS, DIP, EXPLODED, INPUT_SIZE, VANISHED
 from xinit.analysis.probe_report import Report
 from xinit.report import page as html
 from xinit.settings.thresholds import thresholds
@@ -150,18 +151,23 @@ def limits() -> Markup:
     """What the rules call bad, with the reason of each threshold."""
     at = thresholds()
     rows = [
-        ("signal, gradient", f"over depth x {at['signal_fail']:g} and x {at['rate_fail']:g} a layer, or the inverse",
+        ("signal, gradient", f"over depth below x {VANISHED:g} or above x {EXPLODED:g}, and x {at['rate_fail']:g} a "
+         "layer; over skips in proportion to the number of layers",
          "what multiplies at each layer leaves the first or last layers nothing to learn from; slower changes train"),
-        ("dead", "more units without a gradient than half, and four standard errors",
-         "a unit under symmetric weights is off for all examples with a chance of one half at most"),
+        ("dip", f"a gradient below x {DIP:g} of what it is before and behind", "these layers learn last, if at all"),
+        ("branches", "a branch that adds less than 1/256 to its stream", "bfloat16 rounds it away"),
+        ("dead", f"more units without a gradient than half and {DEAD_SIGMAS:g} standard errors; FAIL above "
+         f"{DEAD_FAIL:.0%}", "a unit under symmetric weights is off for all examples with a chance of a half at most"),
         ("saturated", f"more than {at['saturated_warn']:.0%} of (unit, example) where the function is flat",
          "hardly any gradient passes there; what trains best ends near that share"),
         ("cosine", f"examples with a mean cosine above {at['cosine_warn']:g}",
          "they differ by a seventh of their size or less: the network can hardly tell them apart"),
         ("reach", "a layer whose gradient is 0 for every example", "it does not move before something else does"),
         ("copies", "all units of a layer have equal weights and gradients", "they stay equal, and work as one unit"),
-        ("inputs", "a root mean square below 0.1 or above 10", "initialisations take inputs to be of size 1"),
-        ("confident", "a loss of more than twice that of the uniform answer", "the logits are too large at the start"),
+        ("inputs", f"a root mean square below {INPUT_SIZE[0]:g} or above {INPUT_SIZE[1]:g}",
+         "initialisations take inputs to be of size 1"),
+        ("confident", f"a loss of more than {CONFIDENT:g} times that of the uniform answer",
+         "the logits are too large at the start"),
         ("unseen", "parameters whose product is not seen", "nothing can be said of what they do"),
     ]  # fmt: skip
     table = html.table([{"finding": name, "bad": bad, "why": why} for name, bad, why in rows])

@@ -10,18 +10,13 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from xinit.analysis.probe_limits import CONFIDENT, DEAD_FAIL, DEAD_SIGMAS, INPUT_SIZE, NOTHING_ADDED
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import LEVELS, Finding
 from xinit.settings.thresholds import thresholds
-from xinit.tracing.rules_depth import compared, depth_is_known, over_depth
+from xinit.tracing.rules_depth import about, compared, depth_is_known, over_depth
 from xinit.tracing.rules_depth import trend as trend
 
-# Thresholds beyond those of conf/verdict, each with its reason.
-INPUT_SIZE = (0.1, 10.0)  # root mean square of the inputs: initialisers take it to be 1, and bytes have some 130
-DEAD_SIGMAS = 4.0  # symmetric weights without bias leave a unit off for every example with p <= 1/2, at any depth
-DEAD_FAIL = 0.9  # and here hardly a unit is left
-CONFIDENT = 2.0  # a loss this many times that of the uniform answer: the logits are large, and wrong
-NOTHING_ADDED = 2.0**-8  # of a sum's size: bfloat16 has 8 bits, so that adding less changes nothing
 AT_ONE_ZERO = "is zero, and lets none through before it has"
 NOT_CHOSEN = "it is in no layer that was chosen"
 ELSEWHERE = "nothing at initialisation explains a failure to train: look at the learning rate, the data and the loss"
@@ -50,7 +45,7 @@ def _finite(report: Report) -> Iterable[Finding]:
     for reading, words in (("pre_std", "the output"), ("grad_pre_std", "the gradient")):
         wrong = ~np.isfinite(report.readings.get(reading, 0))
         if wrong.any():
-            yield Finding("FAIL", "finite", f"{words} of {_named(report, wrong)} is infinite or not a number")
+            yield about("FAIL", "finite", f"{words} of {_named(report, wrong)} is infinite or not a number", wrong)
             return
     if not math.isfinite(report.loss):
         yield Finding("FAIL", "finite", "the loss is infinite or not a number, though every layer is finite")
@@ -98,15 +93,16 @@ def _reach(report: Report) -> Iterable[Finding]:
         are_zero = "are zero, and let none through before they have" if len(moving) > 1 else AT_ONE_ZERO
         why = f"{_listed(moving)} {are_zero} moved; past_zeros=True looks past it"
         passes = _first_are_reached(report, unreached)
-        yield Finding("OK" if passes else "WARN", "reach", f"no gradient reaches {_named(report, unreached)}: {why}")
+        words = f"no gradient reaches {_named(report, unreached)}: {why}"
+        yield about("OK" if passes else "WARN", "reach", words, unreached)
         return
     ignored = unreached & ~_leads_to_reached(report, unreached)
     if ignored.any() and not ignored.all():
         words = f"no gradient reaches {_named(report, ignored)}: nothing that the loss depends on reads what it gives"
-        yield Finding("WARN", "reach", words)
+        yield about("WARN", "reach", words, ignored)
     stuck = unreached if ignored.all() or unreached.all() else unreached & ~ignored
     if stuck.any():
-        yield Finding("FAIL", "reach", f"no gradient reaches {_named(report, stuck)}: it cannot learn")
+        yield about("FAIL", "reach", f"no gradient reaches {_named(report, stuck)}: it cannot learn", stuck)
 
 
 def _first_are_reached(report: Report, unreached: np.ndarray) -> bool:
@@ -129,7 +125,7 @@ def _copies(report: Report) -> Iterable[Finding]:
     copies = [row.path for row in report.parameters if row.copies]
     if copies:
         words = f"all units of a layer are copies of each other and stay so: {_listed(copies)}"
-        yield Finding("FAIL", "copies", words)
+        yield about("FAIL", "copies", words, [paths[0].partition("[")[0] in copies for paths in report.paths])
 
 
 def _dead(report: Report) -> Iterable[Finding]:
@@ -140,7 +136,7 @@ def _dead(report: Report) -> Iterable[Finding]:
     if too_many.any():
         share = f"up to {dead[too_many].max():.0%} of units"
         words = f"{share} are dead, passing no gradient, in {_named(report, too_many)}"
-        yield Finding("FAIL" if (dead[too_many] > DEAD_FAIL).any() else "WARN", "dead", words)
+        yield about("FAIL" if (dead[too_many] > DEAD_FAIL).any() else "WARN", "dead", words, too_many)
 
 
 def _saturated(report: Report) -> Iterable[Finding]:
@@ -153,7 +149,7 @@ def _saturated(report: Report) -> Iterable[Finding]:
     if too_many.any():
         share, function = saturated[too_many].max(), report.functions[int(np.argmax(np.where(too_many, saturated, 0)))]
         words = f"up to {share:.0%} of units are saturated, in the flat parts of {function or 'their function'}"
-        yield Finding("WARN", "saturated", f"{words}, in {_named(report, too_many)}")
+        yield about("WARN", "saturated", f"{words}, in {_named(report, too_many)}", too_many)
 
 
 def _alike(report: Report) -> Iterable[Finding]:
@@ -162,7 +158,8 @@ def _alike(report: Report) -> Iterable[Finding]:
     cosine = cosine[np.isfinite(cosine)]
     if len(cosine) > 1 and cosine[0] < thresholds()["cosine_warn"] < cosine[-1]:
         words = f"their mean cosine is {cosine[0]:.3f} in the first layer and {cosine[-1]:.5f} in the last"
-        yield Finding("WARN", "cosine", f"different examples become alike over depth: {words}")
+        words = f"different examples become alike over depth: {words}"
+        yield about("WARN", "cosine", words, report.readings["input_cosine_mean"] > thresholds()["cosine_warn"])
 
 
 def _branches(report: Report) -> Iterable[Finding]:
@@ -183,7 +180,7 @@ def _branches(report: Report) -> Iterable[Finding]:
             little[number] |= bool(stream) and 0 < size[number] < NOTHING_ADDED * max(stream)
     if little.any():
         words = "adds less than 1/256 to the stream that it ends in, which bfloat16 rounds away"
-        yield Finding("WARN", "branches", f"{_named(report, little)} {words}")
+        yield about("WARN", "branches", f"{_named(report, little)} {words}", little)
 
 
 def _scope(report: Report) -> Iterable[Finding]:

@@ -6,28 +6,20 @@ logarithm against depth says how it changes.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Num
 from scipy import stats
 
+from xinit.analysis.probe_limits import ASIDE, DIP, EXPLODED, VANISHED
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
 from xinit.settings.thresholds import thresholds
 
 SURE = 0.05  # p-value below which a slope over depth is one
 FEWEST = 3  # depths that a line needs to have any scatter
-# A change over depth that is at fault, downwards and upwards. Measured on relu layers of width 64, 400 steps of SGD at
-# the best of 5 rates from .01 to 1, chance 2.30. Under N(0, 1/n) with 6 layers, x .12, the loss comes to .001; with 10,
-# x .03, to 1.1; with 14, x .008, to 1.9; with 20, x .001, it stays at 2.27, though Adam comes to .5. Under N(0, 4/n)
-# with 6 layers, x 8, it comes to .05; with 10, x 32, to .2 at the lowest rate; with 14, x 130, it diverges at all.
-VANISHED, EXPLODED = 1 / 200, 30.0
-# Layers that feed the same layer side by side, as query and value: the gradient goes through the one that has this much
-# more of it, and what the others have is that of a softmax or a gate.
-ASIDE = 3.0
-DIP = 1e-3  # of the gradient before it and of that behind it: Adam's steps hide it, those of other optimizers do not
 
 
 class Trend(NamedTuple):
@@ -36,6 +28,11 @@ class Trend(NamedTuple):
     rate: float
     change: float
     sure: bool
+
+
+def about(level: str, rule: str, sentence: str, layers: Sequence[bool] | np.ndarray) -> Finding:
+    """A finding about the layers that are chosen."""
+    return Finding(level, rule, sentence, layers=tuple(np.flatnonzero(layers).tolist()))
 
 
 def depth_is_known(report: Report) -> bool:
@@ -53,8 +50,8 @@ def over_depth(report: Report) -> Iterable[Finding]:
     gradient = gradient_size(report)
     main = compared(report) & ~_aside(report, gradient)
     return [
-        *_changes("signal", report, profile(report, signal, compared(report), summed=False), upwards=True),
-        *_changes("gradient", report, profile(report, gradient, main, summed=True), upwards=False),
+        *_changes("signal", report, signal, profile(report, signal, compared(report), summed=False), upwards=True),
+        *_changes("gradient", report, gradient, profile(report, gradient, main, summed=True), upwards=False),
         *_dip(report, gradient, main),
     ]
 
@@ -125,8 +122,10 @@ def _aside(report: Report, size: Float[np.ndarray, " layer"]) -> np.ndarray:
     return aside
 
 
-def _changes(rule: str, report: Report, sizes: Mapping[int, float], upwards: bool) -> Iterable[Finding]:
-    """How a size changes in the direction in which it travels."""
+def _changes(
+    rule: str, report: Report, size: np.ndarray, sizes: Mapping[int, float], upwards: bool
+) -> Iterable[Finding]:
+    """How a size of layers, by depth `sizes`, changes in the direction in which it travels."""
     found = trend(np.array(list(sizes)) * (1 if upwards else -1), np.array(list(sizes.values())))
     if found is None:
         return []  # no gradient comes so far; the rule of reach says why
@@ -142,11 +141,20 @@ def _changes(rule: str, report: Report, sizes: Mapping[int, float], upwards: boo
     way = "from the first layer to the last" if upwards else "from the last layer to the first"
     detail = f"over depth: x {found.change:.2g} {way} ({per_layer})"
     if change > fault * allowed and rate > fastest:
-        return [Finding("FAIL", rule, f"the {rule} {'vanishes' if found.rate < 1 else 'explodes'} {detail}")]
+        words = f"the {rule} {'vanishes' if found.rate < 1 else 'explodes'} {detail}"
+        return [about("FAIL", rule, words, _apart(size, sizes, upwards))]
     if change < limits["signal_fail"] * allowed:
         return [Finding("OK", rule, f"the {rule} keeps its size over depth ({per_layer})")]
     level = "OK" if any(report.normalised) and not report.skips else "WARN"
-    return [Finding(level, rule, f"the {rule} {'fades' if found.rate < 1 else 'grows'} slowly {detail}")]
+    words = f"the {rule} {'fades' if found.rate < 1 else 'grows'} slowly {detail}"
+    return [about(level, rule, words, _apart(size, sizes, upwards))]
+
+
+def _apart(size: np.ndarray, sizes: Mapping[int, float], upwards: bool) -> np.ndarray:
+    """Where a size is further than a factor from that at the depth from which it travels, or 0."""
+    start = sizes[min(sizes) if upwards else max(sizes)]
+    factor = thresholds()["signal_fail"]
+    return np.asarray((size > factor * start) | (size < start / factor))
 
 
 def trend(depth: Num[np.ndarray, " layer"], size: Float[np.ndarray, " layer"]) -> Trend | None:
@@ -168,6 +176,7 @@ def _dip(report: Report, gradient: Float[np.ndarray, " layer"], main: np.ndarray
     ratio = values / np.minimum(before, behind)
     least = int(np.argmin(ratio)) if len(ratio) else 0
     if len(ratio) and ratio[least] < DIP:
-        here = next(name for name, depth in zip(report.names, report.depths, strict=True) if depth == depths[least])
-        words = f"the gradient dips to x {ratio[least]:.1g} of what it is before and behind {here}, which learns last"
-        yield Finding("WARN", "dip", words)
+        here = [depth == depths[least] for depth in report.depths]
+        name = report.names[here.index(True)]
+        words = f"the gradient dips to x {ratio[least]:.1g} of what it is before and behind {name}, which learns last"
+        yield about("WARN", "dip", words, here)
