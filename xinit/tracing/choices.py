@@ -9,9 +9,9 @@ from xinit.core.errors import InputError
 from xinit.core.factories import call_factory
 from xinit.initializers import Kernel, law_of
 from xinit.tracing.containers import listed
-from xinit.tracing.kernels import Axes
 from xinit.tracing.layout import USUAL, Layout, Stored
 from xinit.tracing.patterns import matches, no_match
+from xinit.tracing.structure.kernels import Axes
 
 Choice = str | Initializer
 Scheme = Choice | Mapping[str, Choice]

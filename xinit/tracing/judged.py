@@ -9,10 +9,10 @@ from xinit.analysis.probe_report import Report
 from xinit.core.readings import FLAT, QUANTILES
 from xinit.tracing import rules
 from xinit.tracing.batches import Batch
-from xinit.tracing.kernels import by_path
-from xinit.tracing.layers import Layer, Structure
 from xinit.tracing.measure import Measured
 from xinit.tracing.parameters import kernel_rows, parameter_table
+from xinit.tracing.structure.kernels import by_path
+from xinit.tracing.structure.layers import Layer, Structure
 
 NOT_TAKEN = "it lies in a branch that this batch does not take"
 BINS = 40  # of a histogram of a layer

@@ -14,12 +14,12 @@ import jax
 import numpy as np
 from flax import linen, nnx
 
-from xinit.tracing import origins
-from xinit.tracing.found import products_of
-from xinit.tracing.kernels import Axes, Unclear, by_path, dense, lookup
-from xinit.tracing.layers import Structure, structure_of
 from xinit.tracing.models import Model
-from xinit.tracing.products import Product, Use
+from xinit.tracing.structure import origins
+from xinit.tracing.structure.kernels import Axes, Unclear, by_path, dense, lookup
+from xinit.tracing.structure.layers import Structure, structure_of
+from xinit.tracing.structure.products import Product, Use
+from xinit.tracing.structure.search import products_of
 
 KERNELS = ("kernel", "lora_a", "lora_b")  # what Flax's layers call them
 USUAL = (*KERNELS, "weight", "w")  # and other libraries' layers

@@ -12,10 +12,10 @@ from jax import Array
 from jaxtyping import Float, Num
 
 from xinit.core.errors import InputError
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Layer, Structure
-from xinit.tracing.operands import CONVOLUTION
-from xinit.tracing.program import Value, run
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import Layer, Structure
+from xinit.tracing.structure.operands import CONVOLUTION
+from xinit.tracing.structure.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
 SAMPLES = 4096  # values of a layer that quantiles and histograms are made of

@@ -12,9 +12,9 @@ from flax.core import DenyList, meta
 
 from xinit.core.errors import InputError
 from xinit.tracing.calls import Call, call_of, calling, frozen, parameters_of
-from xinit.tracing.kernels import unboxed
 from xinit.tracing.measure import LEVEL
 from xinit.tracing.refused import kind_of, refusals, refuse_other_kinds
+from xinit.tracing.structure.kernels import unboxed
 
 __all__ = ["Model", "is_equinox", "is_haiku", "model_of", "refusals"]
 

@@ -15,8 +15,8 @@ from xinit.core.custom import calling, import_function
 from xinit.core.errors import InputError
 from xinit.core.factories import call_with_options
 from xinit.networks.network import Frame, Params, State, completed
-from xinit.tracing.kernels import unboxed
 from xinit.tracing.models import refusals
+from xinit.tracing.structure.kernels import unboxed
 
 PATH = "network.fn"
 KWARGS = "kwargs"  # the setting with arguments whose names are taken by settings of ours

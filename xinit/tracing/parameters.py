@@ -8,8 +8,8 @@ import numpy as np
 
 from xinit.analysis.probe_report import Parameter
 from xinit.probes.statistics import SAME
-from xinit.tracing.kernels import Axes, fans
-from xinit.tracing.layers import Layer, Structure
+from xinit.tracing.structure.kernels import Axes, fans
+from xinit.tracing.structure.layers import Layer, Structure
 
 Statistics = Mapping[str, Any]  # of one parameter, as `measure` gives them
 

@@ -12,9 +12,9 @@ from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
 from xinit.tracing import judged, measure, remedies, zeros
 from xinit.tracing.batches import Batch, batch_of
-from xinit.tracing.layers import Layer, Structure, structure_of
 from xinit.tracing.models import Model, model_of, refusals
 from xinit.tracing.patterns import matcher, no_match
+from xinit.tracing.structure.layers import Layer, Structure, structure_of
 
 Loss = Callable[[Any, Any], jax.Array]
 MOST_KEPT = 8  # compiled probes that wait for another call of `probe`

@@ -15,7 +15,7 @@ from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
 from xinit.tracing.containers import is_equinox
-from xinit.tracing.layers import Structure
+from xinit.tracing.structure.layers import Structure
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme

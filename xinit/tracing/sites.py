@@ -16,12 +16,12 @@ from xinit.networks import activations
 from xinit.networks.contract import INF, Activation
 from xinit.networks.network import Weight
 from xinit.networks.sites import Added, Site, Tap
-from xinit.tracing.kernels import Axes
-from xinit.tracing.layers import Layer, Structure
-from xinit.tracing.operands import LOOKUP
-from xinit.tracing.products import Found, Product, Use
-from xinit.tracing.program import Program, Taps, Value, run
-from xinit.tracing.transfer import unit_places
+from xinit.tracing.structure.kernels import Axes
+from xinit.tracing.structure.layers import Layer, Structure
+from xinit.tracing.structure.operands import LOOKUP
+from xinit.tracing.structure.products import Found, Product, Use
+from xinit.tracing.structure.program import Program, Taps, Value, run
+from xinit.tracing.structure.transfer import unit_places
 
 Sites = dict[Site, Layer]
 Places = dict[tuple[int | None, ...], tuple[Site, Product]]  # of one value of a program, by the iterations

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
 from xinit.tracing import redraw
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Structure
 from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
 from xinit.tracing.rules import collapsed, unreached_layers
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import Structure
 
 SCHEME = "lecun"  # which keeps the signal that comes in whatever function stands before
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import jax
 
 from xinit.core.errors import InputError
-from xinit.tracing import origins
-from xinit.tracing.found import products_of
-from xinit.tracing.functions import Function, functions_of
-from xinit.tracing.kernels import Axes, Unclear, by_path
-from xinit.tracing.normalisation import normalised
-from xinit.tracing.products import WHILE, Found, Product, Use
-from xinit.tracing.program import Program, traced
+from xinit.tracing.structure import origins
+from xinit.tracing.structure.functions import Function, functions_of
+from xinit.tracing.structure.kernels import Axes, Unclear, by_path
+from xinit.tracing.structure.normalisation import normalised
+from xinit.tracing.structure.products import WHILE, Found, Product, Use
+from xinit.tracing.structure.program import Program, traced
+from xinit.tracing.structure.search import products_of
 
 # What the libraries call the kernel of a layer, which then bears the name of its module alone.
 KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")

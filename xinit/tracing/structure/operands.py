@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xinit.tracing.kernels import Axes, Unclear
-from xinit.tracing.origins import Origin
-from xinit.tracing.program import Operation
+from xinit.tracing.structure.kernels import Axes, Unclear
+from xinit.tracing.structure.origins import Origin
+from xinit.tracing.structure.program import Operation
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 DENSE, CONVOLUTION, LOOKUP = "dense", "convolution", "lookup"

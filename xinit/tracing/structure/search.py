@@ -3,11 +3,11 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from xinit.tracing.origins import EXAMPLES, Origin
-from xinit.tracing.products import Found, Product
-from xinit.tracing.program import Operation, Program, Value
-from xinit.tracing.transfer import unit_places
-from xinit.tracing.walk import Walk
+from xinit.tracing.structure.origins import EXAMPLES, Origin
+from xinit.tracing.structure.products import Found, Product
+from xinit.tracing.structure.program import Operation, Program, Value
+from xinit.tracing.structure.transfer import unit_places
+from xinit.tracing.structure.walk import Walk
 
 Readers = defaultdict[Value, list[Operation]]
 # What may stand between a product and its bias.

@@ -2,9 +2,9 @@
 
 from typing import NamedTuple
 
-from xinit.tracing.kernels import Axes, Unclear
-from xinit.tracing.origins import Origin
-from xinit.tracing.program import Value
+from xinit.tracing.structure.kernels import Axes, Unclear
+from xinit.tracing.structure.origins import Origin
+from xinit.tracing.structure.program import Value
 
 WITH_A_RULE = "a function with a derivative of its own, which is kept whole"
 WHILE = "a while loop, whose length is known only as it runs"

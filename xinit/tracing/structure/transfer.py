@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit.tracing.operands import Pair, dimensions
-from xinit.tracing.origins import (
+from xinit.tracing.structure.operands import Pair, dimensions
+from xinit.tracing.structure.origins import (
     UNITS,
     Axis,
     Index,
@@ -17,7 +17,7 @@ from xinit.tracing.origins import (
     size,
     without_marks,
 )
-from xinit.tracing.program import Operation, Program
+from xinit.tracing.structure.program import Operation, Program
 
 Axes = Sequence[Axis]
 Params = Mapping[str, Any]

@@ -9,10 +9,10 @@ import jax
 import numpy as np
 from jax.extend.core import primitives as known
 
-from xinit.tracing import scalar
-from xinit.tracing.origins import shape_of
-from xinit.tracing.products import Found
-from xinit.tracing.program import Operation, Program, Value
+from xinit.tracing.structure import scalar
+from xinit.tracing.structure.origins import shape_of
+from xinit.tracing.structure.products import Found
+from xinit.tracing.structure.program import Operation, Program, Value
 
 
 class Scope:

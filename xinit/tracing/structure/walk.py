@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from jax.extend.core import primitives as known
 
-from xinit.tracing import origins as of
-from xinit.tracing.kernels import Axes, fans
-from xinit.tracing.operands import LOOKUP, Operand, kernel_axes, operand_axes, operand_of
-from xinit.tracing.origins import UNITS, Index, Origin
-from xinit.tracing.products import WHILE, WITH_A_RULE, Hidden, Product, Use
-from xinit.tracing.program import OWN_RULES, Operation, Program, Value
-from xinit.tracing.transfer import transferred
+from xinit.tracing.structure import origins as of
+from xinit.tracing.structure.kernels import Axes, fans
+from xinit.tracing.structure.operands import LOOKUP, Operand, kernel_axes, operand_axes, operand_of
+from xinit.tracing.structure.origins import UNITS, Index, Origin
+from xinit.tracing.structure.products import WHILE, WITH_A_RULE, Hidden, Product, Use
+from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.structure.transfer import transferred
 
 # How a parameter meets the signal where it is no kernel, by the operation.
 WAYS = {"add": "added", "add_any": "added", "sub": "added", "mul": "scaled", "div": "scaled", "concatenate": "joined"}

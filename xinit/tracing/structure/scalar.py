@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from xinit.tracing.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
 
 Points = Float[np.ndarray, " points"]
 

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.tracing import scalar
-from xinit.tracing.products import Found
-from xinit.tracing.program import Operation, Program, Value
-from xinit.tracing.scalar import Shape
-from xinit.tracing.scopes import Closure, Scope, closure_of, scopes
+from xinit.tracing.structure import scalar
+from xinit.tracing.structure.products import Found
+from xinit.tracing.structure.program import Operation, Program, Value
+from xinit.tracing.structure.scalar import Shape
+from xinit.tracing.structure.scopes import Closure, Scope, closure_of, scopes
 
 STRUCTURAL = {
     "transpose", "reshape", "squeeze", "broadcast_in_dim", "slice", "split", "concatenate", "pad", "rev", "copy",
