@@ -1,7 +1,7 @@
 """What every stored parameter of a model is to `xinit.initialize`: a kernel with its axes, a table, or neither.
 
-A traced model says it. Of an nnx module that comes without a batch, its layers say with which shapes they were made. Of
-a tree of arrays that comes alone, matrices are certain and little else.
+A traced model tells it. For an nnx module without a batch, Flax's own layers tell the shapes with which they were made.
+In a tree of arrays without its model only matrices are certain.
 """
 
 import contextlib
@@ -30,10 +30,10 @@ VECTORS = ("bias", "scale", "offset")  # which are no kernels, whatever their ra
 class Stored(NamedTuple):
     """What a parameter is.
 
-    `axes` are those of a kernel or a table, None of whatever has no fans, as biases and positions. `is_kernel`: a
-    scheme for all kernels means it; it does not mean a table, not even one that is also read as a matrix.
-    `stack_is_known` is False where another axis of the same size may be the stacked one: the fans are then known all
-    the same, but not which weights belong to one layer.
+    `axes` are those of a kernel or a table, and None for what has no fans, such as biases and positions. `is_kernel`:
+    whether a scheme for all kernels draws it. It does not draw a table, not even one that is also read as a matrix.
+    `stack_is_known` is False where another axis of the same size may be the stacked one: the fans are known then, but
+    not which weights belong to one layer.
     """
 
     axes: Axes | Unclear | None
@@ -186,7 +186,7 @@ def completed(traced: Layout, declared: Layout) -> Layout:
 
 
 def with_stack(stored: Stored, stacked: Sequence[int]) -> Stored:
-    """With these axes as stacked ones: layers that read the same in a `vmap` are one product with many units."""
+    """The parameter with these axes marked as stacked: in a `vmap`, layers with the same input are one wide product."""
     if not isinstance(stored.axes, Axes):
         return stored
     inputs, outputs = (tuple(a for a in axes if a not in stacked) for axes in (stored.axes.inputs, stored.axes.outputs))

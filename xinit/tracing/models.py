@@ -1,4 +1,4 @@
-"""Any JAX model as one thing: a pure function of its parameters, whatever library wrote it."""
+"""Any JAX model as a pure function of its parameters, whatever library it is written in."""
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping
@@ -23,11 +23,11 @@ QUICK = {"xla_backend_optimization_level": LEVEL}  # what runs once is compiled 
 
 
 class Model(NamedTuple):
-    """`call(params, others, inputs) -> output`, and the values it is looked at with.
+    """`call(params, others, inputs) -> output`, and the values with which it is measured.
 
-    `inputs` are what it is called with: x, and what other arrays with an entry for each example the call was given.
-    `others` are all other arrays: batch statistics, keys. Models of equal `identity` and equal shapes are the same
-    program; None where that is not known.
+    `inputs` are x and those other arguments of the call that have an entry for each example. `others` are all other
+    arrays, such as batch statistics and keys. Two models of equal `identity` and equal shapes are the same program;
+    `identity` is None where that is not known.
     """
 
     call: Callable[[Params, Any, Any], Any]
@@ -49,7 +49,7 @@ def model_of(
     """The model of a library, or a function of params and x, as a pure function.
 
     Raises:
-      InputError: it is none that is known, or something is missing that its kind needs.
+      InputError: the model is of no known kind, or something is missing that its kind needs.
     """
     refuse_other_kinds(model, variables)
     call = call_of(x, rngs, call_kwargs or {})

@@ -49,7 +49,7 @@ def kernel_rows(
 
 
 def part_of(values: np.ndarray, axes: object, index: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Of values by stacked axis those of one layer."""
+    """The values of one layer among those of a stack of kernels."""
     if not isinstance(axes, Axes):
         return np.asarray(values)
     taken = dict(index)

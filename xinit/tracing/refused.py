@@ -1,4 +1,4 @@
-"""What is refused: models that are none of JAX's, what users give in place of one, and models that fail in a call."""
+"""Errors for models of other frameworks, for objects that are no model, and for models that fail in their call."""
 
 import contextlib
 import inspect
@@ -53,7 +53,7 @@ def kind_of(value: Any) -> str:
 
 
 def refuse_other_kinds(model: Any, variables: Any) -> None:
-    """InputError for what is no model of JAX, or holds one that is to be given instead; for shapes without arrays."""
+    """Raise an InputError for what is no model of JAX, or holds one that should be given instead; for shapes alone."""
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(variables)):
         raise InputError(
             "variables holds shapes, as jax.eval_shape gives them; it must hold arrays, as model.init returns them."

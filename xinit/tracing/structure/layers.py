@@ -1,4 +1,4 @@
-"""The layers of a model by name, in the order in which a signal meets them, and how they hang together."""
+"""The layers of a model by name, in the order in which a signal meets them, and which of them feed which."""
 
 import math
 from collections import Counter
@@ -21,12 +21,13 @@ KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
 
 
 class Layer(NamedTuple):
-    """A product under its name.
+    """A product with its name.
 
-    `paths` of the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
-    layer's kernel. `shape` is of what it gives in one iteration, and `lengths` are those of the loops whose iterations
-    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`:
-    the elementwise one that is applied next; `normalised`: the kind of normalisation beside it; None without one.
+    `paths`: the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
+    layer's kernel. `shape`: of its output in one iteration. `lengths`: those of the loops whose iterations are layers
+    of their own. `depth`: 1 for a layer that no other feeds, else 1 more than the deepest layer that feeds it.
+    `function`: the elementwise function that is applied next, and `normalised`: the kind of normalisation in front of
+    or behind it; None where there is none.
     """
 
     name: str
@@ -48,8 +49,8 @@ class Layer(NamedTuple):
 class Structure(NamedTuple):
     """A model as its layers.
 
-    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the
-    product of a parameter was not seen. `skips`: whether signals skip layers.
+    `axes`: what the axes of each stored parameter are, by its path; None for what is only added or multiplied entry by
+    entry. `unseen`: why the product of a parameter was not seen, by its path. `skips`: whether signals skip layers.
     """
 
     program: Program
@@ -176,7 +177,7 @@ def _together(names: Sequence[str]) -> str:
 
 
 def depths_of(products: Sequence[Product]) -> list[int]:
-    """1 for a layer that no other feeds, and so on along the longest way."""
+    """The depth of each layer: 1 where no other feeds it, else 1 more than the deepest layer that feeds it."""
     depths: list[int] = []
     for number, product in enumerate(products):
         depths.append(1 + max((depths[source] for source in product.fed_by if source < number), default=0))

@@ -1,4 +1,4 @@
-"""Which layers of a traced model have normalisation beside them, and over what it takes its statistics."""
+"""Which layers of a traced model have a normalisation in front of or behind them, and of which kind it is."""
 
 from typing import NamedTuple
 

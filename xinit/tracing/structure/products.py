@@ -11,9 +11,9 @@ WHILE = "a while loop, whose length is known only as it runs"
 
 
 class Use(NamedTuple):
-    """A parameter behind a layer: its place among the leaves and its axes.
+    """A parameter behind a layer: its place among the leaves, and what its axes are in that layer.
 
-    `taken`: of stacked kernels the axis along which one was taken, and which.
+    `taken`: where the layer has one kernel of a stack, each stacked axis with the place on it.
     """
 
     parameter: int
@@ -22,13 +22,14 @@ class Use(NamedTuple):
 
 
 class Product(NamedTuple):
-    """One layer: what it reads and gives, the parameters behind it, its fans, and which layers feed it.
+    """One layer: its input h, its output z, the parameters behind it, its fans, and which layers feed it.
 
-    `reads` is None of a lookup. `kernel` is the operand that depends on parameters. `gives` includes the bias, where
-    one is added next. `iteration` has an entry for every loop around it: which one this is, where the parameters are
-    others in each; else None, and the iterations are positions. The axes of h and z are counted within one iteration;
-    the axis of the examples is None where they have none of their own. `recurrent`: it feeds itself or one before it in
-    the next iteration. `branch`: it lies in a branch, which may not be taken.
+    `site` is the result of the product itself, and `gives` is z, which includes the bias if one is added next. `reads`
+    is h, and None for a lookup. `kernel` is the operand that depends on parameters alone. `iteration` has an entry for
+    every loop around the layer: the number of the iteration if each has parameters of its own; None if all share them,
+    so that iterations are positions. Axes of h and z are counted within one iteration; that of the examples is None
+    where examples have no axis of their own. `recurrent`: the layer feeds itself, or one before it, in the next
+    iteration. `branch`: it lies in a branch, which may not be taken.
     """
 
     site: Value
@@ -56,10 +57,11 @@ class Hidden(NamedTuple):
 
 
 class Found(NamedTuple):
-    """What a model is made of.
+    """The layers of a program, and what else the walk through it found.
 
-    `feeds_output`: the layers nearest to the output. `roles`: by parameter in which ways it meets the signal: product,
-    added, scaled, joined (as one more token), other; a parameter that never does is not in it.
+    `hidden`: parameters whose products could not be entered. `roles`: the ways in which each parameter meets the signal
+    (product, added, scaled, joined as one more token, other); one that never does is not listed. `feeds_output`: the
+    layers nearest to the output. `origins`: of every value.
     """
 
     products: tuple[Product, ...]

@@ -1,4 +1,4 @@
-"""The layers of a program: what is met on the way through it, each with the bias that is added next."""
+"""The search for the layers of a program: the products that the walk meets, each with the bias that is added next."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ def products_of(program: Program, origins: Sequence[Origin]) -> Found:
 
 
 def _completed(product: Product, walk: Walk, readers: Mapping[int, Readers]) -> Product:
-    """With the bias that is added next, and the axes of what is then given."""
+    """The product with the bias that is added next as a part of its output, and the axes of input and output."""
     gives = _with_bias(readers[id(walk.home[product.site])], product.gives, walk)
     origin = walk.origins[gives]
     reads = walk.origins.get(product.reads) if product.reads is not None else None

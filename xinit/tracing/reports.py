@@ -1,4 +1,4 @@
-"""From what one pass measured to a report."""
+"""The report that is made of what one pass measured."""
 
 import dataclasses
 from typing import Any
@@ -19,7 +19,7 @@ BINS = 40  # of a histogram of a layer
 
 
 def report_of(structure: Structure, params: Any, batch: Batch, measured: Measured, chance_loss: float | None) -> Report:
-    """The report of one pass, judged."""
+    """The report of one pass, with the findings of the rules."""
     structure = _taken(structure, measured)
     layers = structure.layers
     rows = parameter_table(structure, by_path(params), measured.parameters)
@@ -53,7 +53,7 @@ def report_of(structure: Structure, params: Any, batch: Batch, measured: Measure
 
 
 def _taken(structure: Structure, measured: Measured) -> Structure:
-    """Without the layers that lie in a branch which this batch does not take: nothing of them was computed."""
+    """The structure without layers in a branch that this batch does not take, since nothing of them was computed."""
     numbers = layer_readings(structure, measured)
     idle = np.isnan(numbers["pre_std"]) & (numbers["grad_pre_std"] == 0)
     pairs = list(zip(structure.layers, idle, strict=True))
@@ -65,7 +65,7 @@ def _taken(structure: Structure, measured: Measured) -> Structure:
 def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.ndarray]:
     """Readings by their names in `xinit.core.readings`, SHARED and TRACED, with the axis layer first.
 
-    What a layer has not, as the input of a lookup, is nan.
+    A reading that a layer does not have is nan, such as the input of a lookup.
     """
     at = [_at(layer) for layer in structure.layers]
     pick = lambda name: [measured.readings[name].get(site) for site, _ in at]
@@ -91,7 +91,7 @@ def _at(layer: Layer) -> tuple[int, int]:
 
 
 def _flatness(layers: tuple[Layer, ...], samples: list[Any]) -> dict[str, np.ndarray]:
-    """The share of saturated units and the mean slope over its maximum, of what each layer's function is applied to."""
+    """The share of saturated units and the mean of abs f' over its maximum, where a layer's function f is known."""
     saturated, slope = np.full((2, len(layers)), np.nan)
     for number, (layer, sample) in enumerate(zip(layers, samples, strict=True)):
         shape = layer.function.shape if layer.function else None
@@ -136,7 +136,7 @@ def _fed_by(structure: Structure) -> tuple[tuple[int, ...], ...]:
 
 
 def _first_moments(layers: tuple[Layer, ...], readings: dict[str, np.ndarray]) -> tuple[float, float, float] | None:
-    """Of inputs that are no floating numbers, as bytes: what the first layer reads that reads them."""
+    """Mean, standard deviation and mean cosine of what the first layer reads, for inputs that are whole numbers."""
     for number, layer in enumerate(layers):
         if layer.depth == 1 and layer.product.reads is not None and not layer.product.recurrent:
             mean, std, cosine = (float(readings[f"input_{name}"][number]) for name in ("mean", "std", "cosine_mean"))
