@@ -69,7 +69,7 @@ def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.nda
     """
     at = [_at(layer) for layer in structure.layers]
     pick = lambda name: [measured.readings[name].get(site) for site, _ in at]
-    readings: dict[str, np.ndarray] = {}
+    readings = _flatness(structure.layers, [None] * len(at))
     for name in measured.readings:
         values = [None if of is None else of[place] for of, (_, place) in zip(pick(name), at, strict=True)]
         if name == "into_sample":
