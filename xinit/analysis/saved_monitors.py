@@ -1,16 +1,18 @@
 """The folder that a monitor of a training writes: how one that may come from a stranger is read.
 
-<folder>/  monitor.json        the layers, and what was found, at each step where that changed
-           readings-000000.nc  the readings of the first POINTS steps that were measured, the next file those after them
+<folder>/  monitor.json  the layers, which readings there are, and what was found, at each step where that changed
+           readings.bin  the monitor's identity, then a row of float64 for each step that was measured
 
-All carry the monitor's identity, so that a file of another one is not taken for one of this. Each file is replaced as a
-whole, so that a reader never sees a part of a point. Nothing here imports jax.
+A point is one row at the end of the file: adding it costs the same however long the record is, and of a row that was
+cut short nothing is read. Both files carry the identity, so that a file of another monitor is not taken for one of
+this. Nothing here imports jax.
 """
 
+import math
 import os
 import pathlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -21,13 +23,15 @@ from xinit.analysis.saved_probes import described_as
 from xinit.core import files, netcdf
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
+from xinit.core.readings import QUANTILES
 
 if TYPE_CHECKING:
     import xarray
 
-FACTS = "monitor.json"
-SEGMENT = re.compile(r"readings-(\d{6})\.nc")
-POINTS = 64  # in one file of readings, which is written anew for each of them
+FACTS, ROWS = "monitor.json", "readings.bin"
+NAME = re.compile(r"[a-z][a-z_0-9]{0,60}")  # of a reading
+IDENTITY = re.compile(r"[0-9a-f]{12}")
+WHOLE = ("step", "level")  # readings that are whole numbers
 FORMAT = 1  # raise it when an older xinit would misread what is written now
 STATES = ("running", "closed")
 # What a monitor measures beside what a probe does.
@@ -43,13 +47,15 @@ MONITORED: dict[str, tuple[tuple[str, ...], str]] = {
 }
 NEEDED = ("step", "loss", "level", "pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std")
 Readings = dict[str, np.ndarray]
+Columns = tuple[tuple[str, tuple[int, ...]], ...]
 History = tuple[tuple[int, tuple[Finding, ...]], ...]
 
 
 class Monitored(NamedTuple):
     """The record of a monitor, whatever its state.
 
-    `readings` have the axis step in front, then layer. `history`: the steps at which the findings changed, with what
+    `readings` have the axis step in front, then layer. `columns`: the readings in the order
+    in which they lie in a row, with the shape of each. `history`: the steps at which the findings changed, with what
     was found from then on, worst first.
     """
 
@@ -58,6 +64,7 @@ class Monitored(NamedTuple):
     state: str
     layers: tuple[str, ...]
     functions: tuple[str | None, ...]
+    columns: Columns
     history: History
     readings: Readings
 
@@ -109,11 +116,12 @@ def load(folder: str | os.PathLike) -> Monitored:
     if version > FORMAT:
         raise InputError(f"{path} is of format {version}, made by a newer xinit; this one knows up to {FORMAT}.")
     layers, functions = _names(facts, path / FACTS)
-    readings = _readings(path, facts["identity"], len(layers))
+    columns = _columns(facts.get("columns"), len(layers), path / FACTS)
+    readings = _readings(path, facts["identity"], columns)
     history = _history(facts.get("history"), len(layers), path / FACTS)
     last = readings["step"][-1] if readings else -1
     measured = tuple(entry for entry in history if entry[0] <= last)  # what is said of a point is written before it
-    return Monitored(path, facts["identity"], facts["state"], layers, functions, measured, readings)
+    return Monitored(path, facts["identity"], facts["state"], layers, functions, columns, measured, readings)
 
 
 def open(folder: str | os.PathLike) -> "xarray.Dataset":
@@ -132,22 +140,19 @@ def open(folder: str | os.PathLike) -> "xarray.Dataset":
     return dataset.assign_coords(layer_name=("layer", list(record.layers)))
 
 
-def segments(path: pathlib.Path) -> list[str]:
-    """The names of a folder's files of readings, in their order, up to the first that is missing."""
-    with files.reading(path):
-        found = sorted(name for name in os.listdir(path) if SEGMENT.fullmatch(name))
-    return [name for number, name in enumerate(found) if name == segment(number)]
+def length(columns: Columns) -> int:
+    """The numbers in a row.
 
-
-def segment(number: int) -> str:
-    """The name of a file of readings."""
-    return f"readings-{number:06d}.nc"
+    >>> length((("step", ()), ("pre_std", (3,))))
+    4
+    """
+    return sum(math.prod(shape) for _, shape in columns)
 
 
 def _names(facts: Mapping[str, Any], path: pathlib.Path) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
     layers, functions = facts.get("layers"), facts.get("functions")
     is_text = lambda value: isinstance(value, str)
-    if not is_text(facts.get("identity")) or facts.get("state") not in STATES:
+    if not IDENTITY.fullmatch(str(facts.get("identity"))) or facts.get("state") not in STATES:
         raise DamagedError(f"{path} is no file of a monitor: its identity or its state is not as xinit writes it.")
     if not isinstance(layers, list) or not layers or not all(map(is_text, layers)):
         raise DamagedError(f"{path} is no file of a monitor: its layers are no names.")
@@ -178,32 +183,42 @@ def _finding(stored: Mapping[str, Any], n_layers: int) -> Finding:
     return Finding(level, files.printable(rule), files.printable(sentence), layers=places)
 
 
-def _readings(path: pathlib.Path, identity: str, n_layers: int) -> Readings:
-    parts: list[Readings] = []
-    for name in segments(path):
-        content = files.read(path, name, netcdf.LARGEST)
-        if content is None:  # it was removed since, by a training that began again
-            break
-        if netcdf.attributes(content, path / name).get("monitor") != identity:
-            raise DamagedError(f"{path / name} and {path / FACTS} are not of one monitor.")
-        arrays = netcdf.decode(content, path / name).arrays
-        arrays = {key: array for key, array in arrays.items() if key not in netcdf.AXES}
-        found = netcdf.checked(arrays, {key: described(key) for key in arrays}, {"layer": n_layers}, path / name)
-        _check(found, parts, path / name)
-        parts.append(found)
-    return stacked(parts)
+def _columns(stored: Any, n_layers: int, path: pathlib.Path) -> Columns:
+    """The readings of a row, of as many layers as there are; axes of the same name are of the same length."""
+    try:
+        columns = tuple((str(name), tuple(shape)) for name, shape in stored)
+        sizes = {"layer": n_layers, "quantile": len(QUANTILES)}
+        for name, shape in columns:
+            pairs = zip(described(name)[0][1:], shape, strict=True)
+            if not NAME.fullmatch(name) or any(type(n) is not int or n < 1 for n in shape):
+                raise ValueError
+            if any(sizes.setdefault(axis, n) != n for axis, n in pairs):
+                raise ValueError
+        names = {name for name, _ in columns}
+        if len(names) < len(columns) or (columns and not names.issuperset(NEEDED)):
+            raise ValueError
+        return columns
+    except (TypeError, ValueError):
+        raise DamagedError(f"{path} is no file of a monitor: its columns are not as xinit writes them.") from None
 
 
-def _check(found: Readings, before: Sequence[Readings], path: pathlib.Path) -> None:
-    """That a file has what every monitor measures, the readings of the files before it, and ascending steps."""
-    if missing := [name for name in NEEDED if name not in found]:
-        raise DamagedError(f"{path} is no file of a monitor: it has no {missing[0]}.")
-    steps = np.concatenate([part["step"] for part in (*before, found)])
-    shapes = [{name: array.shape[1:] for name, array in part.items()} for part in (*before[:1], found)]
-    if not len(found["step"]) or np.any(np.diff(steps) <= 0) or shapes[0] != shapes[-1]:
-        raise DamagedError(f"{path} is no file of a monitor: its steps or readings do not follow those before them.")
-
-
-def stacked(parts: Sequence[Readings]) -> Readings:
-    """Readings one after the other along the axis step."""
-    return {name: np.concatenate([part[name] for part in parts]) for name in (parts[0] if parts else {})}
+def _readings(path: pathlib.Path, identity: str, columns: Columns) -> Readings:
+    """The whole rows of the file by reading; empty where there is none."""
+    content = files.read(path, ROWS, netcdf.LARGEST) or b""
+    if not content or not columns:
+        return {}
+    begin, n = len(identity), length(columns)
+    if content[:begin] != identity.encode():
+        raise DamagedError(f"{path / ROWS} and {path / FACTS} are not of one monitor.")
+    n_rows = (len(content) - begin) // (8 * n)
+    rows = np.frombuffer(content, "<f8", n_rows * n, begin).reshape(n_rows, n)
+    ends = np.cumsum([math.prod(shape) for _, shape in columns])[:-1]
+    parts = np.split(rows, ends, axis=1)
+    found = {name: part.reshape(n_rows, *shape) for (name, shape), part in zip(columns, parts, strict=True)}
+    whole = np.stack([found[name] for name in WHOLE])
+    steps, levels = found["step"], found["level"]
+    if not np.all(whole == np.floor(whole)) or np.any(np.diff(steps) <= 0) or not np.all(np.isin(levels, range(3))):
+        raise DamagedError(f"{path / ROWS} is no file of a monitor: its steps or levels are not as xinit writes them.")
+    if np.any(steps < 0) or np.any(steps > 2**53):
+        raise DamagedError(f"{path / ROWS} is no file of a monitor: it has steps that no training has.")
+    return {name: own.astype(np.int64) if name in WHOLE else own for name, own in found.items()} if n_rows else {}

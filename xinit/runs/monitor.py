@@ -33,11 +33,11 @@ class Monitor:
             model = train(model, next(batches))
         monitor.close()
 
-    Call it at every step: it measures at few of them, and a call that measures nothing takes microseconds. The folder is
-    read by `xinit.open`, `xinit.frame`, `xinit.figure` and `python -m xinit.report`, at any time. The readings are those
-    of `xinit.probe`, on the same batch at every step, and `update_ratio`: the norm of the change of a kernel in the last
-    step over its norm. For that the kernels are copied at the step before one that is measured, and at no other; where
-    the monitor was not called at that step, the ratio is nan.
+    Call it at every step: it measures at few of them, and a call that measures nothing takes microseconds. The folder
+    is read by `xinit.open`, `xinit.frame`, `xinit.figure` and `python -m xinit.report`, at any time. The readings are
+    those of `xinit.probe`, on the same batch at every step, and `update_ratio`: the norm of the change of a kernel in
+    the last step over its norm. For that the kernels are copied at the step before one that is measured, and at no
+    other; where the monitor was not called at that step, the ratio is nan.
 
     A loop that is started again, from a checkpoint, with the same folder continues its record: points at the step of
     its first call, and later ones, are dropped and made again.
@@ -169,7 +169,7 @@ class Monitor:
         numbers = {"loss": np.array(report.loss), "level": np.array(level, np.int64)}
         at = [self._names.index(name) for name in report.names]
         for name, own in report.readings.items():
-            numbers[name] = np.full((len(self._names), *own.shape[1:]), np.nan, np.float32)
+            numbers[name] = np.full((len(self._names), *own.shape[1:]), np.nan)
             numbers[name][at] = own
         return numbers
 

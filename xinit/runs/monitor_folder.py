@@ -13,8 +13,8 @@ import numpy as np
 
 from xinit.analysis import saved_monitors
 from xinit.analysis.finding import Finding
-from xinit.analysis.saved_monitors import FACTS, FORMAT, POINTS, Readings
-from xinit.core import files, netcdf
+from xinit.analysis.saved_monitors import FACTS, FORMAT, ROWS, Columns, Readings
+from xinit.core import files
 from xinit.core.errors import InputError
 
 LOCK = ".lock"
@@ -28,12 +28,11 @@ class MonitorFolder:
         it cannot be written.
     """
 
-    def __init__(
-        self, folder: str | os.PathLike, layers: Sequence[str], functions: Sequence[str | None]
-    ) -> None:
+    def __init__(self, folder: str | os.PathLike, layers: Sequence[str], functions: Sequence[str | None]) -> None:
         self.path = pathlib.Path(folder)
         self._identity, self._layers, self._functions = uuid.uuid4().hex[:12], tuple(layers), tuple(functions)
-        self._points: list[Readings] = []
+        self._columns: Columns = ()
+        self._steps: list[int] = []
         self.history: list[tuple[int, tuple[Finding, ...]]] = []
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,9 @@ class MonitorFolder:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 self._lock.close()
-                raise InputError(f"{self.path} is in use by another monitor; close that one, or choose another folder.") from None
+                raise InputError(
+                    f"{self.path} is in use by another monitor; close that one, or choose another folder."
+                ) from None
         try:
             self._continue()
             self._write_facts("running")
@@ -54,7 +55,7 @@ class MonitorFolder:
     @property
     def last_step(self) -> int | None:
         """The last step that was measured; None before the first."""
-        return int(self._points[-1]["step"][0]) if self._points else None
+        return self._steps[-1] if self._steps else None
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -63,27 +64,28 @@ class MonitorFolder:
 
     def add(self, step: int, readings: Readings, findings: tuple[Finding, ...]) -> None:
         """Write a point, which comes after all others; readings without the axis step."""
-        point = {"step": np.array([step], np.int64)} | {name: np.asarray(own)[None] for name, own in readings.items()}
+        point = {"step": np.array(step)} | readings
+        columns = tuple((name, np.shape(own)) for name, own in point.items())
+        row = np.concatenate([np.ravel(own).astype("<f8") for own in point.values()])
+        if self._steps and columns != self._columns:
+            raise InputError(f"{self.path} holds other readings than this monitor makes; choose another folder.")
+        self._columns = columns
         with _writing(self.path):
-            if findings != self.findings:
+            if findings != self.findings or not self._steps:
                 self.history.append((step, findings))
                 self._write_facts("running")
-            self._points.append(point)
-            self._write_segment((len(self._points) - 1) // POINTS)
+            with open(files.inside(self.path, ROWS), "ab") as file:
+                file.write((b"" if file.tell() else self._identity.encode()) + row.tobytes())
+        self._steps.append(step)
 
     def drop_from(self, step: int) -> None:
         """Forget the points at this step and later ones, which a training that went back to it makes again."""
         if self.last_step is None or self.last_step < step:
             return
-        before = len(saved_monitors.segments(self.path))
-        self._points = [point for point in self._points if point["step"][0] < step]
+        self._steps = [own for own in self._steps if own < step]
         self.history = [entry for entry in self.history if entry[0] < step]
-        kept = -(-len(self._points) // POINTS)
         with _writing(self.path):
-            for number in reversed(range(kept, before)):
-                files.inside(self.path, saved_monitors.segment(number)).unlink(missing_ok=True)
-            if kept:
-                self._write_segment(kept - 1)
+            self._cut()
             self._write_facts("running")
 
     def close(self) -> None:
@@ -104,7 +106,9 @@ class MonitorFolder:
     def _check_kind(self) -> None:
         held = sorted(entry.name for entry in self.path.iterdir() if entry.name != LOCK)
         if held and FACTS not in held:
-            raise InputError(f"{self.path} holds {held[0]} and no record of a monitor; choose a new or an empty folder.")
+            raise InputError(
+                f"{self.path} holds {held[0]} and no record of a monitor; choose a new or an empty folder."
+            )
 
     def _continue(self) -> None:
         """Go on with the record that lies here, if one does."""
@@ -116,9 +120,15 @@ class MonitorFolder:
             raise InputError(
                 f"{self.path} holds the record of another model, which differs in {other[0]}; choose another folder."
             )
-        self._identity, self.history = found.identity, list(found.history)
-        n = len(found.steps)
-        self._points = [{name: own[i : i + 1] for name, own in found.readings.items()} for i in range(n)]
+        self._identity, self._columns, self.history = found.identity, found.columns, list(found.history)
+        self._steps = found.steps.tolist()
+        self._cut()
+
+    def _cut(self) -> None:
+        """Let the file of readings end behind the last step; a process that was killed may have left part of a row."""
+        path = files.inside(self.path, ROWS)
+        if path.exists():
+            os.truncate(path, len(self._identity) + 8 * saved_monitors.length(self._columns) * len(self._steps))
 
     def _write_facts(self, state: str) -> None:
         named = [(step, [_plain(finding) for finding in findings]) for step, findings in self.history]
@@ -128,15 +138,10 @@ class MonitorFolder:
             "state": state,
             "layers": self._layers,
             "functions": self._functions,
+            "columns": self._columns,
             "history": named,
         }
         files.write_atomically(files.inside(self.path, FACTS), (json.dumps(facts, indent=1) + "\n").encode())
-
-    def _write_segment(self, number: int) -> None:
-        readings = saved_monitors.stacked(self._points[number * POINTS : (number + 1) * POINTS])
-        described = {name: saved_monitors.described(name) for name in readings}
-        content = netcdf.encode(readings, described, {"monitor": self._identity})
-        files.write_atomically(files.inside(self.path, saved_monitors.segment(number)), content)
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
