@@ -1,6 +1,6 @@
 """The folder that a monitor of a training writes: how one that may come from a stranger is read.
 
-<folder>/  monitor.json  the layers, which readings there are, and what was found, at each step where that changed
+<folder>/  monitor.json  the layers, the names of the readings, what was found at each step where a rule's level changed
            readings.bin  the monitor's identity, then a row of float64 for each step that was measured
 
 A point is one row at the end of the file: adding it costs the same however long the record is, and of a row that was
@@ -55,8 +55,8 @@ class Monitored(NamedTuple):
     """The record of a monitor, whatever its state.
 
     `readings` have the axis step in front, then layer. `columns`: the readings in the order
-    in which they lie in a row, with the shape of each. `history`: the steps at which the findings changed, with what
-    was found from then on, worst first.
+    in which they lie in a row, with the shape of each. `history`: the steps at which the level of a rule changed, with
+    what was found there, worst first. `findings` at the last step; none before the first.
     """
 
     path: pathlib.Path
@@ -66,17 +66,13 @@ class Monitored(NamedTuple):
     functions: tuple[str | None, ...]
     columns: Columns
     history: History
+    findings: tuple[Finding, ...]
     readings: Readings
 
     @property
     def steps(self) -> np.ndarray:
         """The steps that were measured, ascending."""
         return self.readings["step"] if self.readings else np.zeros(0, np.int64)
-
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found at the last step; none before the first."""
-        return self.history[-1][1] if self.history else ()
 
     @property
     def verdict(self) -> str:
@@ -121,7 +117,10 @@ def load(folder: str | os.PathLike) -> Monitored:
     history = _history(facts.get("history"), len(layers), path / FACTS)
     last = readings["step"][-1] if readings else -1
     measured = tuple(entry for entry in history if entry[0] <= last)  # what is said of a point is written before it
-    return Monitored(path, facts["identity"], facts["state"], layers, functions, columns, measured, readings)
+    latest = _history(facts.get("latest"), len(layers), path / FACTS)
+    ending = latest if latest and latest[0][0] == last else measured
+    findings = ending[-1][1] if ending else ()
+    return Monitored(path, facts["identity"], facts["state"], layers, functions, columns, measured, findings, readings)
 
 
 def open(folder: str | os.PathLike) -> "xarray.Dataset":
@@ -168,7 +167,11 @@ def _history(stored: Any, n_layers: int, path: pathlib.Path) -> History:
     try:
         history = tuple((step, tuple(_finding(one, n_layers) for one in findings)) for step, findings in stored)
         steps = [step for step, _ in history]
-        if any(type(step) is not int for step in steps) or sorted(set(steps)) != steps:
+        if (
+            any(type(step) is not int for step in steps)
+            or sorted(set(steps)) != steps
+            or not all(dict(history).values())
+        ):
             raise ValueError
         return history
     except (TypeError, ValueError, KeyError):

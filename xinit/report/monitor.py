@@ -21,7 +21,7 @@ FIGURES = {  # title: reading, title of its axis, how to read it
     "Signal": ("pre", "z, root mean square", "Bad: lines that drift apart, or come to nothing."),
     "Gradient": ("grad_pre", "dL/dz, root mean square", "Bad: lines that are decades apart and stay so."),
     "Update over weights": (
-        "update_ratio", "norm of the step over that of the kernel",
+        "update_ratio", "norm of the step over the kernel's",
         "About 0.001 is usual. Much more: lower the learning rate; much less in one layer than in others: it hardly "
         "learns.",
     ),
@@ -111,7 +111,7 @@ def _loss(record: Monitored) -> alt.TopLevelMixin:
 def _lines(record: Monitored, values: np.ndarray, title: str, is_share: bool) -> alt.TopLevelMixin:
     at, shown = charts.chosen(len(record.steps), POINTS), charts.chosen(len(record.layers), LAYERS)
     cells = values[at][:, shown]
-    columns = {
+    columns: dict[str, Any] = {
         "step": np.repeat(record.steps[at], len(shown)),
         "layer": np.tile(np.array(shown) + 1, len(at)),
         "name": [record.layers[l] for l in shown] * len(at),

@@ -21,6 +21,7 @@ from xinit.tracing.updates import Kernels, copied, kernels_of, update_ratios
 PER_DECADE = 8  # points of the default schedule between 100 and 1,000 steps, and so on
 SHARE = 0.02  # of the time of training that the later points of the default schedule take at most
 FIRST = 24  # points of the default schedule that are taken whatever they cost
+TRAINED = "nothing in the layers explains a failure to train: look at the learning rate, the data and the loss"
 OnFinding = Callable[[int, Finding], Any]
 
 
@@ -153,7 +154,7 @@ class Monitor:
         if before is not None:
             ratios = update_ratios(self._probe.structure, before, kernels)
         earlier = self._folder.findings
-        findings = tuple(finding._replace(layers=self._places(report, finding)) for finding in report.findings)
+        findings = tuple(self._finding(finding, report, step) for finding in report.findings)
         self._folder.add(step, self._readings(report) | {"update_ratio": ratios}, findings)
         self._ended = time.perf_counter()
         self._seconds = 0.0 if self._points == 0 else self._ended - begun - waited  # the first one compiles
@@ -173,8 +174,11 @@ class Monitor:
             numbers[name][at] = own
         return numbers
 
-    def _places(self, report: Report, finding: Finding) -> tuple[int, ...]:
-        return tuple(self._names.index(report.names[place]) for place in finding.layers)
+    def _finding(self, finding: Finding, report: Report, step: int) -> Finding:
+        """A finding of the report with the places of its layers among all, in words that hold while it is trained."""
+        sentence = TRAINED if step > 0 and finding.rule == "elsewhere" else finding.sentence
+        places = tuple(self._names.index(report.names[place]) for place in finding.layers)
+        return finding._replace(sentence=sentence, layers=places)
 
 
 def turned_bad(earlier: Sequence[Finding], now: Sequence[Finding]) -> list[Finding]:

@@ -33,7 +33,8 @@ class MonitorFolder:
         self._identity, self._layers, self._functions = uuid.uuid4().hex[:12], tuple(layers), tuple(functions)
         self._columns: Columns = ()
         self._steps: list[int] = []
-        self.history: list[tuple[int, tuple[Finding, ...]]] = []
+        self._history: list[tuple[int, tuple[Finding, ...]]] = []
+        self.findings: tuple[Finding, ...] = ()  # at the last step that was measured; none before the first
         with _writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             self._check_kind()
@@ -57,11 +58,6 @@ class MonitorFolder:
         """The last step that was measured; None before the first."""
         return self._steps[-1] if self._steps else None
 
-    @property
-    def findings(self) -> tuple[Finding, ...]:
-        """What was found there."""
-        return self.history[-1][1] if self.history else ()
-
     def add(self, step: int, readings: Readings, findings: tuple[Finding, ...]) -> None:
         """Write a point, which comes after all others; readings without the axis step."""
         point = {"step": np.array(step)} | readings
@@ -70,10 +66,11 @@ class MonitorFolder:
         if self._steps and columns != self._columns:
             raise InputError(f"{self.path} holds other readings than this monitor makes; choose another folder.")
         self._columns = columns
+        if not self._history or _levels(findings) != _levels(self.findings):
+            self._history.append((step, findings))
+        self.findings = findings
         with _writing(self.path):
-            if findings != self.findings or not self._steps:
-                self.history.append((step, findings))
-                self._write_facts("running")
+            self._write_facts("running", step)
             with open(files.inside(self.path, ROWS), "ab") as file:
                 file.write((b"" if file.tell() else self._identity.encode()) + row.tobytes())
         self._steps.append(step)
@@ -83,7 +80,8 @@ class MonitorFolder:
         if self.last_step is None or self.last_step < step:
             return
         self._steps = [own for own in self._steps if own < step]
-        self.history = [entry for entry in self.history if entry[0] < step]
+        self._history = [entry for entry in self._history if entry[0] < step]
+        self.findings = self._history[-1][1] if self._history else ()
         with _writing(self.path):
             self._cut()
             self._write_facts("running")
@@ -120,7 +118,8 @@ class MonitorFolder:
             raise InputError(
                 f"{self.path} holds the record of another model, which differs in {other[0]}; choose another folder."
             )
-        self._identity, self._columns, self.history = found.identity, found.columns, list(found.history)
+        self._identity, self._columns = found.identity, found.columns
+        self._history, self.findings = list(found.history), found.findings
         self._steps = found.steps.tolist()
         self._cut()
 
@@ -130,8 +129,10 @@ class MonitorFolder:
         if path.exists():
             os.truncate(path, len(self._identity) + 8 * saved_monitors.length(self._columns) * len(self._steps))
 
-    def _write_facts(self, state: str) -> None:
-        named = [(step, [_plain(finding) for finding in findings]) for step, findings in self.history]
+    def _write_facts(self, state: str, step: int | None = None) -> None:
+        """The file of facts; `step` of the findings where it is still to be written, else the last one."""
+        at = self.last_step if step is None else step
+        plain = lambda step, findings: (step, [_plain(finding) for finding in findings])
         facts = {
             "format": FORMAT,
             "identity": self._identity,
@@ -139,9 +140,14 @@ class MonitorFolder:
             "layers": self._layers,
             "functions": self._functions,
             "columns": self._columns,
-            "history": named,
+            "history": [plain(*entry) for entry in self._history],
+            "latest": [] if at is None or not self.findings else [plain(at, self.findings)],
         }
         files.write_atomically(files.inside(self.path, FACTS), (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def _levels(findings: Sequence[Finding]) -> list[tuple[str, str]]:
+    return sorted({(finding.rule, finding.level) for finding in findings})
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
