@@ -20,7 +20,7 @@ from xinit.tracing.updates import Kernels, copied, kernels_of, update_ratios
 
 PER_DECADE = 8  # points of the default schedule between 100 and 1,000 steps, and so on
 SHARE = 0.02  # of the time of training that the later points of the default schedule take at most
-FIRST = 24  # points of the default schedule that are taken whatever they cost
+FIRST = 16  # points of the default schedule that are taken whatever they cost
 TRAINED = "nothing in the layers explains a failure to train: look at the learning rate, the data and the loss"
 OnFinding = Callable[[int, Finding], Any]
 
@@ -49,7 +49,7 @@ class Monitor:
       batch: (x, y) or x, which is measured at every point; some hundred examples that the training does not see.
       folder: a new or an empty one, or that of a monitor of the same model.
       every: measure at multiples of so many steps, or at those of which this function says so. By default at each of
-        the first steps, then at ever larger distances, 8 points for each factor of ten; from the 24th point on each
+        the first steps, then at ever larger distances, 8 points for each factor of ten; from the 16th point on each
         also waits until the training has run 50 times as long as it takes, so that the cost is 2 % of the later
         training at most.
       on_finding: `on_finding(step, finding)` is called when a rule of the verdict turns bad, from OK to WARN or FAIL,
@@ -154,8 +154,8 @@ class Monitor:
         if before is not None:
             ratios = update_ratios(self._probe.structure, before, kernels)
         earlier = self._folder.findings
-        findings = tuple(self._finding(finding, report, step) for finding in report.findings)
-        self._folder.add(step, self._readings(report) | {"update_ratio": ratios}, findings)
+        findings = _findings(report, self._names, step)
+        self._folder.add(step, _readings(report, self._names) | {"update_ratio": ratios}, findings)
         self._ended = time.perf_counter()
         self._seconds = 0.0 if self._points == 0 else self._ended - begun - waited  # the first one compiles
         self._points += 1
@@ -164,21 +164,24 @@ class Monitor:
                 self._on_finding(step, finding)
         return report
 
-    def _readings(self, report: Report) -> dict[str, np.ndarray]:
-        """By layer of the model; nan of those that this batch does not take."""
-        level = LEVELS.index(report.findings[0].level)
-        numbers = {"loss": np.array(report.loss), "level": np.array(level, np.int64)}
-        at = [self._names.index(name) for name in report.names]
-        for name, own in report.readings.items():
-            numbers[name] = np.full((len(self._names), *own.shape[1:]), np.nan)
-            numbers[name][at] = own
-        return numbers
 
-    def _finding(self, finding: Finding, report: Report, step: int) -> Finding:
-        """A finding of the report with the places of its layers among all, in words that hold while it is trained."""
-        sentence = TRAINED if step > 0 and finding.rule == "elsewhere" else finding.sentence
-        places = tuple(self._names.index(report.names[place]) for place in finding.layers)
-        return finding._replace(sentence=sentence, layers=places)
+def _readings(report: Report, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """By layer of the model, whose names are given; nan of those that this batch does not take."""
+    level = LEVELS.index(report.findings[0].level)
+    numbers = {"loss": np.array(report.loss), "level": np.array(level, np.int64)}
+    at = [names.index(name) for name in report.names]
+    for name, own in report.readings.items():
+        numbers[name] = np.full((len(names), *own.shape[1:]), np.nan)
+        numbers[name][at] = own
+    return numbers
+
+
+def _findings(report: Report, names: Sequence[str], step: int) -> tuple[Finding, ...]:
+    """Those of the report with the places of their layers among all, in words that hold while it is trained."""
+    moved = lambda finding: finding._replace(layers=tuple(names.index(report.names[l]) for l in finding.layers))
+    is_late = lambda finding: step > 0 and finding.rule == "elsewhere"
+    told = lambda finding: finding._replace(sentence=TRAINED) if is_late(finding) else finding
+    return tuple(told(moved(finding)) for finding in report.findings)
 
 
 def turned_bad(earlier: Sequence[Finding], now: Sequence[Finding]) -> list[Finding]:
