@@ -51,10 +51,7 @@ def make_pass(
     def total(params: Any, taps: Mapping[Value, Array], others: Any, inputs: Any, batch: Any) -> tuple[Array, Any]:
         outputs, records = run(structure.program, jax.tree.leaves((params, others, inputs)), taps, kept)
         output = jax.tree.unflatten(jax.tree.structure(structure.output), outputs)
-        value = loss(output, batch)
-        if jnp.shape(value) != ():
-            raise InputError(f"loss returns an array of shape {jnp.shape(value)}; it must return one number.")
-        return value, records
+        return _one_number(loss, output, batch), records
 
     def once_through(params: Any, others: Any, inputs: Any, batch: Any) -> Measured:
         taps = {product.gives: _zeros(structure.program.types[product.gives]) for product in products}
@@ -73,6 +70,30 @@ def make_pass(
     convolves = any(layer.product.kind == CONVOLUTION for layer in structure.layers)
     level = LEVEL_OF_CONVOLUTIONS if convolves else LEVEL
     return jax.jit(once_through, compiler_options={"xla_backend_optimization_level": level} if once else None)
+
+
+def _one_number(loss: Loss, output: Any, batch: Any) -> Array:
+    """What the loss returns.
+
+    Raises:
+      InputError: it fails, or returns something else than one floating number.
+    """
+    try:
+        value = loss(output, batch)
+    except InputError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0].rstrip(".")
+        raise InputError(
+            f"loss cannot be called with the output and the batch: {type(error).__name__}: {first}."
+        ) from error
+    is_array = isinstance(value, Array | np.ndarray | np.generic | float)
+    if is_array and jnp.shape(value) == () and jnp.issubdtype(jnp.result_type(value), jnp.floating):
+        return jnp.asarray(value)
+    what = (
+        f"an array of shape {jnp.shape(value)} and type {jnp.result_type(value)}" if is_array else type(value).__name__
+    )
+    raise InputError(f"loss returns {what}; it must return one number, of a floating type.")
 
 
 def _zeros(kind: Any) -> Array:
