@@ -56,7 +56,9 @@ def test_what_both_measure_under_one_name_is_equal():
     for name in SHARED:
         n = len(trained[name])  # the readings of training with the axis layer leave out the logits
         assert n == DEPTH + (READINGS[name][0] == ("weight",))
-        np.testing.assert_allclose(traced[name][:n], trained[name], rtol=1e-4, atol=1e-6, err_msg=name)
+        from_a_table = name.startswith("act_")  # of the function's slopes
+        rough = {"atol": 2e-3} if from_a_table else {"rtol": 1e-4, "atol": 1e-6}
+        np.testing.assert_allclose(traced[name][:n], trained[name], **rough, err_msg=name)
 
 
 @pytest.mark.parametrize("name", ["mean", "std", "cosine_mean"])

@@ -148,7 +148,7 @@ BAD = {
     "a strange level": (changed(findings=[["a"]]), "its findings is not as xinit writes it"),
     "another level": (
         changed(findings=[Finding("BAD", "signal", "it is bad")._asdict()]),
-        "its findings are none, or not OK, WARN or FAIL",
+        "it has no findings, or one that is not OK, WARN or FAIL",
     ),
 }
 

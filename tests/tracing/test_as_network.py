@@ -16,7 +16,7 @@ from xinit.core.errors import InputError
 from xinit.networks import activations
 from xinit.networks.network import Frame, Site, at, completed, put
 from xinit.probes.passes import backpropagate
-from xinit.schemes import lsuv
+from xinit.schemes import critical, lsuv
 from xinit.tracing.as_network import as_network
 
 FRAME = Frame((8, 8, 1), (8, 8), (activations.relu(),) * 2, 3)
@@ -80,6 +80,16 @@ def test_what_weights_read_is_the_activation_that_the_function_asked_for():
         assert first is None
         assert {f.name for f in others} == {reads}
         assert network(name).path is None
+
+
+@pytest.mark.parametrize(("name", "scale"), [("transformer", 2), ("resnet", 1)])
+def test_what_schemes_draw_does_not_depend_on_the_functions_that_are_recognised(name, scale):
+    net = network(name)
+    assert net.layers[0].activation.name in ("not seen", "relu")
+    laws = critical().law(net)  # 2 / n_in for relu, 1 / n_in for a linear function, for the first weight too
+    assert [w.fan_in * law.variance for w, law in zip(net.weights, laws, strict=True)] == pytest.approx(
+        [scale] * len(laws)
+    )
 
 
 def test_functions_behind_layers_are_recognised():

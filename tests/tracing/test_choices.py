@@ -14,8 +14,8 @@ from tests.tracing.models import LinenEnsemble, LinenScanned, LinenTransformer, 
 from xinit import initializers
 from xinit.core.errors import InputError
 from xinit.tracing.choices import chosen, needs_fans
-from xinit.tracing.kernels import Unclear, by_path, dense, lookup
 from xinit.tracing.layout import NEITHER, Stored
+from xinit.tracing.structure.kernels import Unclear, by_path, dense, lookup
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(9)

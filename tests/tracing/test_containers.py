@@ -16,7 +16,7 @@ import xinit
 from tests.tracing.models import LinenConv, LinenMLP, NnxConv, NnxMLP, variables_of
 from xinit.core.errors import InputError
 from xinit.tracing.containers import contents_of
-from xinit.tracing.kernels import by_path
+from xinit.tracing.structure.kernels import by_path
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(5)

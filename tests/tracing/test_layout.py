@@ -20,9 +20,10 @@ from tests.tracing.models import (
     NnxStack,
 )
 from xinit.core.errors import InputError
-from xinit.tracing import kernels, layout
-from xinit.tracing.kernels import Axes, Unclear, by_path, fans
+from xinit.tracing import layout
 from xinit.tracing.models import model_of
+from xinit.tracing.structure import kernels
+from xinit.tracing.structure.kernels import Axes, Unclear, by_path, fans
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(3)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from flax import linen, nnx
 
-from xinit.tracing.kernels import by_path
 from xinit.tracing.models import model_of
+from xinit.tracing.structure.kernels import by_path
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 

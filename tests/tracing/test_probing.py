@@ -36,11 +36,11 @@ from xinit.core.errors import InputError
 from xinit.core.readings import SHARED, TRACED
 from xinit.initializers import Law
 from xinit.tracing import rules
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import structure_of
 from xinit.tracing.measure import default_loss
 from xinit.tracing.models import model_of
-from xinit.tracing.program import run
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import structure_of
+from xinit.tracing.structure.program import run
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 RNG = np.random.default_rng(0)

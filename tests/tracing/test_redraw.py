@@ -15,8 +15,8 @@ import xinit
 from tests.tracing.models import NnxMLP, NnxStack
 from xinit import initializers
 from xinit.core.errors import InputError
-from xinit.tracing.kernels import by_path
 from xinit.tracing.patterns import matches
+from xinit.tracing.structure.kernels import by_path
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 KEY = jax.random.key(7)

@@ -1,4 +1,4 @@
-"""Which layers of a probed model a finding is about, for figures and pages that mark them; their sizes."""
+"""What figures and pages show of each layer of a probe: its sizes, and the findings that are about it."""
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -55,7 +55,7 @@ def positive(values: np.ndarray) -> np.ndarray:
 
 
 def marks(report: Report) -> Marks:
-    """By rule, of those that found something bad, the layers that it is about; one about the whole model has none.
+    """The layers that WARN and FAIL findings are about, by rule; a finding about the whole model marks no layer.
 
     >>> marks(report)
     {}

@@ -15,6 +15,7 @@ from xinit.analysis.finding import Finding
 from xinit.analysis.intervals import Interval, mean_interval
 from xinit.analysis.layout import Layout
 
+SIZES = {"signal": "act_std", "gradient": "grad_pre_std"}
 PREDICTED = {"signal": "act_rms_predicted", "gradient": "grad_pre_rms_predicted"}
 MEASURED_ALONE = ", measured, not predicted"
 SURE = 2.0  # standard errors of a slope over depth
@@ -45,14 +46,14 @@ def over_depth(
       limits: the thresholds of conf/verdict.
       void: why theory says nothing of the network, or "".
     """
-    std_SL = readings["act_std" if rule == "signal" else "grad_pre_std"][:, layout.main]
+    std_SL = sizes(rule, readings, layout)[:, layout.main]
     std_SL = std_SL if rule == "signal" else std_SL[:, ::-1]
     finite, some = bool(np.all(np.isfinite(std_SL))), std_SL > 0
     harmless = None if layout.is_plain or rule == "signal" or some.any() else _before_it_moves(readings, layout)
     if finite and harmless:
         return harmless
     if not layout.is_known and finite:
-        return _unseen(rule, std_SL, limits)
+        return _in_order(rule, std_SL, limits)
     if not finite or not some.all():
         return Finding("FAIL", rule, f"the {rule} is zero or not finite in some layer at initialisation")
     if std_SL.shape[1] < 2:
@@ -63,6 +64,26 @@ def over_depth(
     if layout.has_skips:
         return _over_branches(rule, change, std_SL.shape[1] - 1, limits, beside)
     return _over_layers(rule, change, std_SL.shape[1], _bounds(layout, limits), beside)
+
+
+def sizes(rule: str, readings: Mapping[str, np.ndarray], layout: Layout) -> Float[np.ndarray, "step layer"]:
+    """The std by layer that says how the "signal" or "gradient" changes over depth.
+
+    The signal is what the activation functions give. Of a module of the user's it is what the layers themselves give:
+    some of them are followed by an activation function and others are not, so that activations are not comparable.
+
+    >>> from xinit.analysis.layout import layout_of
+    >>> readings = {"act_std": np.ones((1, 2)), "pre_std": np.full((1, 2), 3.0), "act_branch": np.full(2, np.nan)}
+    >>> sizes("signal", readings, layout_of(readings))
+    array([[3., 3.]])
+
+    Args:
+      rule: "signal" or "gradient".
+      readings: with a leading axis of networks or of steps.
+      layout: of the network.
+    """
+    name = SIZES[rule] if layout.is_known or rule == "gradient" else "pre_std"
+    return readings[name]
 
 
 def _bounds(layout: Layout, limits: Mapping[str, float]) -> Bounds:
@@ -143,7 +164,7 @@ def _before_it_moves(readings: Mapping[str, np.ndarray], layout: Layout) -> Find
     return Finding("OK", "gradient", words)
 
 
-def _unseen(rule: str, std_SL: Float[np.ndarray, "network layer"], limits: Mapping[str, float]) -> Finding:
+def _in_order(rule: str, std_SL: Float[np.ndarray, "network layer"], limits: Mapping[str, float]) -> Finding:
     """Of layers in the order of their calls, with whatever lies between them: the slope of a line through all sizes.
 
     What is zero, as the gradient in front of weights that start at 0, is left out.
@@ -166,5 +187,6 @@ def _unseen(rule: str, std_SL: Float[np.ndarray, "network layer"], limits: Mappi
     per_layer = f"x {math.exp(mean / steps):.2f} a layer in the order of their calls{MEASURED_ALONE}"
     if level == "OK" or change.low * change.high <= 0:
         return Finding("OK", rule, f"the {rule} changes over depth by no more than skips would make it ({per_layer})")
-    detail = f"over depth: its std changes by x {math.exp(mean):.2g} in all ({per_layer})"
+    way = "" if rule == "signal" else " on its way back"
+    detail = f"over depth: its std changes by x {math.exp(mean):.2g} in all{way} ({per_layer})"
     return Finding(level, rule, f"the {rule} {_verb(level, mean)} {detail}")

@@ -1,4 +1,4 @@
-"""What a probe hands back: the readings, what was found in them, and how both print; nothing here imports jax."""
+"""The report of a probe: its readings, its findings, and how they are printed; nothing here imports jax."""
 
 import dataclasses
 import os
@@ -40,9 +40,9 @@ LEGEND = (
 class Parameter(NamedTuple):
     """One parameter: fans and n Var W where it is a kernel, with Var W = E W^2, and the norm of dL/dW.
 
-    `roles`: the ways in which it meets the signal: product, added, scaled, other; none where it never does. What has
-    the role product but no fans is a kernel whose axes have no certain meaning. `copies` of a kernel all of whose units
-    have equal weights and gradients, so that they stay so. `zero`: all of it is 0.
+    `roles`: the ways in which it meets the signal (product, added, scaled, joined, other); none where it never does. A
+    parameter with the role product but without fans is a kernel whose axes have no certain meaning. `copies`: whether
+    all units of a kernel have equal weights and equal gradients, so that they stay equal.
     """
 
     path: str
@@ -66,27 +66,28 @@ class Parameter(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Report:
-    """A model as it is: one entry a layer, in the order in which they are called.
+    """What was measured of a model, layer by layer in the order of their calls, and what the rules found.
 
     Attributes:
-      names: of the layers: the module, or the path of the kernel, [3] behind that of the fourth in a stack; a layer
-        called again has (call 2) behind it.
+      names: of the layers: the path of the module, or of the kernel. The fourth layer of a stack has [3] behind it, and
+        the second call of a layer has (call 2).
       kinds: dense, convolution or lookup.
-      shapes: of what they give.
-      widths: units of each layer; what else its output has, per example, are positions.
-      depths: 1 for a layer that no other feeds, and so on along the longest way.
-      paths: of the parameters behind each layer, its kernel first.
+      shapes: of their outputs.
+      widths: the number of units of each layer; the other axes of an example's output are positions.
+      depths: 1 for a layer that no other feeds, else 1 more than the deepest layer that feeds it.
+      paths: the parameters behind each layer, its kernel first.
       fans: (fan-in, fan-out) of each.
-      functions: the elementwise function that is applied next, as tanh; None where there is none.
+      functions: the elementwise function that is applied next, such as tanh; None where there is none.
       normalised: the kind of normalisation between a layer and its function, or before it; None where there is none.
       fed_by: for each layer the places of those that feed it.
       recurrent: whether a layer feeds itself in the next iteration of a loop.
-      kernels: their rows in `parameters`, of a stacked one the row of the layer's own part.
+      kernels: the row of each layer's kernel, as in `parameters`; of a stacked kernel the row of the layer's own part.
       readings: arrays with the axis layer first, by the names SHARED and TRACED of `xinit.core.readings`.
       parameters: a row for each parameter: fans, n_in Var W, n_out Var W, the norm of its gradient.
-      unseen: by the path of a parameter why its product was not seen.
+      unseen: why the product of a parameter was not seen, by its path.
       n_examples: of the batch.
-      loss, chance_loss: the loss on the batch, and log C, which the uniform answer loses; None if it is no classifier.
+      loss, chance_loss: the loss on the batch, and log C, the loss of the uniform answer over C classes; None where
+        the model is no classifier.
       x_moments: mean, standard deviation and mean cosine of the examples; None for tokens.
       one_class: whether all labels are the same.
       skips: whether signals skip layers.
@@ -120,7 +121,7 @@ class Report:
 
     @property
     def verdict(self) -> str:
-        """The worst that was found, in a sentence that begins with OK, WARN or FAIL."""
+        """The findings of the worst level, as a sentence that begins with OK, WARN or FAIL."""
         return verdict.sentence(list(self.findings))
 
     def save(self, folder: str | os.PathLike) -> pathlib.Path:

@@ -1,10 +1,10 @@
-"""A probe's report as a folder: how it is written, and how one that may come from a stranger is read.
+"""A probe's report as a folder: how it is written, and how it is read, also when it comes from a stranger.
 
 <folder>/  probe.json  what is known of the layers and parameters, and what was found
            probe.nc    the readings, with the axis layer first
 
-Both carry the hash of the first, so that a file of another probe is not taken for one of this. Reading one executes
-nothing; nothing here imports jax.
+Both hold the hash of probe.json, so that files of two probes are not mixed up. Reading a folder executes nothing of it.
+Nothing here imports jax.
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ NEEDED = ("pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std")  # readings th
 
 
 def save(report: Report, folder: str | os.PathLike) -> pathlib.Path:
-    """Write a report into a folder, which is made where there is none, over another probe that lies there; its path.
+    """Write a report into a folder and return its path; a probe that lies there is replaced.
 
     >>> save(report, "probes/first").name
     'first'
@@ -159,9 +159,9 @@ def _check(fields: Mapping[str, Any], path: pathlib.Path) -> None:
         raise DamagedError(f"{path} is no file of a probe: its widths and depths are not all at least 1.")
     layers = {layer for finding in fields["findings"] for layer in finding.layers}
     if layers and not 0 <= min(layers) <= max(layers) < len(fields["names"]):
-        raise DamagedError(f"{path} is no file of a probe: a finding is about a layer that it has not.")
+        raise DamagedError(f"{path} is no file of a probe: a finding is about a layer that it does not have.")
     if not fields["findings"] or any(finding.level not in LEVELS for finding in fields["findings"]):
-        raise DamagedError(f"{path} is no file of a probe: its findings are none, or not OK, WARN or FAIL.")
+        raise DamagedError(f"{path} is no file of a probe: it has no findings, or one that is not OK, WARN or FAIL.")
 
 
 def _readings(content: bytes, path: pathlib.Path, n_layers: int) -> dict[str, np.ndarray]:
@@ -176,7 +176,7 @@ def _readings(content: bytes, path: pathlib.Path, n_layers: int) -> dict[str, np
         if f"{name}_edges" not in found or found[f"{name}_edges"].shape[1] != found[f"{name}_hist"].shape[1] + 1:
             raise DamagedError(f"{path} is no file of a probe: {name}_edges do not fit {name}_hist.")
     if found.get("pre_quantile", np.zeros((1, len(QUANTILES)))).shape[-1] != len(QUANTILES):
-        raise DamagedError(f"{path} is no file of a probe: its quantiles are others.")
+        raise DamagedError(f"{path} is no file of a probe: its quantiles are not those that xinit writes.")
     return found
 
 

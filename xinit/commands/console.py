@@ -124,8 +124,9 @@ class Reporter:
             return
         self.table("side by side", contrast_rows(outcomes))
         self.note(
-            "signal x: std of the top layer's activations over the first's; gradient x: std of dL/dz at the first "
-            "layer over the top's; both at initialisation. least slope: of the flattest layer at the end."
+            "signal x: std of the top layer's activations over the first's (in a module of your own, of z); gradient "
+            "x: std of dL/dz at the first layer over the top's; both at initialisation. least slope: of the flattest "
+            "layer at the end."
         )
 
     def table(self, title: str, rows: Sequence[Mapping[str, str]]) -> None:

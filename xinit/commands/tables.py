@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from xinit.analysis.layout import layout_of
 from xinit.analysis.learned import in_words
 from xinit.analysis.outcomes import Outcome
+from xinit.analysis.over_depth import sizes
 from xinit.analysis.sweeps import cells
 from xinit.analysis.swept import as_text, swept
 from xinit.core.readings import share_of
@@ -88,10 +90,12 @@ def _outcome_cells(outcome: Outcome) -> dict[str, str]:
         "chance": f"{outcome.summary['chance_error']:.1%}",
     }
     if "act_std" in readings:
-        signal, gradient = readings["act_std"][0], readings["grad_pre_std"][0]
+        layout, slopes = layout_of(readings), readings["act_slope"][-1]
+        signal, gradient = (sizes(rule, readings, layout)[0] for rule in ("signal", "gradient"))
         cells["signal x"] = share(signal[-1], signal[0])
         cells["gradient x"] = share(gradient[0], gradient[-1])
-        cells["least slope"] = f"{readings['act_slope'][-1].min():.2f}"
+        known = slopes[np.isfinite(slopes)]
+        cells["least slope"] = f"{known.min():.2f}" if len(known) else ""
     level = outcome.findings[0].level
     rules = [finding.rule for finding in outcome.findings if finding.level == level != "OK"]
     return cells | {"verdict": f"{level}: {', '.join(rules)}" if rules else level}

@@ -109,8 +109,9 @@ PREDICTED: dict[str, tuple[tuple[str, ...], str]] = _BANDS | {
 }
 EDGES |= PREDICTED
 
-# What `xinit.probe` measures of each layer of any model: of these readings those that need no activation function, ...
-SHARED = ("pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std", "grad_w_norm")
+# What `xinit.probe` measures of each layer of any model: of these readings some, saturation and slope of some thousand
+# values and only behind functions that it recognises, ...
+SHARED = ("pre_mean", "pre_std", "grad_pre_mean", "grad_pre_std", "grad_w_norm", "act_saturated", "act_slope")
 # ... and its own. Between two layers may lie anything, so it looks at what a layer reads, not at an activation.
 TRACED: dict[str, tuple[tuple[str, ...], str]] = {
     "input_mean": (("layer",), "mean of what the layer reads"),

@@ -1,4 +1,4 @@
-"""Where a signal can be changed on its way through a network, and what changes it."""
+"""The places at which a signal can be changed on its way through a network, and the functions that change it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Site(NamedTuple):
     part: int = 0
 
 
-# A function of what passes a site, in whose place its result goes on.
+# A function of the site and of the signal there; its result replaces the signal.
 Tap = Callable[[Site, Array], Array]
 
 

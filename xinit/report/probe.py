@@ -1,4 +1,4 @@
-"""The page of one saved probe: what was found and what to do, and what each layer and parameter is like."""
+"""The page of one saved probe: its findings with advice, and its layers and parameters."""
 
 import pathlib
 from collections.abc import Mapping
@@ -35,14 +35,18 @@ ABOUT_SIGNAL, ABOUT_GRADIENT = (
     ("finite", "gradient", "reach", "dip"),
 )  # rules of a chart
 SIGNAL = (
-    "Root mean square of what each layer gives (z) and reads (h), on a logarithmic axis; red lies behind layers "
-    "that a finding is about. Bad: lines that fall or rise from layer to layer, which multiplies up over depth."
+    "Root mean square of each layer's output (z) and input (h), on a logarithmic axis. Layers that a finding is about "
+    "have a red background. Bad: lines that fall or rise from layer to layer."
 )
-GRADIENT = "Root mean square of dL/dz, per example; read it from right to left. Bad: the same."
-BANDS = "The middle 98, 90 and 50 % of what each layer gives, and the median. Bad: bars that shrink or grow over depth."
+GRADIENT = (
+    "Root mean square of dL/dz, per example. The gradient travels from right to left. Bad: lines that fall or rise "
+    "from layer to layer."
+)
+BANDS = "The middle 98, 90 and 50 % of each layer's output z, and the median. Bad: bars that shrink or grow over depth."
 SHARES = (
-    "Shares of units that no example passes a gradient through, and where the function was recognised of values where "
-    "it is flat. About half is the most that symmetric weights leave off. Bad: shares near 100 %."
+    "The share of units through which no example passes a gradient, and the share of values in the flat parts of the "
+    "function, where it was recognised. Symmetric weights turn off about half of the units at most. Bad: shares near "
+    "100 %."
 )
 VARIANCES = (
     "The dashed lines keep the size of a signal: 1 through linear layers, 2 through rectifiers. A kernel of 0 has no "
@@ -74,7 +78,7 @@ def page(path: pathlib.Path) -> str:
 
 
 def verdict(report: Report) -> list[Markup]:
-    """What was found, worst first, each with what to do; the remedy that was seen to help."""
+    """The findings, worst first; the remedy that was seen to help; what to do about each finding."""
     found = html.findings([(one.level, f"{one.sentence[:1].upper()}{one.sentence[1:]}.") for one in report.findings])
     rules = [one.rule for one in report.findings if one.level != "OK"]
     advice = list(dict.fromkeys(ADVICE[rule] for rule in rules if rule in ADVICE))

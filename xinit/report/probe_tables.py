@@ -28,7 +28,9 @@ PARAMETERS = (
     "Var W is E W^2. Roles: product, a kernel that the signal is multiplied by and summed over; added, as a bias; "
     "scaled, as the scale of a normalisation. A kernel without fans has axes whose meaning is not certain."
 )
-UNSEEN = "No verdict speaks of what these parameters do: the rules look at products of the signal with parameters."
+UNSEEN = (
+    "The verdict says nothing of what these parameters do: the rules look at products of the signal with parameters."
+)
 
 
 def layers(report: Report) -> Markup:
@@ -134,7 +136,7 @@ def parameters(report: Report) -> Markup:
 
 
 def unseen(report: Report) -> list[Markup]:
-    """What was not seen and why, parameters that differ in a number alone in one row; nothing where all was seen."""
+    """The parameters that were not seen, and why; those whose paths differ in a number alone share a row."""
     if not report.unseen:
         return []
     groups: dict[tuple[str, str], list[str]] = {}
@@ -148,7 +150,7 @@ def unseen(report: Report) -> list[Markup]:
 
 
 def limits() -> Markup:
-    """What the rules call bad, with the reason of each threshold."""
+    """The threshold of each rule, with its reason."""
     at = thresholds()
     rows = [
         ("signal, gradient", f"over depth below x {VANISHED:g} or above x {EXPLODED:g}, and x {at['rate_fail']:g} a "

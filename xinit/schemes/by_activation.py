@@ -49,8 +49,9 @@ def he(fan: str = "in", negative_slope: float | str = 0.0, distribution: str = "
 
 
 def _in_front(weight: Weight, network: Network) -> Activation:
-    """The activation whose output a weight reads; what reads the inputs takes the network's first."""
-    return weight.reads or network.activations[0]
+    """The activation whose output a weight reads; what reads the inputs takes the first that any weight reads."""
+    first = next((other.reads for other in network.weights if other.reads), network.activations[0])
+    return weight.reads or first
 
 
 def xavier_gain(correction: str = "second_moment", q: float = 1.0, distribution: str = "uniform") -> Scheme:

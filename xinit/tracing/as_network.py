@@ -36,12 +36,12 @@ from xinit.networks.network import (
     Tap,
     Weight,
 )
-from xinit.tracing.kernels import by_path
-from xinit.tracing.layers import Structure, structure_of
 from xinit.tracing.models import refusals
 from xinit.tracing.modules import BATCH, PATH, Pure, pure_module
-from xinit.tracing.products import Use
 from xinit.tracing.sites import Passing, Sites, activation_of, kernels_of, passed, sites_of
+from xinit.tracing.structure.kernels import by_path
+from xinit.tracing.structure.layers import Structure, structure_of
+from xinit.tracing.structure.products import Use
 
 KERNEL = "kernel"
 MOST_NAMED = 5  # of the parameters that an error lists

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from xinit.core.errors import InputError
-from xinit.tracing.kernels import by_path
+from xinit.tracing.structure.kernels import by_path
 
 LABELS = ("y", "label", "labels", "target", "targets")  # as fields of a batch, in any case
 

@@ -1,4 +1,4 @@
-"""How a model is called beside its parameters: with x as one argument, as several or by name, with keys and options."""
+"""How a model is called: with x as one argument, as several or by name; with random keys and other arguments."""
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping
@@ -13,9 +13,10 @@ from xinit.core.errors import InputError
 
 
 class Call(NamedTuple):
-    """How a model is called beside its parameters: x, keys by name, and what else by name.
+    """What a model is called with beside its parameters: x, random keys by name, and other arguments by name.
 
-    `batched` are arrays with an entry for each example, `arrays` other arrays, `static` what is none.
+    `batched` are arguments that are arrays with an entry for each example, `arrays` are other arrays, and `static` are
+    arguments that are no arrays.
     """
 
     x: Any
@@ -26,24 +27,24 @@ class Call(NamedTuple):
 
     @property
     def inputs(self) -> tuple[Any, dict[str, Any]]:
-        """What depends on the examples."""
+        """The arguments that depend on the examples."""
         return self.x, self.batched
 
     def named(self, inputs: Any, others: Any) -> dict[str, Any]:
-        """What is given by name."""
+        """The arguments that are given by name."""
         return {**self.static, **others["arrays"], **inputs[1]}
 
     @property
     def identity(self) -> Hashable:
-        """What decides the program; it cannot be hashed where a value cannot."""
+        """What the program depends on beside shapes; it is hashable only if every value in it is."""
         return frozen(self.static)
 
 
 def call_of(x: Any, rngs: Any, named: Mapping[str, Any]) -> Call:
-    """The call with x, with keys as the user gives them, and with what else is given by name.
+    """The call with x, with random keys as the user gives them, and with other arguments by name.
 
     Raises:
-      InputError: rngs is no key and holds none.
+      InputError: rngs is no key, or holds something that is none.
     """
     n = len(jax.tree.leaves(x)[0])
     arrays = {name: value for name, value in named.items() if _is_array(value)}
@@ -114,7 +115,7 @@ def parameters_of(function: Any) -> Mapping[str, inspect.Parameter]:
 
 
 def frozen(value: Any) -> Hashable:
-    """A value as part of an identity: containers as tuples, and with types, since 1 equals True."""
+    """A value in a form that can be compared: containers become tuples, and types are kept, since 1 equals True."""
     if isinstance(value, Mapping):
         return dict, tuple(
             (name, frozen(entry)) for name, entry in sorted(value.items(), key=lambda item: str(item[0]))

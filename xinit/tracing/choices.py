@@ -9,9 +9,9 @@ from xinit.core.errors import InputError
 from xinit.core.factories import call_factory
 from xinit.initializers import Kernel, law_of
 from xinit.tracing.containers import listed
-from xinit.tracing.kernels import Axes
 from xinit.tracing.layout import USUAL, Layout, Stored
 from xinit.tracing.patterns import matches, no_match
+from xinit.tracing.structure.kernels import Axes
 
 Choice = str | Initializer
 Scheme = Choice | Mapping[str, Choice]
@@ -20,8 +20,8 @@ Scheme = Choice | Mapping[str, Choice]
 def chosen(scheme: Scheme, layout: Layout, is_zero: Callable[[str], bool]) -> dict[str, Initializer]:
     """The initialiser of each parameter that is drawn anew; `is_zero` of one whose entries are all 0.
 
-    A scheme for all, or a pattern that does not name the last part of a path, means the kernels among what it fits, but
-    those that are 0 on purpose. All are blank where no kernel holds anything else.
+    A scheme for all parameters draws the kernels. So does a pattern that does not name the last part of a path, among
+    the parameters that fit it. Kernels that are 0 on purpose stay; if all kernels are 0, none of them is so on purpose.
 
     Raises:
       InputError: an unknown name; a pattern without effect; a scheme for all where nothing is known to be a kernel.
@@ -60,7 +60,7 @@ def initializer_of(choice: Choice) -> Initializer:
 
 
 def needs_fans(initializer: Initializer) -> bool:
-    """Whether an initialiser states a law that asks for the fans of a kernel, which one without these axes lacks."""
+    """Whether an initialiser states a law that needs the fans of a kernel."""
     law = law_of(initializer)
     if law is None:
         return False

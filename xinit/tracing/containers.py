@@ -1,4 +1,4 @@
-"""Where the parameters are in what people keep them in: trees, boxes, train states; and the same with others in it."""
+"""Where the parameters lie in a container, such as a tree, a box or a train state, and how they are replaced in it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.core import meta
 
 from xinit.core.errors import InputError
-from xinit.tracing.models import is_equinox
+from xinit.tracing.kinds import is_equinox
+from xinit.tracing.structure.kernels import is_box, unboxed
 
 PARAMS = "params"
 MOST_NAMED = 5
 
 
 class Contents(NamedTuple):
-    """The leaves of a container, with boxes and the states of optimizers whole, and by path the places of parameters.
+    """The leaves of a container, where boxes and the states of optimizers are leaves, and the place of each parameter.
 
     The path of a parameter starts below `params`, where there is one.
     """
@@ -28,7 +28,7 @@ class Contents(NamedTuple):
 
     @property
     def params(self) -> dict[str, Any]:
-        """The parameters, which are arrays or stand for some in shape."""
+        """The parameters, which are arrays or the shapes of some."""
         return {path: unboxed(self.leaves[place]) for path, place in self.places.items()}
 
     def with_params(self, new: Mapping[str, Any]) -> Any:
@@ -40,7 +40,7 @@ class Contents(NamedTuple):
         return jax.tree.unflatten(self.structure, leaves)
 
     def shapes(self, drawn: Collection[int]) -> list[str]:
-        """The paths, in the container, of what only stands for an array in shape and is not drawn."""
+        """The paths, in the container, of arrays of which only the shape is given and which are not drawn."""
         shapes = []
         for place, (names, leaf) in enumerate(zip(self.names, self.leaves, strict=True)):
             parts = jax.tree.leaves(leaf) if place not in drawn else []
@@ -50,7 +50,7 @@ class Contents(NamedTuple):
 
 
 def contents_of(container: Any) -> Contents:
-    """The parameters of a container: what it calls params, or all numbers in it that are no state of an optimizer.
+    """The parameters of a container: what it calls params, or else all arrays of real numbers in it.
 
     Raises:
       InputError: it holds an optimizer's state and nothing that is called params, or no parameters at all.
@@ -78,19 +78,9 @@ def _is_whole(node: Any) -> bool:
     return is_box(node) or is_optimizer_state(node)
 
 
-def is_box(node: Any) -> bool:
-    """Whether a node holds one array: linen's boxes, as `Partitioned`, and nnx's variables."""
-    return isinstance(node, meta.AxisMetadata | nnx.Variable)
-
-
 def is_optimizer_state(node: Any) -> bool:
     """Whether a node is of optax: the moments in it are no parameters."""
     return type(node).__module__.partition(".")[0] == "optax"
-
-
-def unboxed(leaf: Any) -> Any:
-    """The array in a box; any other leaf as it is."""
-    return jax.tree.leaves(leaf)[0] if is_box(leaf) else leaf
 
 
 def _is_parameter(leaf: Any) -> bool:

@@ -1,12 +1,11 @@
 """What every stored parameter of a model is to `xinit.initialize`: a kernel with its axes, a table, or neither.
 
-A traced model says it. Of an nnx module that comes without a batch, its layers say with which shapes they were made. Of
-a tree of arrays that comes alone, matrices are certain and little else.
+A traced model tells it. For an nnx module without a batch, Flax's own layers tell the shapes with which they were made.
+In a tree of arrays without its model only matrices are certain.
 """
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,26 +13,25 @@ import jax
 import numpy as np
 from flax import linen, nnx
 
-from xinit.tracing import origins
-from xinit.tracing.found import products_of
-from xinit.tracing.kernels import Axes, Unclear, by_path, dense, lookup
-from xinit.tracing.layers import Structure, structure_of
 from xinit.tracing.models import Model
-from xinit.tracing.products import Product, Use
+from xinit.tracing.structure import origins
+from xinit.tracing.structure.kernels import KERNEL_NAMES, TABLE_NAMES, Axes, Unclear, by_path, dense, lookup
+from xinit.tracing.structure.layers import Structure, structure_of
+from xinit.tracing.structure.products import Product, kernel_uses
+from xinit.tracing.structure.search import products_of
 
-KERNELS = ("kernel", "lora_a", "lora_b")  # what Flax's layers call them
-USUAL = (*KERNELS, "weight", "w")  # and other libraries' layers
-TABLES = ("embedding", "embeddings")
+LOW_RANK = ("lora_a", "lora_b")  # what Flax's layers call the parts of a low-rank kernel
+USUAL = (*KERNEL_NAMES, *LOW_RANK)
 VECTORS = ("bias", "scale", "offset")  # which are no kernels, whatever their rank
 
 
 class Stored(NamedTuple):
     """What a parameter is.
 
-    `axes` are those of a kernel or a table, None of whatever has no fans, as biases and positions. `is_kernel`: a
-    scheme for all kernels means it; it does not mean a table, not even one that is also read as a matrix.
-    `stack_is_known` is False where another axis of the same size may be the stacked one: the fans are then known all
-    the same, but not which weights belong to one layer.
+    `axes` are those of a kernel or a table, and None for what has no fans, such as biases and positions. `is_kernel`:
+    whether a scheme for all kernels draws it. It does not draw a table, not even one that is also read as a matrix.
+    `stack_is_known` is False where another axis of the same size may be the stacked one: the fans are known then, but
+    not which weights belong to one layer.
     """
 
     axes: Axes | Unclear | None
@@ -61,9 +59,9 @@ def _by_name(path: str, shape: Sequence[int], unclear: Unclear) -> Stored:
     name = path.rpartition("/")[2]
     if len(shape) < 2 or name in VECTORS:
         return NEITHER
-    if name in TABLES:
+    if name in TABLE_NAMES:
         return Stored(lookup() if len(shape) == 2 else unclear, is_kernel=False)
-    return Stored(dense() if len(shape) == 2 else unclear, is_kernel=name in KERNELS)
+    return Stored(dense() if len(shape) == 2 else unclear, is_kernel=name in ("kernel", *LOW_RANK))
 
 
 def of_nnx(module: nnx.Module) -> Layout:
@@ -186,7 +184,7 @@ def completed(traced: Layout, declared: Layout) -> Layout:
 
 
 def with_stack(stored: Stored, stacked: Sequence[int]) -> Stored:
-    """With these axes as stacked ones: layers that read the same in a `vmap` are one product with many units."""
+    """The parameter with these axes marked as stacked: in a `vmap`, layers with the same input are one wide product."""
     if not isinstance(stored.axes, Axes):
         return stored
     inputs, outputs = (tuple(a for a in axes if a not in stacked) for axes in (stored.axes.inputs, stored.axes.outputs))
@@ -201,7 +199,7 @@ def of_structure(structure: Structure) -> Layout:
     tables: set[int] = set()
     learned, products = _after_learned_inputs(structure)
     for product in (*structure.found.products, *products):
-        for use in _kernels_of(product, shapes):
+        for use in kernel_uses(product, shapes):
             is_lookup = isinstance(use.axes, Axes) and use.axes.lookup
             before = kernels.get(use.parameter)
             if before is None or isinstance(before, Unclear) or (before.lookup and not is_lookup):
@@ -227,21 +225,6 @@ def _parameters(structure: Structure) -> list[jax.ShapeDtypeStruct]:
 
 def _worded(axes: Axes | Unclear) -> Axes | Unclear:
     return axes if isinstance(axes, Axes) else Unclear(f"{axes.reason}: {LEFT_OUT}")
-
-
-def _kernels_of(product: Product, shapes: Sequence[tuple[int, ...]]) -> list[Use]:
-    """The parameters that are a product's kernel, and not scales or shifts of it, which have fewer axes than it."""
-
-    def rank(use: Use) -> int:
-        shape = shapes[use.parameter]
-        if isinstance(use.axes, Axes):
-            return len(shape) - len(use.axes.stacked)
-        return len(shape) if math.prod(shape) > max(shape, default=0) else 1
-
-    largest = max(map(rank, product.uses), default=0)
-    is_clear = lambda use: isinstance(use.axes, Axes)
-    reads = lambda use: bool(use.axes.inputs or use.axes.window) if is_clear(use) else rank(use) > 1
-    return [use for use in product.uses if rank(use) == largest and reads(use)]
 
 
 def _after_learned_inputs(structure: Structure) -> tuple[set[int], tuple[Product, ...]]:

@@ -1,4 +1,4 @@
-"""A model run once forward and once backward, and what that says of each of its layers: one compiled program."""
+"""The compiled program of a probe: it runs a model once forward and once backward and measures each layer."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -12,10 +12,10 @@ from jax import Array
 from jaxtyping import Float, Num
 
 from xinit.core.errors import InputError
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Layer, Structure
-from xinit.tracing.operands import CONVOLUTION
-from xinit.tracing.program import Value, run
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import Layer, Structure
+from xinit.tracing.structure.operands import CONVOLUTION
+from xinit.tracing.structure.program import Value, run
 
 Loss = Callable[[Any, Any], Array]
 SAMPLES = 4096  # values of a layer that quantiles and histograms are made of
@@ -24,10 +24,10 @@ LEVEL, LEVEL_OF_CONVOLUTIONS = 0, 1
 
 
 class Measured(NamedTuple):
-    """What one pass gives.
+    """What one pass measures.
 
-    The loss; by reading, and by the site of a product, an array over its iterations; by the path of a parameter what
-    its row is made of.
+    `readings[name][site]` is an array over the iterations of the product at that site. `parameters[path]` are the
+    statistics of which the row of a parameter is made.
     """
 
     loss: Array
@@ -38,7 +38,7 @@ class Measured(NamedTuple):
 def make_pass(
     structure: Structure, n_examples: int, loss: Loss, once: bool
 ) -> Callable[[Any, Any, Any, Any], Measured]:
-    """The compiled function of parameters, other arrays, inputs and batch that goes through the model both ways.
+    """The compiled function of parameters, other arrays, inputs and batch that runs the model forward and backward.
 
     The gradient of the loss with respect to a tap of zeros on a layer's output z is dL/dz. For z = h W + b its sum over
     examples and positions is dL/db, and h^T dL/dz is dL/dW.
@@ -82,14 +82,14 @@ def _zeros(kind: Any) -> Array:
 def _readings(layer: Layer, records: Mapping[Value, Array], g: Array, n_examples: int) -> dict[str, Array]:
     """The readings of one product, each with an axis for the iterations of the loops whose parameters are stacked."""
     product, iteration = layer.product, layer.product.iteration
-    gives = _Seen(records[product.gives], iteration, product.gives_examples, product.unit_axes, n_examples)
-    gradient = _Seen(g, iteration, product.gives_examples, product.unit_axes, n_examples)
+    gives = _Signal(records[product.gives], iteration, product.gives_examples, product.unit_axes, n_examples)
+    gradient = _Signal(g, iteration, product.gives_examples, product.unit_axes, n_examples)
     read = gives.moments("pre") | {"pre_sample": gives.sample()}
     if product.reads is not None:
-        h = _Seen(records[product.reads], iteration, product.reads_examples, (), n_examples)
+        h = _Signal(records[product.reads], iteration, product.reads_examples, (), n_examples)
         read |= h.moments("input") | {"input_cosine_mean": h.cosine()}
     if layer.function is not None:
-        read["into_sample"] = _Seen(records[layer.function.reads], iteration, None, (), n_examples).sample()
+        read["into_sample"] = _Signal(records[layer.function.reads], iteration, None, (), n_examples).sample()
     zero = gradient.array == 0
     scaled = {name: n_examples * value for name, value in gradient.moments("grad_pre").items()}
     return read | scaled | {
@@ -99,7 +99,7 @@ def _readings(layer: Layer, records: Mapping[Value, Array], g: Array, n_examples
     }  # fmt: skip
 
 
-class _Seen:
+class _Signal:
     """An array of a layer as (iterations, examples, positions, units), in single precision.
 
     Iterations of loops that share their parameters are positions. Without an axis of the examples there is one example.
@@ -148,7 +148,7 @@ class _Seen:
         return sums / (self.n * (self.n - 1))
 
     def sample(self) -> Array:
-        """Values at even distances, from every unit as often as from any other."""
+        """Evenly spaced values, equally many from every unit."""
         flat = self.array.reshape(len(self.array), -1)
         step = max(1, flat.shape[1] // SAMPLES)
         units = self.array.shape[-1]
@@ -158,7 +158,7 @@ class _Seen:
 
 
 def _statistics(w: Array, g: Array, axes: Any) -> dict[str, Array]:
-    """What a parameter's row is made of; of a stack of kernels `second`, `grad_norm` and `copies` for each of them."""
+    """The statistics of a parameter; in a stack of kernels each has its own `second` moment and `grad_norm`."""
     w, g = w.astype(jnp.float32), g.astype(jnp.float32)
     stacked = axes.stacked if isinstance(axes, Axes) else ()
     own = tuple(axis for axis in range(w.ndim) if axis not in stacked)
@@ -182,7 +182,7 @@ def _scale(a: Array, axes: tuple[int, ...]) -> Array:
 
 
 def default_loss(output: Any, y: Any) -> tuple[Loss, float | None]:
-    """The loss of a batch (x, y), or of x alone, and of a classifier what the uniform answer would lose.
+    """The loss for a batch (x, y) or x alone, and for a classifier the loss of the uniform answer.
 
     Whole y: mean of -log softmax(output)_y. Other y: mean of (output - y)^2. No y: a fixed random linear functional,
     L = mean over examples of sum_k r_k output_k / sqrt(K), r ~ N(0, 1): dL/doutput is then of the same size whatever

@@ -1,4 +1,4 @@
-"""Any JAX model as one thing: a pure function of its parameters, whatever library wrote it."""
+"""Any JAX model as a pure function of its parameters, whatever library it is written in."""
 
 import inspect
 from collections.abc import Callable, Hashable, Mapping
@@ -8,26 +8,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
-from flax.core import DenyList, meta
+from flax.core import DenyList
 
 from xinit.core.errors import InputError
 from xinit.tracing.calls import Call, call_of, calling, frozen, parameters_of
-from xinit.tracing.kernels import unboxed
+from xinit.tracing.kinds import is_equinox, is_haiku, kind_of
 from xinit.tracing.measure import LEVEL
-from xinit.tracing.refused import kind_of, refusals, refuse_other_kinds
+from xinit.tracing.refused import refusals, refuse_other_kinds
+from xinit.tracing.structure.kernels import is_box, unboxed
 
-__all__ = ["Model", "is_equinox", "is_haiku", "model_of", "refusals"]
+__all__ = ["Model", "model_of", "refusals"]
 
 Params = Any  # a tree of floating arrays
 QUICK = {"xla_backend_optimization_level": LEVEL}  # what runs once is compiled in less time
 
 
 class Model(NamedTuple):
-    """`call(params, others, inputs) -> output`, and the values it is looked at with.
+    """`call(params, others, inputs) -> output`, and the values with which it is measured.
 
-    `inputs` are what it is called with: x, and what other arrays with an entry for each example the call was given.
-    `others` are all other arrays: batch statistics, keys. Models of equal `identity` and equal shapes are the same
-    program; None where that is not known.
+    `inputs` are x and those other arguments of the call that have an entry for each example. `others` are all other
+    arrays, such as batch statistics and keys. Two models of equal `identity` and equal shapes are the same program;
+    `identity` is None where that is not known.
     """
 
     call: Callable[[Params, Any, Any], Any]
@@ -49,7 +50,7 @@ def model_of(
     """The model of a library, or a function of params and x, as a pure function.
 
     Raises:
-      InputError: it is none that is known, or something is missing that its kind needs.
+      InputError: the model is of no known kind, or something is missing that its kind needs.
     """
     refuse_other_kinds(model, variables)
     call = call_of(x, rngs, call_kwargs or {})
@@ -70,16 +71,6 @@ def model_of(
     if axis_name is not None and made.library != "equinox":
         made = made._replace(call=_mapped(made.call, axis_name))
     return made._replace(identity=_usable((made.library, axis_name, made.identity, call.identity)))
-
-
-def is_haiku(model: Any) -> bool:
-    """Whether it is what Haiku's `transform` returns."""
-    return isinstance(model, tuple) and getattr(model, "_fields", None) == ("init", "apply")
-
-
-def is_equinox(model: Any) -> bool:
-    """Whether it is a module of Equinox."""
-    return not inspect.isclass(model) and any(kind.__module__.startswith("equinox.") for kind in type(model).__mro__)
 
 
 def _of_linen(model: linen.Module, variables: Any, call: Call) -> Model:
@@ -264,7 +255,6 @@ def _parted(tree: Any) -> tuple[dict[str, Any], dict[str, Any], Callable[[Any, A
 
 def _names(tree: Any) -> list[str]:
     """The path of every leaf; boxes around arrays, as nnx's variables, are no part of it."""
-    is_box = lambda node: isinstance(node, meta.AxisMetadata | nnx.Variable)
     names = []
     for path, node in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_box)[0]:
         inside = jax.tree_util.tree_flatten_with_path(node)[0]

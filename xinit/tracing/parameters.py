@@ -8,8 +8,8 @@ import numpy as np
 
 from xinit.analysis.probe_report import Parameter
 from xinit.probes.statistics import SAME
-from xinit.tracing.kernels import Axes, fans
-from xinit.tracing.layers import Layer, Structure
+from xinit.tracing.structure.kernels import Axes, fans
+from xinit.tracing.structure.layers import Layer, Structure
 
 Statistics = Mapping[str, Any]  # of one parameter, as `measure` gives them
 
@@ -49,7 +49,7 @@ def kernel_rows(
 
 
 def part_of(values: np.ndarray, axes: object, index: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Of values by stacked axis those of one layer."""
+    """The values of one layer among those of a stack of kernels."""
     if not isinstance(axes, Axes):
         return np.asarray(values)
     taken = dict(index)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
-from xinit.tracing import judged, measure, remedies, zeros
+from xinit.tracing import measure, remedies, reports, zeros
 from xinit.tracing.batches import Batch, batch_of
-from xinit.tracing.layers import Layer, Structure, structure_of
 from xinit.tracing.models import Model, model_of, refusals
 from xinit.tracing.patterns import matcher, no_match
+from xinit.tracing.structure.layers import Layer, Structure, structure_of
 
 Loss = Callable[[Any, Any], jax.Array]
 MOST_KEPT = 8  # compiled probes that wait for another call of `probe`
@@ -63,15 +63,16 @@ def probe(
       loss: `loss(output, batch)`, one number. Else cross-entropy for whole y, squared error for others, and without y
         a fixed random linear functional of the output (see `measure.default_loss`).
       rngs: a key, or keys by name, as {"dropout": key}.
-      layers: patterns of the names of layers, as "**/Dense_*", or of modules with all layers in them; else all.
+      layers: patterns for the names of layers, as "**/Dense_*", or of modules, which stand for all layers in them. By
+        default all layers are measured.
       axis_name: of a mapped axis that the model sums over, as batch normalisation across devices does.
       past_zeros: where parameters that are 0 on purpose let no gradient through, measure with kernels drawn by lecun
         and scales of 1 in their place; the report says so.
       call_kwargs: what else the model is called with.
 
     Raises:
-      InputError: it is no model, jax cannot trace it or it refuses this batch; it has no parameters or lacks a key; no
-        layer fits; x is not finite; y does not fit.
+      InputError: what is given is no model; jax cannot trace it, or it cannot be called with this batch; it has no
+        parameters or needs a key; no layer fits the patterns; x is not finite; y does not fit the output.
     """
     given = batch_of(batch)
     with refusals(given.x):
@@ -89,10 +90,10 @@ def probe(
     report = compiled.report(seen, given)
     if past_zeros and (moved := zeros.moved(report, seen.params, compiled.structure)):
         seen = seen._replace(params=moved.params)
-        report = zeros.told(compiled.report(seen, given), moved)
+        report = zeros.with_finding(compiled.report(seen, given), moved)
     call = remedies.make_call(model, variables, rngs, call_kwargs)
-    look = lambda params: compiled.report(seen, given, params)
-    return dataclasses.replace(report, remedy=remedies.remedy(report, seen.params, compiled.structure, look, call))
+    measured = lambda params: compiled.report(seen, given, params)
+    return dataclasses.replace(report, remedy=remedies.remedy(report, seen.params, compiled.structure, measured, call))
 
 
 class Probe:
@@ -104,12 +105,12 @@ class Probe:
     >>> [probe(jax.tree.map(lambda w: scale * w, params)).readings["pre_std"].shape for scale in (1, 2)]
     [(2,), (2,)]
 
-    Its arguments are those of `xinit.probe`, whose report it gives for other values: `probe(model)` of an nnx or
-    Equinox module, `probe(variables)` of linen variables or of a function's parameters, and a batch after it, of the
-    shapes of the first, in place of that. It looks for no remedy.
+    It is made with the arguments of `xinit.probe`, except past_zeros, and called with the values of a later step: the
+    module, of nnx or Equinox, or the variables of a linen module, a Haiku pair or a function. A second argument
+    replaces the batch; it must have the shapes of the first one. The report is that of `xinit.probe`, without a remedy.
 
     Raises:
-      InputError: as `xinit.probe`; values or a batch of other shapes.
+      InputError: as `xinit.probe`; the values or the batch have other shapes than the first ones.
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class Probe:
         self._compiled = _Compiled(self._first, self._batch, loss, layers, once=False)
 
     def __call__(self, values: Any = None, batch: Any = None) -> Report:
-        """The report of these values, and of this batch; without them those that it was made with."""
+        """The report of these values on this batch; by default of those that the probe was made with."""
         given = self._batch if batch is None else batch_of(batch)
         _check_shapes("The batch", self._batch, given)
         return self._compiled.report(self._seen(values, given), given)
@@ -175,12 +176,12 @@ class _Compiled:
         return (self.own_loss, None) if self.own_loss else measure.default_loss(self.structure.output, batch.y)
 
     def report(self, model: Model, batch: Batch, params: Any = None) -> Report:
-        """What one pass says, judged; of other parameters than the model's own where they are given."""
+        """The judged report of one pass; `params` replace the parameters of the model where they are given."""
         params = model.params if params is None else params
         _, chance_loss = self._loss(batch)
         with refusals(batch.x):
             measured = jax.device_get(self.run(params, model.others, model.inputs, batch.whole))
-        return judged.report_of(self.structure, params, batch, measured, chance_loss)
+        return reports.report_of(self.structure, params, batch, measured, chance_loss)
 
 
 _kept: collections.OrderedDict[Hashable, _Compiled] = collections.OrderedDict()

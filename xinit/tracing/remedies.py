@@ -1,4 +1,4 @@
-"""A scheme under which a failing network was seen not to fail, as the call that draws the same weights again."""
+"""The remedy for a network that fails: a scheme under which it does not, as the call that draws these weights."""
 
 import contextlib
 import math
@@ -14,20 +14,21 @@ from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
-from xinit.tracing.containers import is_equinox
-from xinit.tracing.layers import Structure
+from xinit.tracing.kinds import is_equinox
+from xinit.tracing.structure.layers import Structure
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried
 SIGMAS = 4.0  # of sampling error, within which a kernel's n Var W is that of a scheme
 
 
 def remedy(
-    report: Report, params: Any, structure: Structure, look: Callable[[Any], Report], call: Callable[[str], str]
+    report: Report, params: Any, structure: Structure, measured: Callable[[Any], Report], call: Callable[[str], str]
 ) -> str | None:
-    """Of a plain network that another scheme may help: the line with one under which nothing was seen to fail.
+    """The line of code that draws the weights of a scheme under which no rule fails; None where there is none.
 
-    It may help where the signal or the gradient fails, or all units of a layer are copies. A scheme whose n Var W the
-    network has already is none. `look` measures parameters, `call` words the line.
+    Schemes are tried for networks without skips, normalisation and tables in which the signal or the gradient fails, or
+    all units of a layer are copies. A scheme that the weights follow already is not tried. `measured` is the report of
+    other parameters, and `call` the line of code for a scheme.
     """
     failed = {finding.rule for finding in report.findings if finding.level == "FAIL"}
     kernels = [row for row in report.parameters if row.fan_in and not row.zero and "product" in row.roles]
@@ -38,7 +39,7 @@ def remedy(
         if follows(kernels, scheme):
             continue
         with contextlib.suppress(InputError):  # a scheme that these kernels cannot have, as orthogonal in some stacks
-            after = look(redraw.redrawn(params, scheme, jax.random.key(0), layout.of_structure(structure)))
+            after = measured(redraw.redrawn(params, scheme, jax.random.key(0), layout.of_structure(structure)))
             if not any(finding.level == "FAIL" for finding in after.findings):
                 return call(scheme)
     return None
@@ -69,7 +70,7 @@ def _in_units_of(law: LawOf, row: Parameter) -> float:
 
 
 def make_call(model: Any, variables: Any, rngs: Any, call_kwargs: Mapping[str, Any]) -> Callable[[str], str]:
-    """The line that draws the weights of a scheme anew, to paste where model, x and what else was given are at hand."""
+    """The line of code that draws the weights of a scheme, in terms of `model`, `x` and the arguments of the call."""
     arguments = lambda scheme: f'"{scheme}", jax.random.key(0)'
     if isinstance(model, nnx.Module):
         first = "" if variables is None else "nnx.update(model, variables); "

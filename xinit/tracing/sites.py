@@ -1,6 +1,7 @@
-"""What passes the sites of a traced module: the first output of each kernel, and of each one in a stack of kernels.
+"""The sites of a traced module, at which its signals are measured and changed.
 
-Behind a site lies the elementwise function that is applied next, where one is recognised.
+Each kernel has a site, and in a stack of kernels each has its own. It lies at the first output of the kernel, in front
+of the elementwise function that is applied next, where one is recognised.
 """
 
 import itertools
@@ -16,12 +17,12 @@ from xinit.networks import activations
 from xinit.networks.contract import INF, Activation
 from xinit.networks.network import Weight
 from xinit.networks.sites import Added, Site, Tap
-from xinit.tracing.kernels import Axes
-from xinit.tracing.layers import Layer, Structure
-from xinit.tracing.operands import LOOKUP
-from xinit.tracing.products import Found, Product, Use
-from xinit.tracing.program import Program, Taps, Value, run
-from xinit.tracing.transfer import unit_places
+from xinit.tracing.structure.kernels import Axes
+from xinit.tracing.structure.layers import Layer, Structure
+from xinit.tracing.structure.operands import LOOKUP
+from xinit.tracing.structure.products import Found, Product, Use
+from xinit.tracing.structure.program import Program, Taps, Value, run
+from xinit.tracing.structure.transfer import unit_places
 
 Sites = dict[Site, Layer]
 Places = dict[tuple[int | None, ...], tuple[Site, Product]]  # of one value of a program, by the iterations
@@ -38,7 +39,7 @@ KNOWN: dict[str, Callable[[], Activation]] = {
 
 
 class Passing(NamedTuple):
-    """What a layer gives, what the function behind it reads, and f of that."""
+    """The signals of one layer: its output z, the input u of the function f behind it, and f(u)."""
 
     pre: Array
     into: Array
@@ -46,7 +47,7 @@ class Passing(NamedTuple):
 
 
 def kernels_of(found: Found) -> dict[int, Use]:
-    """By parameter the first use of each that is a kernel, in the order in which a signal meets them.
+    """The parameters that are kernels, in the order in which a signal meets them, with the first use of each.
 
     The tables of embeddings are none, and nothing without axes of inputs and of outputs.
     """
@@ -86,14 +87,14 @@ def _is_known(layer: Layer, structure: Structure) -> bool:
 
 
 def activation_of(layer: Layer) -> Activation:
-    """The function behind a layer, one without a bounded slope where none is recognised."""
+    """The function behind a layer; where none is recognised, one whose slope has no bound, so that none is reported."""
     return NOT_SEEN if layer.function is None else KNOWN[layer.function.name]()
 
 
 def passed(
     program: Program, inputs: Sequence[Any], sites: Sites, n: int, tap: Tap | None = None
 ) -> tuple[list[Any], dict[Site, Passing]]:
-    """The outputs of the program for a batch of n examples, and what passes the sites, after the tap."""
+    """The outputs of the program for a batch of n examples, and the signals at the sites after the tap."""
     taps = {} if tap is None else _taps(tap, sites, program, n)
     values = {site: _values(layer) for site, layer in sites.items()}
     outputs, records = run(program, inputs, taps, set(itertools.chain(*values.values())))

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Structure
 from xinit.tracing.parameters import part_of
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import Structure
 
 Kernels = Mapping[str, Array]  # by the paths of the stored arrays
 

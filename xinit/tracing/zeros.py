@@ -1,4 +1,4 @@
-"""Past what is zero on purpose: a model measured as if its zero heads, scales and last layers had already moved."""
+"""Zeros on purpose: a model is measured as if its zero heads, scales and last layers had already moved."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -10,17 +10,17 @@ import jax.numpy as jnp
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
 from xinit.tracing import redraw
-from xinit.tracing.kernels import Axes, by_path
-from xinit.tracing.layers import Structure
 from xinit.tracing.layout import of_structure
 from xinit.tracing.parameters import Parameter
 from xinit.tracing.rules import collapsed, unreached_layers
+from xinit.tracing.structure.kernels import Axes, by_path
+from xinit.tracing.structure.layers import Structure
 
 SCHEME = "lecun"  # which keeps the signal that comes in whatever function stands before
 
 
 class Moved(NamedTuple):
-    """Parameters with others in the place of zeros, and the paths of those kernels and scales."""
+    """Parameters in which kernels and scales of zeros were replaced, and the paths of these kernels and scales."""
 
     params: Any
     kernels: tuple[str, ...]
@@ -28,7 +28,10 @@ class Moved(NamedTuple):
 
 
 def moved(report: Report, params: Any, structure: Structure) -> Moved | None:
-    """Kernels drawn by lecun and scales of 1 in the place of zeros; None where a gradient reaches every layer."""
+    """The parameters with kernels drawn by lecun and scales of 1 in place of zeros.
+
+    None where a gradient reaches every layer, and where there are no such zeros.
+    """
     if not unreached_layers(report).any():
         return None
     layout = of_structure(structure)
@@ -50,8 +53,8 @@ def _is_scale(row: Parameter) -> bool:
     return "scaled" in row.roles and "product" not in row.roles
 
 
-def told(report: Report, moved: Moved) -> Report:
-    """The report with a finding that says what was measured in the place of what."""
+def with_finding(report: Report, moved: Moved) -> Report:
+    """The report with a finding that says which parameters were replaced, and how."""
     parts = [_part(moved.kernels, "drawn by lecun"), _part(moved.scales, "taken as 1")]
     words = f"measured past what is zero at first: {' and '.join(filter(None, parts))}"
     return dataclasses.replace(report, findings=(*report.findings, Finding("OK", "zeros", words)))

@@ -1,10 +1,10 @@
-"""How the axes of what an operation gives follow from those of what it reads, for each kind of operation."""
+"""The origins of the results of an operation, from those of its operands: how each primitive moves axes."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from xinit.tracing.operands import Pair, dimensions
-from xinit.tracing.origins import (
+from xinit.tracing.structure.operands import Pair, dimensions
+from xinit.tracing.structure.origins import (
     UNITS,
     Axis,
     Index,
@@ -17,14 +17,14 @@ from xinit.tracing.origins import (
     size,
     without_marks,
 )
-from xinit.tracing.program import Operation, Program
+from xinit.tracing.structure.program import Operation, Program
 
 Axes = Sequence[Axis]
 Params = Mapping[str, Any]
 
 
 def transferred(operation: Operation, origins: Sequence[Origin], program: Program) -> list[Origin]:
-    """The origins of what an operation gives that holds no program of its own, or none that is entered."""
+    """The origins of the results of an operation without a program in it, or with one that is not entered."""
     name, params = str(operation.primitive), operation.params
     results = []
     for value in operation.gives:
@@ -129,7 +129,7 @@ KEEPS_AXES: dict[str, Callable[[Axes, Params, Sequence[int]], Axes]] = {
 
 
 def dot_axes(origins: Sequence[Origin], contracted: Pair, batch: Pair, groups: Sequence[int]) -> list[Axis]:
-    """Axes that are shared, what is left of the first operand, what is left of the second."""
+    """The axes of a product of matrices: the shared ones, then the rest of the first operand, then of the second."""
     left, right = origins[0].axes, origins[1].axes
     shared = [merged_axis(left[a], right[b]) for a, b in zip(*batch, strict=True)]
     gone = lambda side: (*contracted[side], *batch[side], *(groups if side else ()))
@@ -144,7 +144,7 @@ def merged_axis(first: Axis, second: Axis) -> Axis:
 
 
 def convolution_axes(origins: Sequence[Origin], params: Params, shape: Sequence[int]) -> list[Axis]:
-    """The examples of the images, the outputs of the kernel, and places."""
+    """The axes of a convolution's result: the examples of the images, the outputs of the kernel, and the positions."""
     numbers = params["dimension_numbers"]
     result = list(plain_axes(shape))
     examples, outputs = origins[0].axes[numbers.lhs_spec[0]], origins[1].axes[numbers.rhs_spec[0]]
@@ -155,7 +155,7 @@ def convolution_axes(origins: Sequence[Origin], params: Params, shape: Sequence[
 
 
 def gather_axes(origins: Sequence[Origin], params: Params, shape: Sequence[int]) -> list[Axis]:
-    """The places of the indices, and of the table the axes of which whole rows are taken."""
+    """The axes of a lookup's result: those of the indices, and those of the table that are read whole."""
     numbers, table, indices = params["dimension_numbers"], origins[0].axes, origins[1].axes
     offsets = numbers.offset_dims
     lost = {*numbers.collapsed_slice_dims, *numbers.operand_batching_dims}

@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from xinit.tracing import origins
-from xinit.tracing.found import products_of
-from xinit.tracing.program import traced
+from xinit.tracing.structure import origins
+from xinit.tracing.structure.program import traced
+from xinit.tracing.structure.search import products_of
 
 X = jnp.linspace(-1, 1, 12, dtype=jnp.float32).reshape(4, 3)
 W = jnp.ones((3, 3))

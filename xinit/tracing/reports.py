@@ -1,4 +1,4 @@
-"""From what one pass measured to a report."""
+"""The report that is made of what one pass measured."""
 
 import dataclasses
 from typing import Any
@@ -9,17 +9,17 @@ from xinit.analysis.probe_report import Report
 from xinit.core.readings import FLAT, QUANTILES
 from xinit.tracing import rules
 from xinit.tracing.batches import Batch
-from xinit.tracing.kernels import by_path
-from xinit.tracing.layers import Layer, Structure
 from xinit.tracing.measure import Measured
 from xinit.tracing.parameters import kernel_rows, parameter_table
+from xinit.tracing.structure.kernels import by_path
+from xinit.tracing.structure.layers import Layer, Structure
 
 NOT_TAKEN = "it lies in a branch that this batch does not take"
 BINS = 40  # of a histogram of a layer
 
 
 def report_of(structure: Structure, params: Any, batch: Batch, measured: Measured, chance_loss: float | None) -> Report:
-    """The report of one pass, judged."""
+    """The report of one pass, with the findings of the rules."""
     readings = layer_readings(structure, measured)
     if len((taken := _taken(structure, readings)).layers) < len(structure.layers):
         structure, readings = taken, layer_readings(taken, measured)
@@ -54,7 +54,7 @@ def report_of(structure: Structure, params: Any, batch: Batch, measured: Measure
 
 
 def _taken(structure: Structure, numbers: dict[str, np.ndarray]) -> Structure:
-    """Without the layers that lie in a branch which this batch does not take: nothing of them was computed."""
+    """The structure without layers in a branch that this batch does not take, since nothing of them was computed."""
     idle = np.isnan(numbers["pre_std"]) & (numbers["grad_pre_std"] == 0)
     pairs = list(zip(structure.layers, idle, strict=True))
     taken = tuple(layer for layer, is_idle in pairs if not (is_idle and layer.product.branch))
@@ -65,11 +65,11 @@ def _taken(structure: Structure, numbers: dict[str, np.ndarray]) -> Structure:
 def layer_readings(structure: Structure, measured: Measured) -> dict[str, np.ndarray]:
     """Readings by their names in `xinit.core.readings`, SHARED and TRACED, with the axis layer first.
 
-    What a layer has not, as the input of a lookup, is nan.
+    A reading that a layer does not have is nan, such as the input of a lookup.
     """
     at = [_at(layer) for layer in structure.layers]
     pick = lambda name: [measured.readings[name].get(site) for site, _ in at]
-    readings: dict[str, np.ndarray] = {}
+    readings = _flatness(structure.layers, [None] * len(at))
     for name in measured.readings:
         values = [None if of is None else of[place] for of, (_, place) in zip(pick(name), at, strict=True)]
         if name == "into_sample":
@@ -91,7 +91,7 @@ def _at(layer: Layer) -> tuple[int, int]:
 
 
 def _flatness(layers: tuple[Layer, ...], samples: list[Any]) -> dict[str, np.ndarray]:
-    """The share of saturated units and the mean slope over its maximum, of what each layer's function is applied to."""
+    """The share of saturated units and the mean of abs f' over its maximum, where a layer's function f is known."""
     saturated, slope = np.full((2, len(layers)), np.nan)
     for number, (layer, sample) in enumerate(zip(layers, samples, strict=True)):
         shape = layer.function.shape if layer.function else None
@@ -136,7 +136,7 @@ def _fed_by(structure: Structure) -> tuple[tuple[int, ...], ...]:
 
 
 def _first_moments(layers: tuple[Layer, ...], readings: dict[str, np.ndarray]) -> tuple[float, float, float] | None:
-    """Of inputs that are no floating numbers, as bytes: what the first layer reads that reads them."""
+    """Mean, standard deviation and mean cosine of what the first layer reads, for inputs that are whole numbers."""
     for number, layer in enumerate(layers):
         if layer.depth == 1 and layer.product.reads is not None and not layer.product.recurrent:
             mean, std, cosine = (float(readings[f"input_{name}"][number]) for name in ("mean", "std", "cosine_mean"))

@@ -1,8 +1,8 @@
-"""A traced function as one flat list of operations, and how it is run with taps on the values in it.
+"""A traced function as one flat list of operations, which can be run with taps on its values.
 
-What `jit` and `remat` hold is written out in place. Loops and branches stay, each with the program of its body. A value
-is a number, the same whether it is met at the top or in a body; of a value in a loop there is one array for each
-iteration.
+The operations in a `jit` or `remat` are written out in its place. Loops and branches stay, each with the program of its
+body. Values are numbered, and a number means one value in the program and all bodies in it. A value in a loop has an
+array for each iteration.
 """
 
 import itertools

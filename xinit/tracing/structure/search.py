@@ -1,13 +1,13 @@
-"""The layers of a program: what is met on the way through it, each with the bias that is added next."""
+"""The search for the layers of a program: the products that the walk meets, each with the bias that is added next."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from xinit.tracing.origins import EXAMPLES, Origin
-from xinit.tracing.products import Found, Product
-from xinit.tracing.program import Operation, Program, Value
-from xinit.tracing.transfer import unit_places
-from xinit.tracing.walk import Walk
+from xinit.tracing.structure.origins import EXAMPLES, Origin
+from xinit.tracing.structure.products import Found, Product
+from xinit.tracing.structure.program import Operation, Program, Value
+from xinit.tracing.structure.transfer import unit_places
+from xinit.tracing.structure.walk import Walk
 
 Readers = defaultdict[Value, list[Operation]]
 # What may stand between a product and its bias.
@@ -27,7 +27,7 @@ def products_of(program: Program, origins: Sequence[Origin]) -> Found:
 
 
 def _completed(product: Product, walk: Walk, readers: Mapping[int, Readers]) -> Product:
-    """With the bias that is added next, and the axes of what is then given."""
+    """The product with the bias that is added next as a part of its output, and the axes of input and output."""
     gives = _with_bias(readers[id(walk.home[product.site])], product.gives, walk)
     origin = walk.origins[gives]
     reads = walk.origins.get(product.reads) if product.reads is not None else None

@@ -1,4 +1,4 @@
-"""The layers of a model by name, in the order in which a signal meets them, and how they hang together."""
+"""The layers of a model by name, in the order in which a signal meets them, and which of them feed which."""
 
 import math
 from collections import Counter
@@ -8,25 +8,23 @@ from typing import Any, NamedTuple
 import jax
 
 from xinit.core.errors import InputError
-from xinit.tracing import origins
-from xinit.tracing.found import products_of
-from xinit.tracing.functions import Function, functions_of
-from xinit.tracing.kernels import Axes, Unclear, by_path
-from xinit.tracing.normalisation import normalised
-from xinit.tracing.products import WHILE, Found, Product, Use
-from xinit.tracing.program import Program, traced
-
-# What the libraries call the kernel of a layer, which then bears the name of its module alone.
-KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
+from xinit.tracing.structure import origins
+from xinit.tracing.structure.functions import Function, functions_of
+from xinit.tracing.structure.kernels import KERNEL_NAMES, TABLE_NAMES, Axes, Unclear, by_path
+from xinit.tracing.structure.normalisation import normalised
+from xinit.tracing.structure.products import WHILE, Found, Product, Use, kernel_uses
+from xinit.tracing.structure.program import Program, traced
+from xinit.tracing.structure.search import products_of
 
 
 class Layer(NamedTuple):
-    """A product under its name.
+    """A product with its name.
 
-    `paths` of the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
-    layer's kernel. `shape` is of what it gives in one iteration, and `lengths` are those of the loops whose iterations
-    are layers of their own. `depth`: 1 for a layer that no other feeds, and so on along the longest way. `function`:
-    the elementwise one that is applied next; `normalised`: the kind of normalisation beside it; None without one.
+    `paths`: the parameters behind it, each with its place in a stack, as in blocks/mlp/kernel[3]; the first is the
+    layer's kernel. `shape`: of its output in one iteration. `lengths`: those of the loops whose iterations are layers
+    of their own. `depth`: 1 for a layer that no other feeds, else 1 more than the deepest layer that feeds it.
+    `function`: the elementwise function that is applied next, and `normalised`: the kind of normalisation in front of
+    or behind it; None where there is none.
     """
 
     name: str
@@ -48,8 +46,8 @@ class Layer(NamedTuple):
 class Structure(NamedTuple):
     """A model as its layers.
 
-    `axes` of each stored parameter, by its path: None of what is only added or scaled. `unseen`: by path why the
-    product of a parameter was not seen. `skips`: whether signals skip layers.
+    `axes`: what the axes of each stored parameter are, by its path; None for what is only added or multiplied entry by
+    entry. `unseen`: why the product of a parameter was not seen, by its path. `skips`: whether signals skip layers.
     """
 
     program: Program
@@ -83,7 +81,7 @@ def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
     depths = depths_of(found.products)
     functions, normal = functions_of(program, found), normalised(program, found)
     layers = []
-    for number, (name, product) in enumerate(zip(_names(found.products, paths), found.products, strict=True)):
+    for number, (name, product) in enumerate(zip(_names(found.products, named), found.products, strict=True)):
         kind = program.types[product.gives]
         n_loops = len(product.iteration)
         shape = tuple(kind.shape[n_loops:])
@@ -136,32 +134,27 @@ def _index(use: Use) -> str:
     return f"[{','.join(str(place) for _, place in use.taken)}]" if use.taken else ""
 
 
-def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:
+def _names(products: Sequence[Product], named: Mapping[str, Any]) -> list[str]:
     """A name for each layer: the module whose only kernel it has, else the path of the kernel; and which call it is."""
+    paths, shapes = list(named), [leaf.shape for leaf in named.values()]
     owner = lambda number: paths[number].rpartition("/")[0]
-    kernels = {use.parameter for product in products for use in _kernels(product)}
+    is_clear = lambda use: isinstance(use.axes, Axes)
+    uses_of = [list(filter(is_clear, kernel_uses(product, shapes))) or [product.uses[0]] for product in products]
+    kernels = {use.parameter for uses in uses_of for use in uses}
     of_owner = Counter(owner(number) for number in kernels)
 
     def plain(number: int) -> str:
         path = paths[number]
-        is_alone = of_owner[owner(number)] == 1 and path.rpartition("/")[2] in KERNELS
+        is_alone = of_owner[owner(number)] == 1 and path.rpartition("/")[2] in (*KERNEL_NAMES, *TABLE_NAMES)
         return owner(number) if is_alone and owner(number) else path
 
     calls: Counter[str] = Counter()
     names = []
-    for product in products:
-        uses = _kernels(product)
+    for uses in uses_of:
         name = _together([plain(use.parameter) for use in uses]) + _index(uses[0])
         calls[name] += 1
         names.append(f"{name} (call {calls[name]})" if calls[name] > 1 else name)
     return names
-
-
-def _kernels(product: Product) -> list[Use]:
-    """The parameters that are the kernel of a layer: the largest, and those beside it that are of the same rank."""
-    first, *others = product.uses
-    same = [use for use in others if isinstance(use.axes, Axes) and isinstance(first.axes, Axes)]
-    return [first, *(use for use in same if use.axes.rank == first.axes.rank)]  # type: ignore[union-attr]
 
 
 def _together(names: Sequence[str]) -> str:
@@ -176,7 +169,7 @@ def _together(names: Sequence[str]) -> str:
 
 
 def depths_of(products: Sequence[Product]) -> list[int]:
-    """1 for a layer that no other feeds, and so on along the longest way."""
+    """The depth of each layer: 1 where no other feeds it, else 1 more than the deepest layer that feeds it."""
     depths: list[int] = []
     for number, product in enumerate(products):
         depths.append(1 + max((depths[source] for source in product.fed_by if source < number), default=0))

@@ -1,7 +1,8 @@
-"""Where a value comes from: the batch, parameters, and which axis of them each of its own axes is.
+"""The origin of a value: whether it depends on the batch, on which parameters, and what each of its axes is.
 
-An axis is written as its factors, from the slowest to the fastest, as a reshape joins and parts them. Each factor has
-marks: of which axis of which parameter it is, whether it counts examples, whether it counts units of a layer.
+An axis is a list of factors, from the slowest to the fastest, since a reshape may join axes or split one. Each factor
+has marks. They say which axis of which parameter it comes from, whether it counts examples, and whether it counts the
+units of a layer.
 """
 
 import math
@@ -17,7 +18,7 @@ UNITS: Mark = (-2, 0)
 
 
 class Factor(NamedTuple):
-    """A part of an axis, of some size."""
+    """A part of an axis: its size and its marks."""
 
     size: int
     marks: frozenset[Mark] = frozenset()
@@ -34,10 +35,11 @@ class Index(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """Of a value: whether it depends on the batch, on which parameters, and what its axes are.
+    """Whether a value depends on the batch, on which parameters, and what its axes are.
 
-    `indexed` axes of the parameters were taken apart by an index. `varies` in these loops from iteration to iteration.
-    `layers` are the nearest layers on the way back, by their places in the list of layers.
+    `indexed`: the axes of parameters of which an index has taken one place. `varies`: the loops in which a value made
+    of parameters alone differs from iteration to iteration. `layers`: the nearest layers on the way back, by their
+    places in the list of layers.
     """
 
     axes: tuple[Axis, ...]
@@ -110,9 +112,9 @@ def joined(first: Axis, second: Axis) -> Axis:
 
 
 def regrouped(factors: list[Factor], sizes: Sequence[int]) -> list[Axis] | None:
-    """Factors in a row as axes of these sizes; one that spans two axes is parted, and both have its marks.
+    """The factors as axes of these sizes; a factor that spans two axes is split, and both parts keep its marks.
 
-    None where the sizes do not go into each other.
+    None where the sizes do not divide each other.
     """
     rest = list(factors)
     axes: list[Axis] = []
@@ -143,9 +145,9 @@ def reshaped(axes: Sequence[Axis], shape: Sequence[int]) -> tuple[Axis, ...]:
 
 
 def merged(shape: Sequence[int], origins: Sequence[Origin], axes: Sequence[Axis] | None = None) -> Origin:
-    """The origin of what is made of values entry by entry: it depends on all, and each axis is that of each of them.
+    """The origin of what is computed entry by entry from several values: it depends on all that they depend on.
 
-    `axes`, where given, are those of the result instead.
+    Its axes have the marks of theirs, unless `axes` are given.
     """
     if axes is None:
         own: list[Axis] = list(plain_axes(shape))

@@ -6,8 +6,8 @@ import pytest
 from flax import linen, nnx
 from jax import lax
 
-from xinit.tracing.kernels import Unclear
-from xinit.tracing.layers import structure_of
+from xinit.tracing.structure.kernels import Unclear
+from xinit.tracing.structure.layers import structure_of
 
 D, N = 4, 5
 X, IMAGES, TOKENS = jnp.ones((N, D)), jnp.ones((N, 8, 8, 4)), jnp.zeros((N, 6), int)

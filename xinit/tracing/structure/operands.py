@@ -1,19 +1,19 @@
-"""Products of a signal with a kernel: matrices, convolutions and tables; what each axis of the kernel is in them."""
+"""Products of a signal with a kernel (matrices, convolutions, tables), and what each axis of the kernel is in them."""
 
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from xinit.tracing.kernels import Axes, Unclear
-from xinit.tracing.origins import Origin
-from xinit.tracing.program import Operation
+from xinit.tracing.structure.kernels import Axes, Unclear
+from xinit.tracing.structure.origins import Origin
+from xinit.tracing.structure.program import Operation
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]
 DENSE, CONVOLUTION, LOOKUP = "dense", "convolution", "lookup"
 
 
 class Operand(NamedTuple):
-    """Which operand is the signal and which the kernel, and what the axes of the kernel's operand are.
+    """Which operand is the signal and which is the kernel, and what the axes of the kernel are.
 
     `stride`: places of the input to one of the output, so that an input feeds fewer units. `spread`: of a transposed
     convolution with a stride the places of the output to one of the input, so that fewer inputs feed a unit.
@@ -56,9 +56,9 @@ def operand_of(operation: Operation, origins: Sequence[Origin]) -> Operand | Non
 
 
 def dimensions(operation: Operation) -> tuple[Pair, Pair, tuple[int, ...]]:
-    """Of a product of matrices the axes that are summed and those that are shared, of each operand.
+    """The axes of a product of matrices: those that are summed and those that are shared, of both operands.
 
-    Last the axes of the second operand that are one kernel for each group of rows of the first.
+    The third part are axes of the second operand that count kernels, one for each group of rows of the first operand.
     """
     if str(operation.primitive) == "dot_general":
         return (*operation.params["dimension_numbers"], ())

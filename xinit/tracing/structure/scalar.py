@@ -1,6 +1,6 @@
-"""Elementwise operations of a traced program as functions of one number: computed by NumPy, named, and looked at.
+"""Elementwise operations of a traced program as functions of one number: their values, their names, their slopes.
 
-NumPy computes them because nothing has to be compiled for that: a function takes a few milliseconds.
+NumPy computes the values: nothing has to be compiled for it, and a function takes a few milliseconds.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 import scipy.special
 from jaxtyping import Float
 
-from xinit.tracing.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
 
 Points = Float[np.ndarray, " points"]
 
@@ -38,7 +38,7 @@ OF_ONE_NUMBER = {"broadcast_in_dim", "reshape", "squeeze"}  # which leave the sa
 
 
 class Shape(NamedTuple):
-    """What measurements need to know of a function f of one number, all found on a table of it.
+    """The properties of a function f of one number that measurements need, read off a table of its values.
 
     `slopes` are abs f' in each cell of the table. `bounded`: abs f' has a maximum. `is_rectifier`: f' is 0
     on a whole side of zero. `crossing`: f' changes its sign. `flattens`: f comes to a limit on a side at least.

@@ -1,12 +1,12 @@
-"""Which layers of a traced model have normalisation beside them, and over what it takes its statistics."""
+"""Which layers of a traced model have a normalisation in front of or behind them, and of which kind it is."""
 
 from typing import NamedTuple
 
-from xinit.tracing.functions import STRUCTURAL, ways_of
-from xinit.tracing.origins import EXAMPLES, UNITS, marked, size
-from xinit.tracing.products import Found
-from xinit.tracing.program import OWN_RULES, Operation, Program, Value
-from xinit.tracing.scopes import Scope, scopes
+from xinit.tracing.structure.functions import STRUCTURAL, ways_of
+from xinit.tracing.structure.origins import EXAMPLES, UNITS, marked, size
+from xinit.tracing.structure.products import Found
+from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.structure.scopes import Scope, scopes
 
 LAYER, BATCH, GROUP, RMS = "layer", "batch", "group", "rms"
 SUMS = {"reduce_sum"}

@@ -1,4 +1,4 @@
-"""A traced program, or the body of a loop in it, with what a walk needs: readers, makers and constants of values."""
+"""A traced program, or the body of a loop in it, with the readers and the maker of each value, and its constants."""
 
 import heapq
 from collections import defaultdict
@@ -9,14 +9,14 @@ import jax
 import numpy as np
 from jax.extend.core import primitives as known
 
-from xinit.tracing import scalar
-from xinit.tracing.origins import shape_of
-from xinit.tracing.products import Found
-from xinit.tracing.program import Operation, Program, Value
+from xinit.tracing.structure import scalar
+from xinit.tracing.structure.origins import shape_of
+from xinit.tracing.structure.products import Found
+from xinit.tracing.structure.program import Operation, Program, Value
 
 
 class Scope:
-    """A program with what the walks in it need: readers, constants, and which values depend on layers."""
+    """A program with the operations that read and make each value, and the values that are one constant number."""
 
     def __init__(self, program: Program, found: Found, numbers: Mapping[Value, float]) -> None:
         self.program, self.found = program, found
@@ -75,7 +75,7 @@ def scopes(program: Program, found: Found, numbers: Mapping[Value, float] | None
 
 
 class Closure(NamedTuple):
-    """What elementwise operations make of one value alone, on the grid, and what of it is read by anything else."""
+    """The elementwise operations on one value alone, their results on the grid, and those that others read."""
 
     operations: list[Operation]
     values: dict[Value, np.ndarray]

@@ -1,4 +1,4 @@
-"""The way through a traced program on which its layers are found, in loops and branches too."""
+"""The walk through a traced program that meets its products, in loops and branches too."""
 
 import contextlib
 from collections import defaultdict
@@ -7,13 +7,13 @@ from typing import NamedTuple
 
 from jax.extend.core import primitives as known
 
-from xinit.tracing import origins as of
-from xinit.tracing.kernels import Axes, fans
-from xinit.tracing.operands import LOOKUP, Operand, kernel_axes, operand_axes, operand_of
-from xinit.tracing.origins import UNITS, Index, Origin
-from xinit.tracing.products import WHILE, WITH_A_RULE, Hidden, Product, Use
-from xinit.tracing.program import OWN_RULES, Operation, Program, Value
-from xinit.tracing.transfer import transferred
+from xinit.tracing.structure import origins as of
+from xinit.tracing.structure.kernels import Axes, fans
+from xinit.tracing.structure.operands import LOOKUP, Operand, kernel_axes, operand_axes, operand_of
+from xinit.tracing.structure.origins import UNITS, Index, Origin
+from xinit.tracing.structure.products import WHILE, WITH_A_RULE, Hidden, Product, Use
+from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
+from xinit.tracing.structure.transfer import transferred
 
 # How a parameter meets the signal where it is no kernel, by the operation.
 WAYS = {"add": "added", "add_any": "added", "sub": "added", "mul": "scaled", "div": "scaled", "concatenate": "joined"}
@@ -29,7 +29,7 @@ class Loop(NamedTuple):
 
 
 class Walk:
-    """Goes through a program, and through loops and branches, and keeps what it meets."""
+    """A walk through a program, with the programs in its loops and branches, and what it has met."""
 
     def __init__(self, ranks: Mapping[int, int]) -> None:
         self.ranks = ranks  # of the parameters
@@ -42,7 +42,7 @@ class Walk:
         self.outside = 0  # the number of layers before the loop that is gone through
 
     def program(self, program: Program, inputs: Sequence[Origin], loops: tuple[Loop, ...]) -> list[Origin]:
-        """The origins of the outputs, with everything on the way kept."""
+        """The origins of the outputs; products and roles on the way are kept."""
         values = {value: Origin(of.plain_axes(of.shape_of(program.types[value]))) for value in program.constants}
         values |= dict(zip(program.inputs, inputs, strict=True))
         for operation in program.operations:

@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from xinit.tracing import scalar
-from xinit.tracing.products import Found
-from xinit.tracing.program import Operation, Program, Value
-from xinit.tracing.scalar import Shape
-from xinit.tracing.scopes import Closure, Scope, closure_of, scopes
+from xinit.tracing.structure import scalar
+from xinit.tracing.structure.products import Found
+from xinit.tracing.structure.program import Operation, Program, Value
+from xinit.tracing.structure.scalar import Shape
+from xinit.tracing.structure.scopes import Closure, Scope, closure_of, scopes
 
 STRUCTURAL = {
     "transpose", "reshape", "squeeze", "broadcast_in_dim", "slice", "split", "concatenate", "pad", "rev", "copy",
@@ -66,7 +66,7 @@ class Function(NamedTuple):
 
 
 class Way(NamedTuple):
-    """What lies behind a layer: its function, if one is met, and the values that are linear in z up to there."""
+    """The function behind a layer, or None, and the values up to there that are linear in the output z of the layer."""
 
     function: Function | None
     linear: tuple[Value, ...]
@@ -78,7 +78,7 @@ def functions_of(program: Program, found: Found) -> tuple[Function | None, ...]:
 
 
 def ways_of(program: Program, found: Found) -> list[Way]:
-    """What lies behind each product."""
+    """For each product the function behind it and the values in between."""
     homes = {value: scope for scope in scopes(program, found) for op in scope.program.operations for value in op.gives}
     ways: dict[Value, Way] = {}
     for product in found.products:
@@ -88,7 +88,7 @@ def ways_of(program: Program, found: Found) -> list[Way]:
 
 
 class Kind(Enum):
-    """How a value that is made of z depends on it: linear but for statistics, a statistic of it, or else."""
+    """How a value depends on z: linearly, with statistics taken as constants; as a statistic of it; or otherwise."""
 
     LINEAR, STATISTIC, OTHER = range(3)
 
@@ -104,7 +104,7 @@ class _Walk:
         self.start = start
 
     def way(self) -> Way:
-        """Goes on until a function is met or nothing linear is left."""
+        """The function that is met first, if any is met before nothing linear in z is left."""
         function = self._met(self.start)
         while function is None and self.waiting and self.waiting[0] <= self.last:
             operation = self.scope.program.operations[heapq.heappop(self.waiting)]

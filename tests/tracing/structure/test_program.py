@@ -7,8 +7,8 @@ import pytest
 from jax import lax
 
 from xinit.core.errors import InputError
-from xinit.tracing.layers import structure_of
-from xinit.tracing.program import run, traced
+from xinit.tracing.structure.layers import structure_of
+from xinit.tracing.structure.program import run, traced
 
 DEPTH, WIDTH, EXAMPLES = 3, 4, 5
 W = jax.random.normal(jax.random.key(0), (DEPTH, WIDTH, WIDTH))
