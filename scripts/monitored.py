@@ -13,7 +13,7 @@ from flax import linen
 
 import xinit
 
-STEPS, BATCH, INPUTS, CLASSES = 3000, 256, 64, 10
+STEPS, BATCH, INPUTS, CLASSES = 5000, 256, 64, 10
 
 
 class MLP(linen.Module):
@@ -28,7 +28,7 @@ class MLP(linen.Module):
 
 
 def works() -> dict[str, Callable[[], float]]:
-    """Seconds of 3,000 steps of SGD by optax, from the second on, alone and with a monitor.
+    """Seconds of 5,000 steps of SGD by optax, from the second on, alone and with a monitor.
 
     The first step is left out: there both compile, the monitor for one to three seconds.
     """

@@ -151,6 +151,8 @@ class Monitor:
         waited += time.perf_counter()
         report = self._probe.report_of(seen)
         ratios = np.full(len(self._names), np.nan)
+        if self._points == 0:
+            update_ratios(self._probe.structure, kernels, kernels)  # compiles what later points need
         if before is not None:
             ratios = update_ratios(self._probe.structure, before, kernels)
         earlier = self._folder.findings
