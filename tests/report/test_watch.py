@@ -153,12 +153,13 @@ def raw(server, content):
 @pytest.mark.parametrize(
     ("request_line", "status"),
     [(b"GET / HTTP/1.0\r\n\r\n", b"403"), (b"GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil\r\n\r\n", b"403"),
-     (b"GET /\r\n", b"403"), (b"nonsense\r\n\r\n", b"400"), (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414")],
+     (b"GET /\r\n\r\n", b"403"), (b"nonsense\r\n\r\n", b"400"),
+     (b"GET /" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", b"414")],
 )  # fmt: skip
 def test_what_no_browser_sends(server, request_line, status):
     answer = raw(server, request_line)
     assert b"<main>" not in answer
-    assert status in answer[:20] or status in answer
+    assert status in answer[:30]
     assert ask(server)[0] == 200
 
 
@@ -211,16 +212,19 @@ def test_nothing_is_rendered_while_nothing_changes(run, monkeypatch):
     assert page.current() == page.current()
 
 
+SAME_PLACE = "scrollY === 700 && document.querySelectorAll('details[open]').length === 1"
+
+
 def test_it_moves_while_a_run_writes(chromium, tmp_path):
     """A real run of another process, in a real browser: points appear, the place is kept, the end is shown."""
     settings = [f"{name}={value}" for name, value in TINY.items()]
     settings = [setting for setting in settings if not setting.startswith("probe.points")]
-    command = [sys.executable, "-m", "xinit.train", *settings, "probe.points=40", "steps=3000", "checkpoint_every=0.1",
-               f"out={tmp_path}", "name=moving", "progress=false"]  # fmt: skip
+    command = [sys.executable, "-m", "xinit.train", *settings, "probe.points=40", "steps=20000", "checkpoint_every=0.1",
+               f"out={tmp_path}", "name=moving"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         folder = first_readings(tmp_path, process)
-        process.send_signal(signal.SIGSTOP)
         try:
+            process.send_signal(signal.SIGSTOP)
             with serving(folder) as server, contextlib.closing(chromium.new_context(**DESKTOP)) as context:
                 page, problems = context.new_page(), []
                 page.on("console", lambda message: problems.append(message.text))
@@ -232,14 +236,19 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
                 page.locator("summary").last.click()
                 page.evaluate("scrollTo(0, 700)")
                 first = page.get_attribute("#live", "data-version")
+                written = (folder / "readings.nc").stat().st_mtime_ns
                 process.send_signal(signal.SIGCONT)
-                changed = "seen => document.getElementById('live')?.dataset.version !== seen"
-                page.wait_for_function(changed, arg=first, timeout=60_000)
-                page.wait_for_function("scrollY === 700 && document.querySelectorAll('details[open]').length === 1")
+                while (folder / "readings.nc").stat().st_mtime_ns == written:
+                    time.sleep(0.01)
+                process.send_signal(signal.SIGSTOP)
+                until(page, f"document.getElementById('live').dataset.version !== '{first}'")
+                until(page, SAME_PLACE)
+                assert "has not come to its end" in page.inner_text("main")
+                process.send_signal(signal.SIGCONT)
                 assert process.wait(120) == 0, process.stderr.read()
                 over = "!document.querySelector('main').innerText.includes('has not come to its end')"
-                page.wait_for_function(over, timeout=30_000)
-                page.wait_for_function("scrollY === 700 && document.querySelectorAll('details[open]').length === 1")
+                until(page, over)
+                until(page, SAME_PLACE)
                 assert problems == []
                 server.shutdown()
                 server.server_close()
@@ -247,6 +256,18 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
                 assert "Activations, layer by layer" in page.inner_text("main")
         finally:
             process.kill()
+
+
+def until(page, expression, seconds=25):
+    """Wait for an expression to hold; Playwright's own way evaluates in the page, which its policy forbids."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with contextlib.suppress(Exception):  # in the midst of a reload
+            if page.evaluate(f"Boolean({expression})"):
+                return
+        page.wait_for_timeout(50)
+    state = "[scrollY, document.body.scrollHeight, document.querySelectorAll('details[open]').length]"
+    raise AssertionError((expression, page.evaluate(state), page.inner_text("#live")))
 
 
 def first_readings(out, process):
@@ -275,7 +296,7 @@ def test_an_address_that_cannot_be_used(finished):
         other.listen()
         with pytest.raises(InputError, match=r"cannot be served at host '127\.0\.0\.1', port \d+: Address already"):
             Server(LivePage([finished]), port=other.getsockname()[1])
-    with pytest.raises(InputError, match="cannot be served at host '192.0.2.1'"):
+    with pytest.raises(InputError, match=r"cannot be served at host '192\.0\.2\.1'"):
         Server(LivePage([finished]), host="192.0.2.1")
 
 

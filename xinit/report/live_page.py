@@ -88,7 +88,8 @@ def _live(page: str) -> Content:
     """A page that follows its folder: with our script, and a policy that lets it ask for the version."""
     version = hashlib.sha256(page.encode(errors="replace")).hexdigest()[:16]
     script = Markup(resources.files(__package__).joinpath("live.js").read_text())
-    content = page.replace(str(Markup.escape(html.POLICY)), str(Markup.escape(policy())), 1)
+    # `str`, since Markup would escape what replaces a part of it.
+    content = str(page).replace(str(Markup.escape(html.POLICY)), str(Markup.escape(policy())), 1)
     content = content.replace("</head>", '<link rel="icon" href="data:,">\n</head>', 1)
     before, _, after = content.rpartition("</body>")
     return Content(f"{before}{LIVE.format(version, script)}</body>{after}".encode(errors="replace"), version, "")
