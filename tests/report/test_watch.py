@@ -22,7 +22,7 @@ from xinit.core.errors import InputError
 from xinit.report import live_page
 from xinit.report.__main__ import main
 from xinit.report.live_page import LivePage
-from xinit.report.watch import LOOPBACK, Server
+from xinit.report.server import LOOPBACK, Server
 from xinit.runs import record
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]

@@ -57,7 +57,7 @@ def watch(paths: Sequence[str | os.PathLike], host: str | None = None, port: int
     Raises:
       InputError: as `write`, or the address cannot be used.
     """
-    server = _module("watch")
+    server = _module("server")
     server.serve([pathlib.Path(path) for path in paths], server.LOOPBACK if host is None else host, port, browser)
 
 
