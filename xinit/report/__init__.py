@@ -1,6 +1,7 @@
 """Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone.
 
-`python -m xinit.report FOLDER -o page.html` writes one.
+`python -m xinit.report FOLDER -o page.html` writes one; with `--watch` instead of `-o`, `watch` serves one that follows
+what is written into the folder (`live_page`, `live.js`).
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
 readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and
@@ -32,7 +33,7 @@ def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None =
     folders = [pathlib.Path(path) for path in paths]
     name = pathlib.Path("report.html")
     target = pathlib.Path(output) if output else name if len(folders) > 1 else folders[0] / name
-    content = _page(folders).encode(errors="replace")  # a text may hold halves of characters
+    content = render(folders).encode(errors="replace")  # a text may hold halves of characters
     from xinit.core.files import write_atomically
 
     try:
@@ -44,7 +45,24 @@ def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None =
     return target
 
 
-def _page(folders: Sequence[pathlib.Path]) -> str:
+def watch(paths: Sequence[str | os.PathLike], host: str | None = None, port: int = 0, browser: bool = False) -> None:
+    """Serve the page of these folders, which follows what is written into them, until ctrl-c.
+
+    Args:
+      paths: as in `write`.
+      host: the name or number of the address to serve at; else the loopback, which other machines do not reach.
+      port: 0 takes one that is free.
+      browser: whether to show the page in the browser.
+
+    Raises:
+      InputError: as `write`, or the address cannot be used.
+    """
+    server = _module("server")
+    server.serve([pathlib.Path(path) for path in paths], server.LOOPBACK if host is None else host, port, browser)
+
+
+def render(folders: Sequence[pathlib.Path]) -> str:
+    """The page as HTML; arguments and errors as of `write`."""
     from xinit.report import sources
 
     kinds = [sources.kind(folder) for folder in folders]

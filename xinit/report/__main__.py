@@ -27,6 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for folder in [*asked.folders, *([asked.output] if asked.output is not None else [])]:
             if not folders.can_be_folder(folder):
                 raise InputError(f"{folder!r} is given; it must be {folders.WORDS}.")
+        if asked.watch:
+            _check_for_watching(asked)
+            report.watch(asked.folders, asked.host, asked.port or 0, asked.open)
+            return cli.DONE
+        if asked.host is not None or asked.port is not None:
+            raise InputError("--host and --port are given without --watch; a page is served with --watch alone.")
         path = report.write(asked.folders, asked.output)
     except InputError as error:
         return cli.complain(str(error))
@@ -36,6 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return cli.DONE
 
 
+def _check_for_watching(asked: argparse.Namespace) -> None:
+    if asked.output is not None:
+        raise InputError("-o is given with --watch; a page is either written or served.")
+    if asked.port is not None and not 0 <= asked.port < 1 << 16:
+        raise InputError(f"--port is {asked.port}; it must be 1 to {(1 << 16) - 1:,}, or 0 for one that is free.")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m xinit.report", description=WORDS)
     parser.add_argument(
@@ -43,6 +56,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
+    parser.add_argument("--watch", action="store_true", help="serve the page and follow the folder, until ctrl-c")
+    parser.add_argument("--host", help="with --watch: default: 127.0.0.1, which other machines do not reach")
+    parser.add_argument("--port", type=int, help="with --watch: default: one that is free")
     parser.error = refuse  # type: ignore[method-assign]  # argparse would print and exit
     return parser
 
