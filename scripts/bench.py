@@ -6,6 +6,7 @@
     networks    a residual network of 30 x 256 and a convnet of 10 x 32 channels, one run beside peers, and 16 runs
     launch      how soon a sweep of 512 jobs trains, and its peak memory beside one of 8
     tracing     xinit.probe of a ResNet-18 and of six small layers beside their own gradients, first and later calls
+    monitor     a loop of 3,000 steps of 6 x 256 with xinit.Monitor at its default schedule, beside the bare loop
     shapeset probes memory    parts of one run
 
 Everything compared runs alternated in one process, after compilation, on the same fixed batches where that applies; the
@@ -27,6 +28,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import monitored
 import network_peers
 import numpy as np
 import optax
@@ -417,12 +419,18 @@ def bench_tracing(rounds: int) -> Iterator[dict]:
                 yield {"what": f"{case.name}: {name}", "first": f"{np.median(seconds):.3f} s", "second": ""}
 
 
+def bench_monitor(rounds: int) -> Iterator[dict]:
+    """A training loop with xinit.Monitor beside the same without it."""
+    yield from rows_beside("3,000 steps of 6 x 256, batch 256", alternated(monitored.works(), rounds), monitored.STEPS)
+
+
 BENCHES: dict[str, Callable[[int], Iterator[dict]]] = {
     "single": lambda rounds: (row for width in STEPS for row in bench_single(width, rounds)),
     "sweep": bench_sweep,
     "population": bench_population,
     "networks": lambda rounds: (row for case in cases() for row in bench_networks(case, rounds)),
     "tracing": lambda rounds: bench_tracing(min(rounds, 3)),
+    "monitor": lambda rounds: bench_monitor(min(rounds, 5)),
     "launch": lambda rounds: bench_launch(),
     "shapeset": lambda rounds: (bench_shapeset(width, rounds) for width in STEPS),
     "memory": lambda rounds: iter([bench_memory()]),

@@ -7,6 +7,7 @@
     xinit.frame(readings), xinit.figure(readings)   # the same as a pandas table, and drawn by matplotlib
     print(xinit.probe(model, (x, y)))   # your own JAX model, layer by layer; xinit.Probe for many calls of one model
     model = xinit.initialize(model, "he", jax.random.key(0))   # linen: (variables, "he", key, model=model, batch=x)
+    monitor = xinit.Monitor(model, (x, y), "watched")   # in your own loop: monitor(step, model) records every layer
     print(xinit.verify_initializer(my_init, lambda fan_in, fan_out: 2 / fan_in))   # does it do what it says?
 
 `python -m xinit.train --help` lists the settings.
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from xinit.core.figure import Figure
     from xinit.initializers.verification import verify_initializer
+    from xinit.runs.monitor import Monitor
     from xinit.theory.prediction import Prediction
     from xinit.tracing import Probe, initialize, probe
     from xinit.tracing.coordinates import coordinate_check
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = [
-    "InputError", "Probe", "coordinate_check", "figure", "frame", "initialize", "open", "predict", "probe", "run",
-    "sweep", "verify_initializer",
+    "InputError", "Monitor", "Probe", "coordinate_check", "figure", "frame", "initialize", "open", "predict", "probe",
+    "run", "sweep", "verify_initializer",
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
@@ -51,6 +53,7 @@ _MODULES = {
 }
 # Functions, and the module of each.
 _FUNCTIONS = {
+    "Monitor": "runs.monitor",
     "Probe": "tracing",
     "coordinate_check": "tracing.coordinates",
     "initialize": "tracing",
@@ -150,17 +153,21 @@ def predict(**settings: Any) -> "Prediction":
 
 
 def open(run: str | os.PathLike) -> "xarray.Dataset":
-    """The readings of a run, or of a sweep, as a labelled dataset; see `record.open` and `sweeps.open`.
+    """The readings of a run, a sweep or a monitor, as a labelled dataset.
+
+    See `record.open`, `sweeps.open` and `saved_monitors.open`.
 
     >>> xinit.open(run.attrs["path"]).attrs["steps"]
     20
     """
     import pathlib
 
-    from xinit.analysis import sweeps
+    from xinit.analysis import saved_monitors, sweeps
     from xinit.runs import record
 
     path = pathlib.Path(run)
+    if saved_monitors.is_one(path):
+        return saved_monitors.open(path)
     return sweeps.open(path) if os.path.lexists(path / "sweep.json") else record.open(path)
 
 
@@ -200,7 +207,8 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
         xinit.figure("runs/shapeset-tanh-5x256-xavier/...")   # what every layer does while it trains
         xinit.figure(sweep).savefig("sweep.pdf")              # errors over what was tuned, curves, signal and gradient
 
-    Of a run it is `figures.run.layers_figure`, of a sweep `figures.sweep.sweep_figure`. pyplot has no part in it.
+    Of a run it is `figures.run.layers_figure`, of a sweep `figures.sweep.sweep_figure`, of a monitor
+    `figures.monitor.figure`. pyplot has no part in it.
 
     >>> [axes.get_title() for axes in xinit.figure(sweep).axes[:2]]
     ['test error, %', 'validation error, %']
@@ -215,6 +223,10 @@ def figure(source: "str | os.PathLike | xarray.Dataset") -> "Figure":
     from xinit.analysis.figures import sweep as sweep_figures
 
     readings = _dataset(source)
+    if "monitor" in readings.attrs:
+        from xinit.analysis.figures import monitor
+
+        return monitor.figure(readings)
     return sweep_figures.sweep_figure(readings) if "replica" in readings.dims else run_figures.run_figure(readings)
 
 

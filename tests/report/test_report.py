@@ -342,7 +342,11 @@ def without(key):
 MISTAKES = {  # what was done to the folder; what is asked for beside it; what the sentence says
     "no folder": (shutil.rmtree, [], "run does not exist; a page is made from the folder of a run"),
     "a file": (lambda folder: None, ["run/config.yaml"], "config.yaml is a file; a page is made from the folder"),
-    "runs below": (lambda folder: None, ["."], "is no folder of a run, a sweep or a study; below it lies a run, run."),
+    "runs below": (
+        lambda folder: None,
+        ["."],
+        "is no folder of a run, a sweep, a study or a saved probe; below it lies a run, run.",
+    ),
     "nothing": (lambda folder: (folder.parent / "empty").mkdir(), ["empty"], "nor does one lie below it"),
     "cut readings": (cut, [], "readings.nc cannot be read: it is cut short"),
     "other readings": (flattened, [], "act_std should be numbers over step and layer"),

@@ -20,7 +20,7 @@ NEEDED = ("altair", "vl_convert", "markupsafe")  # of the extra "report"
 
 
 def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None = None) -> pathlib.Path:
-    """Write the page of a run, a sweep, a study or a saved probe, or of several beside each other; where it lies.
+    """Write the page of a run, a sweep, a study, a monitor or a saved probe, or of several; where it lies.
 
     Args:
       paths: their folders: of runs and sweeps, or of saved probes, or folders that hold several saved probes.
@@ -55,8 +55,9 @@ def _page(folders: Sequence[pathlib.Path]) -> str:
     if probes := [folder for folder, kind in zip(folders, kinds, strict=True) if kind.startswith("probe")]:
         other = next(folder for folder in folders if folder not in probes)
         raise InputError(f"{probes[0]} is a saved probe and {other} is none; a page shows probes, or runs and sweeps.")
-    if "study" in kinds:
-        raise InputError(f"{folders[kinds.index('study')]} is a study, which has a page of its own; give it alone.")
+    for kind in ("study", "monitor"):
+        if kind in kinds:
+            raise InputError(f"{folders[kinds.index(kind)]} is a {kind}, which has a page of its own; give it alone.")
     return _module("several").page(folders)
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit.analysis import saved_probes
+from xinit.analysis import saved_monitors, saved_probes
 from xinit.analysis.layout import layout_of
 from xinit.core import files
 from xinit.core.errors import InputError
@@ -18,8 +18,11 @@ from xinit.core.extra import NOTHING, Extra
 from xinit.runs import record
 
 # The file that tells each kind of folder apart.
-MARKERS = {"sweep": "sweep.json", "study": "claims.json", "run": "config.yaml", "probe": saved_probes.FACTS}
-KINDS = "a run, a sweep, a study or a saved probe"
+MARKERS = {
+    "sweep": "sweep.json", "study": "claims.json", "run": "config.yaml", "probe": saved_probes.FACTS,
+    "monitor": saved_monitors.FACTS,
+}  # fmt: skip
+KINDS = "a run, a sweep, a study, a monitor or a saved probe"
 LONGEST = 100  # characters of a layer's name
 NEEDED = {  # of a run's config, what is shown in words
     "name": str, "scheme": dict, "activations": list, "widths": list, "data": dict, "optimizer": dict, "probe": dict,
@@ -64,7 +67,7 @@ class Run(NamedTuple):
 
 
 def kind(path: pathlib.Path) -> str:
-    """The kind of a folder: "run", "sweep", "study" or "probe"; "probes" of one that holds several, each in its folder.
+    """The kind of a folder: one of MARKERS; "probes" of one that holds several, each in its folder.
 
     Raises:
       InputError: there is no such folder, or it is none of these.

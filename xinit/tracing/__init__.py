@@ -1,7 +1,8 @@
-"""Any JAX model seen from inside: measured layer by layer, reports, and initialised anew.
+"""Any JAX model seen from inside: measured layer by layer, judged, and initialised anew.
 
-- The model: `models` makes one pure function of a model of any library, `calls` says how it is called, `batches` with
-  what, `containers` where its parameters are stored, and `refused` what is no model that can be traced.
+- The model: `models` makes one pure function of a model of any library, `kinds` tells them apart, `calls` says how the
+  model is called, `batches` with what, `containers` where its parameters are stored, and `refused` what cannot be
+  traced.
 - Its layers: `structure` finds them in the traced program.
 - `xinit.probe`: `probing` runs the steps, `measure` is the compiled program, `parameters` the table of stored arrays;
   `rules` and `rules_depth` give the verdict, `zeros` looks past parameters that are zero on purpose, `remedies` tries

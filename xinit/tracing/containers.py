@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from flax.core import meta
 
 from xinit.core.errors import InputError
-from xinit.tracing.models import is_equinox
+from xinit.tracing.kinds import is_equinox
+from xinit.tracing.structure.kernels import is_box, unboxed
 
 PARAMS = "params"
 MOST_NAMED = 5
@@ -78,19 +78,9 @@ def _is_whole(node: Any) -> bool:
     return is_box(node) or is_optimizer_state(node)
 
 
-def is_box(node: Any) -> bool:
-    """Whether a node holds one array: linen's boxes, as `Partitioned`, and nnx's variables."""
-    return isinstance(node, meta.AxisMetadata | nnx.Variable)
-
-
 def is_optimizer_state(node: Any) -> bool:
     """Whether a node is of optax: the moments in it are no parameters."""
     return type(node).__module__.partition(".")[0] == "optax"
-
-
-def unboxed(leaf: Any) -> Any:
-    """The array in a box; any other leaf as it is."""
-    return jax.tree.leaves(leaf)[0] if is_box(leaf) else leaf
 
 
 def _is_parameter(leaf: Any) -> bool:

@@ -6,7 +6,6 @@ In a tree of arrays without its model only matrices are certain.
 
 import contextlib
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -16,14 +15,13 @@ from flax import linen, nnx
 
 from xinit.tracing.models import Model
 from xinit.tracing.structure import origins
-from xinit.tracing.structure.kernels import Axes, Unclear, by_path, dense, lookup
+from xinit.tracing.structure.kernels import KERNEL_NAMES, TABLE_NAMES, Axes, Unclear, by_path, dense, lookup
 from xinit.tracing.structure.layers import Structure, structure_of
-from xinit.tracing.structure.products import Product, Use
+from xinit.tracing.structure.products import Product, kernel_uses
 from xinit.tracing.structure.search import products_of
 
-KERNELS = ("kernel", "lora_a", "lora_b")  # what Flax's layers call them
-USUAL = (*KERNELS, "weight", "w")  # and other libraries' layers
-TABLES = ("embedding", "embeddings")
+LOW_RANK = ("lora_a", "lora_b")  # what Flax's layers call the parts of a low-rank kernel
+USUAL = (*KERNEL_NAMES, *LOW_RANK)
 VECTORS = ("bias", "scale", "offset")  # which are no kernels, whatever their rank
 
 
@@ -61,9 +59,9 @@ def _by_name(path: str, shape: Sequence[int], unclear: Unclear) -> Stored:
     name = path.rpartition("/")[2]
     if len(shape) < 2 or name in VECTORS:
         return NEITHER
-    if name in TABLES:
+    if name in TABLE_NAMES:
         return Stored(lookup() if len(shape) == 2 else unclear, is_kernel=False)
-    return Stored(dense() if len(shape) == 2 else unclear, is_kernel=name in KERNELS)
+    return Stored(dense() if len(shape) == 2 else unclear, is_kernel=name in ("kernel", *LOW_RANK))
 
 
 def of_nnx(module: nnx.Module) -> Layout:
@@ -201,7 +199,7 @@ def of_structure(structure: Structure) -> Layout:
     tables: set[int] = set()
     learned, products = _after_learned_inputs(structure)
     for product in (*structure.found.products, *products):
-        for use in _kernels_of(product, shapes):
+        for use in kernel_uses(product, shapes):
             is_lookup = isinstance(use.axes, Axes) and use.axes.lookup
             before = kernels.get(use.parameter)
             if before is None or isinstance(before, Unclear) or (before.lookup and not is_lookup):
@@ -227,21 +225,6 @@ def _parameters(structure: Structure) -> list[jax.ShapeDtypeStruct]:
 
 def _worded(axes: Axes | Unclear) -> Axes | Unclear:
     return axes if isinstance(axes, Axes) else Unclear(f"{axes.reason}: {LEFT_OUT}")
-
-
-def _kernels_of(product: Product, shapes: Sequence[tuple[int, ...]]) -> list[Use]:
-    """The parameters that are a product's kernel, and not scales or shifts of it, which have fewer axes than it."""
-
-    def rank(use: Use) -> int:
-        shape = shapes[use.parameter]
-        if isinstance(use.axes, Axes):
-            return len(shape) - len(use.axes.stacked)
-        return len(shape) if math.prod(shape) > max(shape, default=0) else 1
-
-    largest = max(map(rank, product.uses), default=0)
-    is_clear = lambda use: isinstance(use.axes, Axes)
-    reads = lambda use: bool(use.axes.inputs or use.axes.window) if is_clear(use) else rank(use) > 1
-    return [use for use in product.uses if rank(use) == largest and reads(use)]
 
 
 def _after_learned_inputs(structure: Structure) -> tuple[set[int], tuple[Product, ...]]:

@@ -8,15 +8,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen, nnx
-from flax.core import DenyList, meta
+from flax.core import DenyList
 
 from xinit.core.errors import InputError
 from xinit.tracing.calls import Call, call_of, calling, frozen, parameters_of
+from xinit.tracing.kinds import is_equinox, is_haiku, kind_of
 from xinit.tracing.measure import LEVEL
-from xinit.tracing.refused import kind_of, refusals, refuse_other_kinds
-from xinit.tracing.structure.kernels import unboxed
+from xinit.tracing.refused import refusals, refuse_other_kinds
+from xinit.tracing.structure.kernels import is_box, unboxed
 
-__all__ = ["Model", "is_equinox", "is_haiku", "model_of", "refusals"]
+__all__ = ["Model", "model_of", "refusals"]
 
 Params = Any  # a tree of floating arrays
 QUICK = {"xla_backend_optimization_level": LEVEL}  # what runs once is compiled in less time
@@ -70,16 +71,6 @@ def model_of(
     if axis_name is not None and made.library != "equinox":
         made = made._replace(call=_mapped(made.call, axis_name))
     return made._replace(identity=_usable((made.library, axis_name, made.identity, call.identity)))
-
-
-def is_haiku(model: Any) -> bool:
-    """Whether it is what Haiku's `transform` returns."""
-    return isinstance(model, tuple) and getattr(model, "_fields", None) == ("init", "apply")
-
-
-def is_equinox(model: Any) -> bool:
-    """Whether it is a module of Equinox."""
-    return not inspect.isclass(model) and any(kind.__module__.startswith("equinox.") for kind in type(model).__mro__)
 
 
 def _of_linen(model: linen.Module, variables: Any, call: Call) -> Model:
@@ -264,7 +255,6 @@ def _parted(tree: Any) -> tuple[dict[str, Any], dict[str, Any], Callable[[Any, A
 
 def _names(tree: Any) -> list[str]:
     """The path of every leaf; boxes around arrays, as nnx's variables, are no part of it."""
-    is_box = lambda node: isinstance(node, meta.AxisMetadata | nnx.Variable)
     names = []
     for path, node in jax.tree_util.tree_flatten_with_path(tree, is_leaf=is_box)[0]:
         inside = jax.tree_util.tree_flatten_with_path(node)[0]

@@ -15,6 +15,7 @@ from xinit.core.custom import calling, import_function
 from xinit.core.errors import InputError
 from xinit.core.factories import call_with_options
 from xinit.networks.network import Frame, Params, State, completed
+from xinit.tracing.kinds import kind_of
 from xinit.tracing.models import refusals
 from xinit.tracing.structure.kernels import unboxed
 
@@ -62,7 +63,7 @@ def pure_module(fn: str, options: Mapping[str, Any], frame: Frame) -> Pure:
     jax.eval_shape(lambda key: made.append(make(key)), jax.random.key(0))
     module, x = made[0], jnp.zeros((BATCH, *frame.inputs))
     if not isinstance(module, nnx.Module | linen.Module):
-        raise InputError(f"{PATH} {fn!r} returns {_kind(module)}; it must return a flax.nnx or flax.linen module.")
+        raise InputError(f"{PATH} {fn!r} returns {kind_of(module)}; it must return a flax.nnx or flax.linen module.")
     if isinstance(module, nnx.Module) and "rngs" not in asked:
         raise InputError(
             f"{PATH} {fn!r} returns a flax.nnx module and does not take rngs, so that every seed would start from the "
@@ -100,10 +101,6 @@ def _arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(more, Mapping | None):
         raise InputError(f"network.{KWARGS} is {more!r}; it must be a mapping, such as network.{KWARGS}={{patch:4}}.")
     return {**options, **(more or {})}
-
-
-def _kind(value: Any) -> str:
-    return f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"
 
 
 def _switches(kind: type) -> Callable[[bool], dict[str, Any]]:

@@ -136,13 +136,29 @@ class Probe:
         """The report of these values on this batch; by default of those that the probe was made with."""
         given = self._batch if batch is None else batch_of(batch)
         _check_shapes("The batch", self._batch, given)
+        return self._compiled.report(self._seen(values, given), given)
+
+    @property
+    def structure(self) -> Structure:
+        """The layers that were found in the model."""
+        return self._compiled.structure
+
+    def seen(self, values: Any = None) -> Model:
+        """The model with these values, as it is measured on the probe's own batch."""
+        return self._seen(values, self._batch)
+
+    def report_of(self, seen: Model) -> Report:
+        """The report of what `seen` returned."""
+        return self._compiled.report(seen, self._batch)
+
+    def _seen(self, values: Any, given: Batch) -> Model:
         is_model = values is not None and type(values) is type(self._model)
         model = values if is_model else self._model
         variables = None if is_model else self._variables if values is None else values
         with refusals(given.x):
             seen = self._of(model, variables, given.x)
         _check_shapes("The model", self._first[1:4], seen[1:4])
-        return self._compiled.report(seen, given)
+        return seen
 
 
 class _Compiled:

@@ -19,8 +19,9 @@ from xinit.tracing import layout
 from xinit.tracing.batches import batch_of
 from xinit.tracing.choices import Scheme, chosen, needs_fans
 from xinit.tracing.containers import Contents, contents_of, listed
+from xinit.tracing.kinds import is_equinox, is_haiku
 from xinit.tracing.layout import Layout, Stored
-from xinit.tracing.models import is_equinox, is_haiku, model_of, refusals
+from xinit.tracing.models import model_of, refusals
 from xinit.tracing.structure.kernels import Axes, Unclear, fans
 
 

@@ -11,6 +11,7 @@ import jax
 from flax import linen, nnx
 
 from xinit.core.errors import InputError
+from xinit.tracing.kinds import is_haiku, kind_of
 
 ALLOWED = (
     "it must be a flax.linen, flax.nnx or Equinox module, made and not its class, what Haiku's transform returns, or a "
@@ -47,11 +48,6 @@ def refusals(x: Any) -> Iterator[None]:
         raise InputError(message) from error
 
 
-def kind_of(value: Any) -> str:
-    """What a value is, for a message."""
-    return f"the class {value.__name__}" if inspect.isclass(value) else f"a {type(value).__name__}"
-
-
 def refuse_other_kinds(model: Any, variables: Any) -> None:
     """Raise an InputError for what is no model of JAX, or holds one that should be given instead; for shapes alone."""
     if any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(variables)):
@@ -75,6 +71,5 @@ def refuse_other_kinds(model: Any, variables: Any) -> None:
             f"model is a {type(model).__name__}, which holds the state of a training; give the module itself, with "
             "variables={'params': state.params}."
         )
-    is_pair = isinstance(model, tuple) and getattr(model, "_fields", None) == ("init", "apply")
-    if not callable(model) and not is_pair:
+    if not callable(model) and not is_haiku(model):
         raise InputError(f"model is {repr(model) if isinstance(model, str) else kind_of(model)}; {ALLOWED}.")

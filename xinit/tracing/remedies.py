@@ -14,7 +14,7 @@ from xinit.core.errors import InputError
 from xinit.initializers import LawOf, law_of
 from xinit.tracing import layout, redraw
 from xinit.tracing.choices import initializer_of
-from xinit.tracing.containers import is_equinox
+from xinit.tracing.kinds import is_equinox
 from xinit.tracing.structure.layers import Structure
 
 SCHEMES = ("he", "xavier", "lecun", "orthogonal")  # in the order in which they are tried

@@ -20,10 +20,11 @@ BINS = 40  # of a histogram of a layer
 
 def report_of(structure: Structure, params: Any, batch: Batch, measured: Measured, chance_loss: float | None) -> Report:
     """The report of one pass, with the findings of the rules."""
-    structure = _taken(structure, measured)
+    readings = layer_readings(structure, measured)
+    if len((taken := _taken(structure, readings)).layers) < len(structure.layers):
+        structure, readings = taken, layer_readings(taken, measured)
     layers = structure.layers
     rows = parameter_table(structure, by_path(params), measured.parameters)
-    readings = layer_readings(structure, measured)
     kernels = kernel_rows(layers, rows, measured.parameters)
     readings["grad_w_norm"] = np.array([row.grad_norm for row in kernels])
     report = Report(
@@ -52,9 +53,8 @@ def report_of(structure: Structure, params: Any, batch: Batch, measured: Measure
     return dataclasses.replace(report, findings=rules.judge(report))
 
 
-def _taken(structure: Structure, measured: Measured) -> Structure:
+def _taken(structure: Structure, numbers: dict[str, np.ndarray]) -> Structure:
     """The structure without layers in a branch that this batch does not take, since nothing of them was computed."""
-    numbers = layer_readings(structure, measured)
     idle = np.isnan(numbers["pre_std"]) & (numbers["grad_pre_std"] == 0)
     pairs = list(zip(structure.layers, idle, strict=True))
     taken = tuple(layer for layer, is_idle in pairs if not (is_idle and layer.product.branch))

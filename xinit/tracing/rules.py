@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
+from xinit.analysis.layer_marks import signal
 from xinit.analysis.probe_limits import CONFIDENT, DEAD_FAIL, DEAD_SIGMAS, INPUT_SIZE, NOTHING_ADDED
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import LEVELS, Finding
@@ -170,7 +171,7 @@ def _branches(report: Report) -> Iterable[Finding]:
     """
     if not report.skips:
         return
-    size = np.hypot(report.readings["pre_mean"], report.readings["pre_std"])
+    size = signal(report)
     little = np.zeros(len(report.names), bool)
     for sources in report.fed_by:
         terms = [l for l in sources if not report.recurrent[l] and report.normalised[l] is None]

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float, Num
 from scipy import stats
 
+from xinit.analysis import layer_marks
 from xinit.analysis.probe_limits import ASIDE, DIP, EXPLODED, VANISHED
 from xinit.analysis.probe_report import Report
 from xinit.analysis.verdict import Finding
@@ -46,7 +47,7 @@ def over_depth(report: Report) -> Iterable[Finding]:
         n = len(_depths(report, compared(report)))
         words = f"{n or 'no'} layer{'s are' if n != 1 else ' is'} seen one behind the other"
         return [Finding("OK", "depth", f"{words}, so that nothing can be said of how signal and gradient change")]
-    signal = np.hypot(report.readings["pre_mean"], report.readings["pre_std"])
+    signal = layer_marks.signal(report)
     gradient = gradient_size(report)
     main = compared(report) & ~_aside(report, gradient)
     return [

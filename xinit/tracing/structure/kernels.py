@@ -8,6 +8,9 @@ import jax
 from flax import nnx
 from flax.core import meta
 
+# What the libraries call the kernel of a layer, and a table of embeddings.
+KERNEL_NAMES, TABLE_NAMES = ("kernel", "weight", "w"), ("embedding", "embeddings")
+
 
 class Axes(NamedTuple):
     """What each axis of a kernel is, counted from the first.
@@ -71,7 +74,11 @@ def by_path(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in leaves}
 
 
+def is_box(node: Any) -> bool:
+    """Whether a node is a box around one array: linen's boxes, as `Partitioned`, and nnx's variables."""
+    return isinstance(node, meta.AxisMetadata | nnx.Variable)
+
+
 def unboxed(tree: Any) -> Any:
-    """The tree with linen's boxes, as `Partitioned`, and nnx's variables replaced by the arrays in them as they are."""
-    boxed = lambda node: isinstance(node, meta.AxisMetadata | nnx.Variable)
-    return jax.tree.map(lambda node: jax.tree.leaves(node)[0] if boxed(node) else node, tree, is_leaf=boxed)
+    """The tree with each box replaced by the array in it as it is."""
+    return jax.tree.map(lambda node: jax.tree.leaves(node)[0] if is_box(node) else node, tree, is_leaf=is_box)

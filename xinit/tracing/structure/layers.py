@@ -10,14 +10,11 @@ import jax
 from xinit.core.errors import InputError
 from xinit.tracing.structure import origins
 from xinit.tracing.structure.functions import Function, functions_of
-from xinit.tracing.structure.kernels import Axes, Unclear, by_path
+from xinit.tracing.structure.kernels import KERNEL_NAMES, TABLE_NAMES, Axes, Unclear, by_path
 from xinit.tracing.structure.normalisation import normalised
-from xinit.tracing.structure.products import WHILE, Found, Product, Use
+from xinit.tracing.structure.products import WHILE, Found, Product, Use, kernel_uses
 from xinit.tracing.structure.program import Program, traced
 from xinit.tracing.structure.search import products_of
-
-# What the libraries call the kernel of a layer, which then bears the name of its module alone.
-KERNELS = ("kernel", "weight", "w", "embedding", "embeddings")
 
 
 class Layer(NamedTuple):
@@ -84,7 +81,7 @@ def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
     depths = depths_of(found.products)
     functions, normal = functions_of(program, found), normalised(program, found)
     layers = []
-    for number, (name, product) in enumerate(zip(_names(found.products, paths), found.products, strict=True)):
+    for number, (name, product) in enumerate(zip(_names(found.products, named), found.products, strict=True)):
         kind = program.types[product.gives]
         n_loops = len(product.iteration)
         shape = tuple(kind.shape[n_loops:])
@@ -137,32 +134,27 @@ def _index(use: Use) -> str:
     return f"[{','.join(str(place) for _, place in use.taken)}]" if use.taken else ""
 
 
-def _names(products: Sequence[Product], paths: Sequence[str]) -> list[str]:
+def _names(products: Sequence[Product], named: Mapping[str, Any]) -> list[str]:
     """A name for each layer: the module whose only kernel it has, else the path of the kernel; and which call it is."""
+    paths, shapes = list(named), [leaf.shape for leaf in named.values()]
     owner = lambda number: paths[number].rpartition("/")[0]
-    kernels = {use.parameter for product in products for use in _kernels(product)}
+    is_clear = lambda use: isinstance(use.axes, Axes)
+    uses_of = [list(filter(is_clear, kernel_uses(product, shapes))) or [product.uses[0]] for product in products]
+    kernels = {use.parameter for uses in uses_of for use in uses}
     of_owner = Counter(owner(number) for number in kernels)
 
     def plain(number: int) -> str:
         path = paths[number]
-        is_alone = of_owner[owner(number)] == 1 and path.rpartition("/")[2] in KERNELS
+        is_alone = of_owner[owner(number)] == 1 and path.rpartition("/")[2] in (*KERNEL_NAMES, *TABLE_NAMES)
         return owner(number) if is_alone and owner(number) else path
 
     calls: Counter[str] = Counter()
     names = []
-    for product in products:
-        uses = _kernels(product)
+    for uses in uses_of:
         name = _together([plain(use.parameter) for use in uses]) + _index(uses[0])
         calls[name] += 1
         names.append(f"{name} (call {calls[name]})" if calls[name] > 1 else name)
     return names
-
-
-def _kernels(product: Product) -> list[Use]:
-    """The parameters that are the kernel of a layer: the largest, and those beside it that are of the same rank."""
-    first, *others = product.uses
-    same = [use for use in others if isinstance(use.axes, Axes) and isinstance(first.axes, Axes)]
-    return [first, *(use for use in same if use.axes.rank == first.axes.rank)]  # type: ignore[union-attr]
 
 
 def _together(names: Sequence[str]) -> str:

@@ -1,5 +1,7 @@
 """What the layers of a traced model are: products of something that depends on the batch with parameters alone."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from xinit.tracing.structure.kernels import Axes, Unclear
@@ -47,6 +49,24 @@ class Product(NamedTuple):
     fed_by: frozenset[int]
     recurrent: bool
     branch: bool
+
+
+def kernel_uses(product: Product, shapes: Sequence[Sequence[int]]) -> list[Use]:
+    """The parameters that are the kernel of a layer, several of one rank where they are joined or multiplied to it.
+
+    Scales and shifts of a kernel have fewer axes than it. `shapes` are those of all parameters.
+    """
+
+    def rank(use: Use) -> int:
+        shape = shapes[use.parameter]
+        if isinstance(use.axes, Axes):
+            return len(shape) - len(use.axes.stacked)
+        return len(shape) if math.prod(shape) > max(shape, default=0) else 1
+
+    largest = max(map(rank, product.uses), default=0)
+    is_clear = lambda use: isinstance(use.axes, Axes)
+    reads = lambda use: bool(use.axes.inputs or use.axes.window) if is_clear(use) else rank(use) > 1
+    return [use for use in product.uses if rank(use) == largest and reads(use)]
 
 
 class Hidden(NamedTuple):
