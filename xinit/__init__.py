@@ -31,12 +31,13 @@ if TYPE_CHECKING:
     from xinit.runs.monitor import Monitor
     from xinit.theory.prediction import Prediction
     from xinit.tracing import Probe, initialize, probe
+    from xinit.tracing.coordinates import coordinate_check
 
 __version__ = "0.1.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = [
-    "InputError", "Monitor", "Probe", "figure", "frame", "initialize", "open", "predict", "probe", "run", "sweep",
-    "verify_initializer",
+    "InputError", "Monitor", "Probe", "coordinate_check", "figure", "frame", "initialize", "open", "predict", "probe",
+    "run", "sweep", "verify_initializer",
 ]  # fmt: skip
 
 # Reached as attributes without an import of their own, and loaded only then: `import xinit` stays quick.
@@ -54,6 +55,7 @@ _MODULES = {
 _FUNCTIONS = {
     "Monitor": "runs.monitor",
     "Probe": "tracing",
+    "coordinate_check": "tracing.coordinates",
     "initialize": "tracing",
     "probe": "tracing",
     "verify_initializer": "initializers.verification",

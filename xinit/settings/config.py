@@ -32,7 +32,8 @@ DEPTH = at_most(1000, "each layer is a part of the program, and so many compile 
 JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
 POINTS = at_most(10_000, "each keeps its readings of every layer")
 NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
-TAKEN = ("comparisons", "hydra", "inspections", "sweeps", "theory")  # folders below `out` that hold other things
+# Folders below `out` that hold other things.
+TAKEN = ("comparisons", "coordinates", "hydra", "inspections", "sweeps", "theory")
 Numbers = float | tuple[float, ...]
 PathName = Annotated[
     str,
