@@ -85,9 +85,18 @@ def drawn_weights():
 
 def make_names():
     """What examples may use without an import: numpy, jax, xinit, drawn weights, a comparison, an inspection, the
-    report of a probe, and a small sweep with its first run."""
+    report of a probe, the folder `watched` of a monitor, and a small sweep with its first run."""
     names = {"np": np, "jax": jax, "xinit": xinit, "comparison": comparison()} | drawn_weights() | trained()
+    watched()
     return names | {"inspection": inspection(names["configs"][0]), "report": probed()}
+
+
+def watched():
+    """What a monitor records at three steps of a function with one layer."""
+    f, x = lambda params, x: jnp.tanh(x @ params["w"]), np.ones((5, 4), np.float32)
+    with xinit.Monitor(f, x, "watched", variables={"w": jnp.ones((4, 3))}) as monitor:
+        for step in range(3):
+            monitor(step, {"w": jnp.full((4, 3), 1.0 + step)})
 
 
 def probed():

@@ -123,6 +123,9 @@ class Coordinates(NamedTuple):
 def check_sizes(over: str, values: Sequence[Any]) -> tuple[int, ...]:
     """The widths or depths in their order.
 
+    >>> check_sizes("width", [64, 16, 32])
+    (16, 32, 64)
+
     Raises:
       InputError: fewer than two different ones, or a number that is no size.
     """
@@ -142,6 +145,10 @@ def judge(sizes: Sizes, tolerance: float = TOLERANCE) -> Coordinates:
     appendix D.1). Only the output at step 0 may also fall with the width: under muP it goes as width^-1/2. A layer
     fails where p is further than `tolerance` from what is expected and the interval has no 0 in it; where it has, that
     is a warning, and more seeds decide.
+
+    >>> growing = np.array([1.0, 2.0, 4.0])[:, None, None, None] * np.ones((3, 2, 2, 1))
+    >>> [round(fit.exponent, 2) for fit in judge(Sizes("width", (16, 32, 64), ("out",), growing)).fits]
+    [1.0, 1.0]
 
     Raises:
       InputError: a size is not finite.

@@ -91,12 +91,19 @@ def described(name: str) -> tuple[tuple[str, ...], str]:
 
 
 def is_one(path: pathlib.Path) -> bool:
-    """Whether a monitor wrote, or began to write, into this folder."""
+    """Whether a monitor wrote, or began to write, into this folder.
+
+    >>> is_one(pathlib.Path("watched"))
+    True
+    """
     return os.path.lexists(path / FACTS)
 
 
 def load(folder: str | os.PathLike) -> Monitored:
     """What a monitor has recorded so far.
+
+    >>> load("watched").layers
+    ('w',)
 
     Raises:
       DamagedError: a file is cut short, holds something else, or is of another monitor.
@@ -127,6 +134,9 @@ def open(folder: str | os.PathLike) -> "xarray.Dataset":
     """The record of a monitor as a labelled dataset with the axes step, layer, quantile, bin and edge.
 
     The layers' names are the coordinate layer_name; `verdict`, `state` and `path` are among the attributes.
+
+    >>> open("watched").update_ratio.dims
+    ('step', 'layer')
 
     Raises:
       InputError: as `load`, or nothing was measured yet.

@@ -43,6 +43,11 @@ class Monitor:
     A loop that is started again, from a checkpoint, with the same folder continues its record: points at the step of
     its first call, and later ones, are dropped and made again.
 
+    >>> monitor = xinit.Monitor(lambda w, x: x @ w, np.ones((5, 4)), "looked_at", variables=np.ones((4, 3)))
+    >>> monitor(0, np.ones((4, 3))).names
+    ('params',)
+    >>> monitor.close()
+
     Args:
       model: as in `xinit.probe`, whose other arguments are taken too: variables, loss, rngs, layers, axis_name, and
         what the model is called with.

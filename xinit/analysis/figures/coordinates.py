@@ -14,7 +14,12 @@ MOST_NAMED = 12  # layers in the legend
 
 
 def figure(check: Coordinates) -> "Figure":
-    """Two panels with logarithmic axes, a line for each layer: the mean over seeds, and the seeds as points."""
+    """Two panels with logarithmic axes, a line for each layer: the mean over seeds, and the seeds as points.
+
+    >>> from xinit.analysis.coordinates import Sizes, judge
+    >>> len(figure(judge(Sizes("width", (16, 32), ("out",), np.ones((2, 2, 2, 1))))).axes)
+    2
+    """
     from xinit.core.figure import Figure
 
     sizes = check.sizes

@@ -25,6 +25,9 @@ def figure(readings: "xarray.Dataset") -> "Figure":
     """Six panels over the training steps, with a line for each layer, of many layers for twelve of them.
 
     Signal, gradient, update ratio and loss are on logarithmic axes.
+
+    >>> len(figure(xinit.open("watched")).axes)
+    6
     """
     import matplotlib
 

@@ -81,6 +81,8 @@ def _lookup(operation: Operation) -> Operand | None:
     rows = tuple(numbers.collapsed_slice_dims)
     table = range(len(operation.params["slice_sizes"]))
     outputs = tuple(axis for axis in table if axis not in (*rows, *numbers.operand_batching_dims))
+    if sum(operation.params["slice_sizes"][axis] > 1 for axis in outputs) > 1:
+        return None  # not rows but matrices, as of experts that are chosen for each example
     return Operand(LOOKUP, 1, 0, rows, outputs, stacked=tuple(numbers.operand_batching_dims))
 
 
