@@ -19,7 +19,8 @@ def products_of(program: Program, origins: Sequence[Origin]) -> Found:
     ranks = {next(iter(origin.params)): len(origin.axes) for origin in origins if origin.params}
     walk = Walk(ranks)
     results = walk.program(program, origins, ())
-    readers = {id(home): _readers(home) for home in walk.home.values()}
+    homes = {id(home): home for home in walk.home.values()}
+    readers = {number: _readers(home) for number, home in homes.items()}
     products = tuple(_completed(product, walk, readers) for product in walk.products.values())
     feeds = frozenset().union(*(origin.layers for origin in results))
     roles = {parameter: frozenset(ways) for parameter, ways in walk.roles.items()}
