@@ -46,7 +46,7 @@ TRAIN = {  # arguments -> words of the sentence
     f"out={'a/' * 3000}b": "it must be the name of a folder",
     "out=": "out is ''; it must be the name of a folder",
     f"data=mnist data.dir={LONG}": "it must be the name of a folder",
-    "name=sweeps": "it must be another name than comparisons, hydra, inspections, sweeps, theory: ",
+    "name=sweeps": "it must be another name than comparisons, coordinates, hydra, inspections, sweeps, theory: ",
     "name=hydra": "folders of these names hold other things.",
     "name=": "name is ''; it must be a plain folder name",
     "name=..": "name is '..'; it must be a plain folder name",
@@ -269,7 +269,7 @@ LIST = {
     "--bogus": "Unknown group '--bogus'",
 }
 REPORT = {
-    "": "the following arguments are required: RUN_OR_SWEEP;",
+    "": "the following arguments are required: FOLDER;",
     "--bogus nowhere": "unrecognized arguments: --bogus;",
     "nowhere": "nowhere does not exist",
     "nowhere -o": "argument -o/--output: expected one argument;",
