@@ -489,6 +489,16 @@ def test_another_call_on_other_values_compiles_nothing():
     assert report.loss != other.loss
 
 
+def test_under_another_setting_of_jax_a_model_is_another_program():
+    """The precision of products is part of the program that is traced."""
+    probe = functools.partial(xinit.probe, LinenMLP(depth=1), (X, Y), variables=mlp_variables(1))
+    probe()
+    for compiles in (True, False):
+        with jax.default_matmul_precision("highest"), count_compilations() as compiled:
+            probe()
+        assert bool(compiled) is compiles
+
+
 def test_a_probe_is_compiled_once_and_called_at_many_steps():
     model = LinenMLP()
     probe = xinit.Probe(model, (X, Y), variables=mlp_variables())

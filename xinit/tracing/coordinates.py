@@ -85,12 +85,13 @@ def coordinate_check(
     for value in values:
         tx = optimizer if isinstance(optimizer, optax.GradientTransformation) else optimizer(value)
         measure: Callable[..., Array] | None = None
+        structure: Structure | None = None
         of_seeds = []
         for seed in seeds:
             with refusals(given.x):
                 model = _model(make_model(value, seed), given.x, seed, call_kwargs)
+                structure = structure or structure_of(model.call, model.params, model.others, model.inputs)
             if measure is None:
-                structure = structure_of(model.call, model.params, model.others, model.inputs)
                 names.append(_names(structure))
                 shapes.append(jax.tree.map(jnp.shape, jax.tree.leaves(model.params)))
                 measure = jax.jit(_measuring(structure, given, loss, tx, steps))

@@ -18,6 +18,11 @@ from xinit.tracing.structure.layers import Layer, Structure, structure_of
 
 Loss = Callable[[Any, Any], jax.Array]
 MOST_KEPT = 8  # compiled probes that wait for another call of `probe`
+# Settings of jax under which the same model is another program; each can be set for a while, as by `with`.
+SETTINGS = (
+    "jax_default_matmul_precision", "jax_enable_x64", "jax_default_prng_impl", "jax_numpy_dtype_promotion",
+    "jax_numpy_rank_promotion",
+)  # fmt: skip
 
 
 def probe(
@@ -198,7 +203,8 @@ def _key(model: Model, batch: Batch, loss: Loss | None, layers: Any) -> Hashable
         return None
     shapes = _shapes((model.params, model.others, model.inputs, batch))
     patterns = layers if isinstance(layers, str | None) else tuple(layers)
-    key = (model.identity, shapes, loss, patterns)
+    settings = tuple(getattr(jax.config, name) for name in SETTINGS)
+    key = (model.identity, shapes, loss, patterns, settings, jax.sharding.get_abstract_mesh())
     try:
         hash(key)
     except TypeError:

@@ -9,11 +9,9 @@ import pytest
 from flax import linen as nn
 from flax import nnx
 
-from tests.tracing.structure.traces import W, X, looked_at, of_linen
+from tests.tracing.structure.traces import W, X, functions_of, looked_at, normalised, of_linen
 from xinit.networks import activations
 from xinit.tracing.structure import scalar
-from xinit.tracing.structure.functions import functions_of
-from xinit.tracing.structure.normalisation import normalised
 from xinit.tracing.structure.program import run
 
 IMAGES = jnp.linspace(-1, 1, 4 * 6 * 6 * 3, dtype=jnp.float32).reshape(4, 6, 6, 3)

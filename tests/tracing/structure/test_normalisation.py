@@ -5,9 +5,7 @@ import jax.numpy as jnp
 import pytest
 from flax import linen as nn
 
-from tests.tracing.structure.traces import W, X, looked_at, of_linen
-from xinit.tracing.structure.functions import functions_of
-from xinit.tracing.structure.normalisation import normalised
+from tests.tracing.structure.traces import W, X, functions_of, looked_at, normalised, of_linen
 
 
 class Normalised(nn.Module):

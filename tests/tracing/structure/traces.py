@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from xinit.tracing.structure import origins
+from xinit.tracing.structure import normalisation, origins
+from xinit.tracing.structure.functions import ways_of
 from xinit.tracing.structure.program import traced
 from xinit.tracing.structure.search import products_of
 
@@ -26,3 +27,13 @@ def of_linen(model, x, **options):
     variables = shaped(model, x)
     call = lambda variables, x: model.apply(variables, x, rngs={"dropout": jax.random.key(0)}, **options)
     return call, variables, x
+
+
+def functions_of(program, found):
+    """The function after each product."""
+    return tuple(way.function for way in ways_of(program, found))
+
+
+def normalised(program, found):
+    """The normalisation beside each product."""
+    return normalisation.normalised(program, found, ways_of(program, found))

@@ -72,11 +72,6 @@ class Way(NamedTuple):
     linear: tuple[Value, ...]
 
 
-def functions_of(program: Program, found: Found) -> tuple[Function | None, ...]:
-    """The elementwise function after each product; None where the next product or the output comes first."""
-    return tuple(way.function for way in ways_of(program, found))
-
-
 def ways_of(program: Program, found: Found) -> list[Way]:
     """For each product the function behind it and the values in between."""
     homes = {value: scope for scope in scopes(program, found) for op in scope.program.operations for value in op.gives}

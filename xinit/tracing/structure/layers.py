@@ -9,7 +9,7 @@ import jax
 
 from xinit.core.errors import InputError
 from xinit.tracing.structure import origins
-from xinit.tracing.structure.functions import Function, functions_of
+from xinit.tracing.structure.functions import Function, ways_of
 from xinit.tracing.structure.kernels import KERNEL_NAMES, TABLE_NAMES, Axes, Unclear, by_path
 from xinit.tracing.structure.normalisation import normalised
 from xinit.tracing.structure.products import WHILE, Found, Product, Use, kernel_uses
@@ -79,7 +79,8 @@ def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
     _check_loops(found, paths)
     roles = {path: found.roles.get(number, frozenset()) for number, path in enumerate(paths)}
     depths = depths_of(found.products)
-    functions, normal = functions_of(program, found), normalised(program, found)
+    ways = ways_of(program, found)
+    normal = normalised(program, found, ways)
     layers = []
     for number, (name, product) in enumerate(zip(_names(found.products, named), found.products, strict=True)):
         kind = program.types[product.gives]
@@ -88,7 +89,7 @@ def structure_of(call: Any, params: Any, others: Any, inputs: Any) -> Structure:
         lengths = tuple(n for n, t in zip(kind.shape[:n_loops], product.iteration, strict=True) if t is not None)
         width = math.prod(shape[axis] for axis in product.unit_axes)
         behind = tuple(paths[use.parameter] + _index(use) for use in product.uses)
-        about = depths[number], functions[number], normal[number]
+        about = depths[number], ways[number].function, normal[number]
         layers.append(Layer(name, product, behind, shape, lengths, width, *about))
     axes = _axes(found, named)
     unseen = _unseen(found, named, roles)

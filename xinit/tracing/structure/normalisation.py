@@ -1,8 +1,9 @@
 """Which layers of a traced model have a normalisation in front of or behind them, and of which kind it is."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from xinit.tracing.structure.functions import STRUCTURAL, ways_of
+from xinit.tracing.structure.functions import STRUCTURAL, Way
 from xinit.tracing.structure.origins import EXAMPLES, UNITS, marked, size
 from xinit.tracing.structure.products import Found
 from xinit.tracing.structure.program import OWN_RULES, Operation, Program, Value
@@ -27,8 +28,8 @@ class _Sum(NamedTuple):
     signal: Value
 
 
-def normalised(program: Program, found: Found) -> tuple[str | None, ...]:
-    """For each product the normalisation of what it gives, before the function after it, or else of what it reads.
+def normalised(program: Program, found: Found, ways: Sequence[Way]) -> tuple[str | None, ...]:
+    """For each product the normalisation of what it gives, on the way to the function, or else of what it reads.
 
     `layer`: over the units of an example; `rms`: the same without a mean; `group`: over some of the units, or over
     positions; `batch`: over the examples. None where there is none, and of statistics that are not of this batch.
@@ -39,7 +40,7 @@ def normalised(program: Program, found: Found) -> tuple[str | None, ...]:
         by_value |= _normalised_values(scope)
         homes |= {value: scope for operation in scope.program.operations for value in operation.gives}
     kinds = []
-    for product, way in zip(found.products, ways_of(program, found), strict=True):
+    for product, way in zip(found.products, ways, strict=True):
         after = next((by_value[value] for value in way.linear if value in by_value), None)
         before = _before(product.reads, homes, by_value)
         kinds.append(after or before)
