@@ -113,11 +113,7 @@ def load(folder: str | os.PathLike) -> Monitored:
     facts = files.read_json(path, FACTS)
     if not facts:
         raise InputError(f"{path} holds no record of a monitor: it has no {FACTS}; xinit.Monitor writes one.")
-    version = facts.get("format")
-    if type(version) is not int:
-        raise DamagedError(f"{path / FACTS} is no file of a monitor: its format is not a number.")
-    if version > FORMAT:
-        raise InputError(f"{path} is of format {version}, made by a newer xinit; this one knows up to {FORMAT}.")
+    files.check_format(facts, path / FACTS, FORMAT)
     layers, functions = _names(facts, path / FACTS)
     columns = _columns(facts.get("columns"), len(layers), path / FACTS)
     readings = _readings(path, facts["identity"], columns)

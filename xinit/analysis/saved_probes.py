@@ -78,11 +78,7 @@ def load(folder: str | os.PathLike) -> Report:
     facts, content = files.read_json(path, FACTS), files.read(path, READ, netcdf.LARGEST)
     if not facts or content is None:
         raise InputError(f"{path} is no saved probe: it has no {FACTS if not facts else READ}; report.save writes one.")
-    version = facts.get("format")
-    if type(version) is not int:
-        raise DamagedError(f"{path / FACTS} is no file of a probe: its format is not a number.")
-    if version > FORMAT:
-        raise InputError(f"{path} is of format {version}, made by a newer xinit; this one knows up to {FORMAT}.")
+    files.check_format(facts, path / FACTS, FORMAT)
     if netcdf.attributes(content, path / READ).get("probe") != facts.get("hash"):
         raise DamagedError(f"{path / READ} and {path / FACTS} are not of one probe.")
     fields = {}

@@ -11,7 +11,7 @@ import json
 import os
 import pathlib
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO, TypeVar, overload
 
 from xinit.core.errors import InputError
@@ -127,6 +127,19 @@ def read_json(folder: pathlib.Path, name: str, kind: type[Any] = dict) -> Any:
     except (ValueError, RecursionError) as error:
         raise DamagedError(f"{path} cannot be read: it is cut short, or no JSON ({_reason(error)}).") from error
     return _of_kind(found, kind, path)
+
+
+def check_format(facts: Mapping[str, Any], path: pathlib.Path, newest: int) -> None:
+    """Refuse what a JSON file holds if its `format` is no number, or one that this version of xinit does not know.
+
+    Raises:
+      DamagedError, InputError: as said.
+    """
+    version = facts.get("format")
+    if type(version) is not int:
+        raise DamagedError(f"{path} is none of xinit's files: its format is not a number.")
+    if version > newest:
+        raise InputError(f"{path} is of format {version}, made by a newer xinit; this one knows up to {newest}.")
 
 
 def read_yaml(folder: pathlib.Path, name: str) -> dict[str, Any]:
