@@ -24,7 +24,7 @@ ORDER = [
     {"commands"},
     {"report"},
 ]
-ENTRIES = {"train", "compare", "coordinates", "inspect", "list", "theory.__main__", "report.__main__"}
+ENTRIES = {"train", "compare", "coordinates", "transfer", "inspect", "list", "theory.__main__", "report.__main__"}
 PACKAGES = set.union(*ORDER)
 RANK = {name: rank for rank, names in enumerate([*ORDER, {"entries"}]) for name in names}
 FILES = sorted((ROOT / "xinit").rglob("*.py"))
@@ -103,7 +103,7 @@ NUMPY_SIDE = [
     "analysis.figures.comparison", "analysis.figures.sweep", "analysis.figures.sweep_lines", "runs.record",
     "runs.run_directory", "runs.runner", "runs.hosts", "runs.trackers", "commands.cli", "commands.console",
     "commands.launcher", "commands.handover", "commands.job_callbacks", "report.run", "report.probe",
-    "report.probes", "train", "compare", "coordinates", "inspect", "list",
+    "report.probes", "train", "compare", "coordinates", "transfer", "inspect", "list",
 ]  # fmt: skip
 HEAVY = ("jax", "flax", "xarray", "matplotlib")
 

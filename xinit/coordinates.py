@@ -13,6 +13,7 @@ import sys
 from typing import Any
 
 from xinit.commands import cli
+from xinit.commands.scaling import sizes_of
 from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
 from xinit.core.rules import at_least
@@ -35,7 +36,7 @@ def check(raw: dict[str, Any]) -> int:
     from xinit.core import backend
 
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
-    over, values = _sizes(raw)
+    over, values = sizes_of(raw)
     configs = {value: parse({**raw, over: value}) for value in values}
     first = configs[values[0]]
     if seeds > (left := 2**32 - first.init_seed):
@@ -56,26 +57,6 @@ def check(raw: dict[str, Any]) -> int:
     result.save(folder)
     reporter.note(f"coordinates: {folder}")
     return cli.exit_code_of(result.level, first.strict)
-
-
-def _sizes(raw: dict[str, Any]) -> tuple[str, list[int]]:
-    """What is compared, "width" or "depth", and its values, taken from the container.
-
-    Raises:
-      InputError: both or none are given, or they are no list of different whole numbers.
-    """
-    given = {name: raw.pop(f"{name}s", None) for name in ("width", "depth")}
-    named = [name for name, values in given.items() if values is not None]
-    if len(named) != 1:
-        raise InputError(
-            "A coordinate check is over widths or over depths; give one, as in widths=null depths=[4,8,16]."
-        )
-    from xinit.analysis.coordinates import check_sizes
-
-    values = given[named[0]]
-    if not isinstance(values, list):
-        raise InputError(f"{named[0]}s is {values!r}; it must be a list of whole numbers, as in [64, 128, 256].")
-    return named[0], list(check_sizes(named[0], values))
 
 
 if __name__ == "__main__":

@@ -46,7 +46,8 @@ TRAIN = {  # arguments -> words of the sentence
     f"out={'a/' * 3000}b": "it must be the name of a folder",
     "out=": "out is ''; it must be the name of a folder",
     f"data=mnist data.dir={LONG}": "it must be the name of a folder",
-    "name=sweeps": "it must be another name than comparisons, coordinates, hydra, inspections, sweeps, theory: ",
+    "name=sweeps": "it must be another name than comparisons, coordinates, hydra, inspections, sweeps, theory, "
+    "transfers: folders of these names hold other things.",
     "name=hydra": "folders of these names hold other things.",
     "name=": "name is ''; it must be a plain folder name",
     "name=..": "name is '..'; it must be a plain folder name",

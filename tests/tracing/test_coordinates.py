@@ -119,8 +119,14 @@ def of_linen(width, seed):
     return linen.Sequential([linen.Dense(width), linen.tanh, linen.Dense(4)])
 
 
-@pytest.mark.parametrize("make", [of_nnx, of_linen])
-def test_modules_of_flax_are_taken(make):
+def of_equinox(width, seed):
+    equinox = pytest.importorskip("equinox")
+    mlp = equinox.nn.MLP(8, 4, width, 1, key=jax.random.key(seed))
+    return (lambda model, x: jax.vmap(model)(x)), mlp
+
+
+@pytest.mark.parametrize("make", [of_nnx, of_linen, of_equinox])
+def test_modules_are_taken(make):
     check = xinit.coordinate_check(make, widths=(16, 256), batch=(X, Y), optimizer=optax.adam(1e-3))
     assert check.fit("output", "change of z").level == "FAIL"  # standard parametrisation with one rate of Adam
     assert np.ptp(check.sizes.rms[0, :, 0, 0]) > 0  # the seeds are different networks

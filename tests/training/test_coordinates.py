@@ -68,7 +68,7 @@ def test_the_entry_writes_its_result_and_says_so_by_its_exit_code(tmp_path, caps
     ("settings", "message"),
     [
         (["widths=[64]"], "widths is \\[64\\]; it must be at least two different"),
-        (["depths=[4,8]"], "over widths or over depths"),
+        (["depths=[4,8]"], "What is compared is widths or depths"),
         (["widths=64"], "widths is 64; it must be a list"),
         (["seeds=1"], "seeds"),
     ],

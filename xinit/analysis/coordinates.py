@@ -14,11 +14,10 @@ import numpy as np
 from jaxtyping import Float
 
 from xinit.analysis.finding import LEVELS
-from xinit.analysis.intervals import mean_interval
+from xinit.analysis.scaling import TOLERANCE, aligned, exponent
 from xinit.core.errors import InputError
 from xinit.core.files import as_csv, write_atomically, writing
 
-TOLERANCE = 0.25  # of an exponent: half of 1/2, the smallest that a wrong power of the width leads to
 START, CHANGE = QUANTITIES = ("z at step 0", "change of z")
 HEADINGS = ("layer", "quantity", "exponent", "low", "high", "level", "sentence")
 
@@ -93,11 +92,7 @@ class Coordinates(NamedTuple):
         return rows
 
     def __str__(self) -> str:
-        rows = self.rows()
-        table = [list(rows[0]), *(list(row.values()) for row in rows)]
-        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-        lines = ["  ".join(cell.ljust(n) for cell, n in zip(row, widths, strict=True)).rstrip() for row in table]
-        return "\n".join([*lines, self.verdict])
+        return f"{aligned(self.rows())}\n{self.verdict}"
 
     def figure(self) -> Any:
         """Both quantities against the width or the depth, a line for each layer, as a matplotlib figure."""
@@ -120,31 +115,13 @@ class Coordinates(NamedTuple):
         return folder
 
 
-def check_sizes(over: str, values: Sequence[Any]) -> tuple[int, ...]:
-    """The widths or depths in their order.
-
-    >>> check_sizes("width", [64, 16, 32])
-    (16, 32, 64)
-
-    Raises:
-      InputError: fewer than two different ones, or a number that is no size.
-    """
-    whole = all(isinstance(value, int) and not isinstance(value, bool) and value >= 1 for value in values)
-    if not whole or len(values) < 2 or len(set(values)) < len(values):
-        raise InputError(
-            f"{over}s is {list(values)}; it must be at least two different whole numbers, each at least 1."
-        )
-    return tuple(sorted(values))
-
-
 def judge(sizes: Sizes, tolerance: float = TOLERANCE) -> Coordinates:
     """Fit an exponent for each layer and judge it.
 
-    log rms = a + p log width, a line by least squares for each seed; the interval is Student's, over the seeds' p. The
-    expected p is 0 for z at step 0 and for its change after the last step (Yang et al. 2022, "Tensor Programs V",
-    appendix D.1). Only the output at step 0 may also fall with the width: under muP it goes as width^-1/2. A layer
-    fails where p is further than `tolerance` from what is expected and the interval has no 0 in it; where it has, that
-    is a warning, and more seeds decide.
+    rms = constant x width^p, as `scaling.exponent` fits it. The expected p is 0 for z at step 0 and for its change
+    after the last step (Yang et al. 2022, "Tensor Programs V", appendix D.1). Only the output at step 0 may also fall
+    with the width: under muP it goes as width^-1/2. A layer fails where p is further than `tolerance` from what is
+    expected and the interval has no 0 in it; where it has, that is a warning, and more seeds decide.
 
     >>> growing = np.array([1.0, 2.0, 4.0])[:, None, None, None] * np.ones((3, 2, 2, 1))
     >>> [round(fit.exponent, 2) for fit in judge(Sizes("width", (16, 32, 64), ("out",), growing)).fits]
@@ -173,9 +150,7 @@ def _fit(sizes: Sizes, number: int, quantity: str, tolerance: float) -> Fit:
         level = "OK" if is_output and quantity == START else "FAIL"
         where = _listed([value for value, row in zip(sizes.values, rms, strict=True) if not np.all(row > 0)])
         return Fit(layer, quantity, math.nan, math.nan, math.nan, level, f"{layer}: {quantity} is 0 at {over} {where}.")
-    x = np.log(sizes.values) - np.log(sizes.values).mean()
-    exponents = x @ np.log(rms) / (x @ x)
-    p = mean_interval(exponents)
+    p = exponent(sizes.values, rms)
     bad = abs(p.mean) > tolerance and not (may_fall and p.mean < 0)
     level = "OK" if not bad else "WARN" if p.low <= 0 <= p.high else "FAIL"
     law = f"{over}^{p.mean:.2f} [{p.low:.2f}, {p.high:.2f}]"

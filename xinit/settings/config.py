@@ -33,7 +33,7 @@ JACOBIANS = at_most(1000, "the singular values of each take the width cubed")
 POINTS = at_most(10_000, "each keeps its readings of every layer")
 NETWORKS = at_most(10_000, "each is drawn and measured, and the errors of so many are one hundredth")
 # Folders below `out` that hold other things.
-TAKEN = ("comparisons", "coordinates", "hydra", "inspections", "sweeps", "theory")
+TAKEN = ("comparisons", "coordinates", "hydra", "inspections", "sweeps", "theory", "transfers")
 Numbers = float | tuple[float, ...]
 PathName = Annotated[
     str,

@@ -9,7 +9,8 @@ import numpy as np
 import optax
 from jax import Array, lax
 
-from xinit.analysis.coordinates import Coordinates, Sizes, check_sizes, judge
+from xinit.analysis.coordinates import Coordinates, Sizes, judge
+from xinit.analysis.scaling import check_sizes
 from xinit.core.errors import InputError
 from xinit.tracing.batches import Batch, batch_of
 from xinit.tracing.measure import default_loss

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from xinit.analysis.coordinates import Coordinates, check_sizes, judge
+from xinit.analysis.coordinates import Coordinates, judge
+from xinit.analysis.scaling import check_sizes
 from xinit.probes.passes import mean_loss
 from xinit.settings.config import Config
 from xinit.tracing.coordinates import check_shapes, follow, sizes_of
