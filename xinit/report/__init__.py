@@ -4,8 +4,8 @@
 what is written into the folder (`live_page`, `live.js`).
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
-readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and
-`probes` say what is on a page. The figures are Vega-Lite's, whose script travels
+readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `running_sweep`, `several`, `study`,
+`probe` and `probes` say what is on a page. The figures are Vega-Lite's, whose script travels
 in the page; nothing of a page is fetched.
 """
 
@@ -69,7 +69,7 @@ def render(folders: Sequence[pathlib.Path]) -> str:
     if set(kinds) <= {"probe", "probes"}:
         return _page_of_probes([own for folder in folders for own in _probes(folder, sources)])
     if len(folders) == 1:
-        return _module(kinds[0]).page(folders[0])
+        return _module(kinds[0].replace(" ", "_")).page(folders[0])
     if probes := [folder for folder, kind in zip(folders, kinds, strict=True) if kind.startswith("probe")]:
         other = next(folder for folder in folders if folder not in probes)
         raise InputError(f"{probes[0]} is a saved probe and {other} is none; a page shows probes, or runs and sweeps.")

@@ -1,12 +1,15 @@
-"""How fast a population trains, and at which steps its training pauses: probe points, ticks of the progress bar."""
+"""How fast a population trains, at which steps its training pauses, and when readings are written that somebody may
+look at while it goes on."""
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from xinit.training.trainer import Trainer
 
 TICK_SECONDS = 0.5  # between two moves of the progress bar, where divergence is looked for too
+SHARE = 0.02  # of the time that writing readings takes, at most, before a run is over
+SOONEST = 2.0  # seconds of training before they are written for the first time
 
 
 class RateMeter:
@@ -51,3 +54,31 @@ def _tick(step: int, chunk: int, meter: RateMeter) -> int:
     """Steps that take about TICK_SECONDS, to the end of a chunk of batches: a cut chunk is drawn twice."""
     wanted = max(1, int(meter.rate * TICK_SECONDS)) if meter.steps >= 10 else 1
     return max(1, round((step + wanted) / chunk)) * chunk - step if wanted > chunk / 2 else wanted
+
+
+class ReadingsSoFar:
+    """Has the readings of members written while they train, as often as SHARE of the time allows.
+
+    Of a large population some are written after one probe point, the others after the next ones.
+    """
+
+    def __init__(self, write: Callable[[int], float]) -> None:
+        """`write` writes those of the r-th member and returns the seconds that this took."""
+        self._write = write
+        self._began, self._spent = time.perf_counter(), 0.0
+        self._waiting: dict[int, None] = {}  # members with a probe point that is not written, the longest first
+
+    def have_grown(self, n: int) -> None:
+        """Each of n members has another probe point."""
+        self._waiting |= dict.fromkeys(range(n))
+
+    def write_if_due(self) -> None:
+        """Write those of as many members as there is time for."""
+        while self._waiting and self._is_due():
+            r = next(iter(self._waiting))
+            del self._waiting[r]
+            self._spent += self._write(r)
+
+    def _is_due(self) -> bool:
+        elapsed = time.perf_counter() - self._began
+        return elapsed >= SOONEST and self._spent <= SHARE * elapsed

@@ -19,7 +19,7 @@ from xinit.core.backend import device_words
 from xinit.core.readings import EDGES
 from xinit.runs import checkpoints
 from xinit.runs.history import History
-from xinit.runs.pace import RateMeter, stops
+from xinit.runs.pace import RateMeter, ReadingsSoFar, stops
 from xinit.runs.reporting import Reporter
 from xinit.runs.results import Course, Member, Result, conclude, write_readings
 from xinit.runs.run_directory import drop_unless_needed
@@ -102,7 +102,7 @@ class Supervisor:
 
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
-        saved = time.perf_counter()
+        saved, so_far = time.perf_counter(), ReadingsSoFar(self._write_readings)
         for stop, probed in stops(self.trainer, self.history.last_step, end, self.meter):
             if stop > self.trainer.step:
                 self._advance(stop, probed)
@@ -110,6 +110,9 @@ class Supervisor:
                     return
             if probed:
                 self._probe()
+                so_far.have_grown(len(self.members))
+            if stop < end:
+                so_far.write_if_due()
             if time.perf_counter() - saved > self.config.checkpoint_every and self.trainer.step < end:
                 self._save()
                 saved = time.perf_counter()
@@ -143,7 +146,13 @@ class Supervisor:
         for folder in filter(None, before):
             drop_unless_needed(folder)
         if len(self.members) == 1:
-            write_readings(self.members[0], self._readings(0), self.trainer.problem.extra)
+            self._write_readings(0)
+
+    def _write_readings(self, r: int) -> float:
+        """Write a member's readings so far; the seconds that this took, but for what theory expects of them."""
+        readings, began = self._readings(r), time.perf_counter()
+        write_readings(self.members[r], readings, self.trainer.problem.extra)
+        return time.perf_counter() - began
 
     def _readings(self, r: int) -> dict[str, np.ndarray]:
         """A member's readings, up to the step at which it diverged, and what theory expected of them."""
@@ -154,7 +163,7 @@ class Supervisor:
         """Stop in a state that the same command goes on from."""
         self._save()
         for r, member in enumerate(self.members):
-            write_readings(member, self._readings(r), self.trainer.problem.extra)
+            self._write_readings(r)
             member.directory.write_status(state, step=self.trainer.step)
 
     def _stop_as_asked(self) -> list[Result]:
