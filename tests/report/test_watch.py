@@ -1,28 +1,24 @@
 """The page that follows its folder: what moves in a real browser, what a cut file does, and who is answered."""
 
-import contextlib
-import http.client
-import json
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 import xinit
-from tests.report.browser import DESKTOP
+from tests.report.live import ask, opened, serving, until, version
 from xinit import report
 from xinit.commands import cli
 from xinit.core.errors import InputError
 from xinit.report import live_page
 from xinit.report.__main__ import main
 from xinit.report.live_page import LivePage
-from xinit.report.server import LOOPBACK, Server
+from xinit.report.server import Server
 from xinit.runs import record
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
@@ -46,32 +42,6 @@ def run(finished, tmp_path):
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch):
     monkeypatch.setattr(live_page, "REST", 0.0)
-
-
-@contextlib.contextmanager
-def serving(folder, host=LOOPBACK):
-    with Server(LivePage([folder]), host) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def ask(server, path="/version", method="GET", **headers):
-    """Status, headers and content of an answer; `Host` is the server's unless given."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, answer.headers, content
-
-
-def version(server):
-    return json.loads(ask(server)[2])
 
 
 @pytest.fixture(scope="module")
@@ -226,12 +196,7 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
         folder = first_readings(tmp_path, process)
         try:
             process.send_signal(signal.SIGSTOP)
-            with serving(folder) as server, contextlib.closing(chromium.new_context(**DESKTOP)) as context:
-                page, problems = context.new_page(), []
-                page.on("console", lambda message: problems.append(message.text))
-                page.on("pageerror", lambda error: problems.append(str(error)))
-                page.goto(server.url)
-                page.locator("#live").filter(has_text="Live").wait_for()
+            with serving(folder) as server, opened(chromium, server) as (page, problems):
                 assert "has not come to its end" in page.inner_text("main")
                 page.locator(".chart svg").last.wait_for(state="attached")
                 page.locator("summary").last.click()
@@ -258,18 +223,6 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
                 assert "Activations, layer by layer" in page.inner_text("main")
         finally:
             process.kill()
-
-
-def until(page, expression, seconds=25):
-    """Wait for an expression to hold; Playwright's own way evaluates in the page, which its policy forbids."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(Exception):  # in the midst of a reload
-            if page.evaluate(f"Boolean({expression})"):
-                return
-        page.wait_for_timeout(50)
-    state = "[scrollY, document.body.scrollHeight, document.querySelectorAll('details[open]').length]"
-    raise AssertionError((expression, page.evaluate(state), page.inner_text("#live")))
 
 
 def first_readings(out, process):

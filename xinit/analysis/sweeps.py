@@ -121,11 +121,12 @@ def begin(outcomes: Sequence[Outcome]) -> pathlib.Path:
     return path
 
 
-def withdraw(path: pathlib.Path) -> None:
-    """Take back what `begin` wrote, where the sweep was refused; whatever else lies in the folder stays."""
+def withdraw(path: pathlib.Path, out: pathlib.Path) -> None:
+    """Take back what `begin` wrote below `out`, where the sweep was refused; whatever else lies there stays."""
     (path / RUNNING).unlink(missing_ok=True)
     for folder in (path, *path.parents[:2]):
-        manifests.remove_if_empty(folder)
+        if folder != out:
+            manifests.remove_if_empty(folder)
 
 
 def write(outcomes: Sequence[Outcome]) -> pathlib.Path:

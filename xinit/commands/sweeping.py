@@ -79,7 +79,7 @@ def begun(configs: Sequence[Config]) -> Iterator[None]:
         yield
     except InputError:
         if not any(run.exists() for run in jobs):
-            sweeps.withdraw(path)
+            sweeps.withdraw(path, pathlib.Path(configs[0].out))
         raise
 
 

@@ -44,12 +44,15 @@ def page(path: pathlib.Path) -> str:
     states = [_state(path, member) for member in members]
     runs = _read(path, members)
     swept = findings.swept(Sweep(path, members, [], {}))
+    table = _table(members, states, runs)
+    is_short = len(members) <= READ
     content = [
         html.paragraph(_how_far(states)),
         *map(html.paragraph, findings.what_errors_are(error_is([run.summary for run in runs.values()]))),
         html.card({"swept": findings.range_words(swept) or "nothing", "runs": len(members)}),
+        *([html.section("How far the runs are", *table)] if is_short else []),
         *_figures(members, runs),
-        _table(members, states, runs),
+        *([] if is_short else [html.details(f"How far the {len(members)} runs are", *table)]),
     ]
     names = findings.listed([name for name in swept if name not in SEEDS] or [*swept] or ["one run"])
     return html.whole(f"Sweep of {names}", content, f"Made by xinit.report from {path.resolve().name}.")
@@ -87,7 +90,7 @@ def _how_far(states: Sequence[str]) -> str:
     return f"This sweep has not come to its end. Of its {findings.count(len(states), 'run')}: {counts}."
 
 
-def _table(members: Sequence[Member], states: Sequence[str], runs: Mapping[int, Run]) -> Markup:
+def _table(members: Sequence[Member], states: Sequence[str], runs: Mapping[int, Run]) -> list[Markup]:
     """A row for each run."""
     pairs = list(zip(members, states, strict=True))[: tables.LISTED]
     rows = [
@@ -95,7 +98,7 @@ def _table(members: Sequence[Member], states: Sequence[str], runs: Mapping[int, 
         for i, (member, state) in enumerate(pairs)
     ]
     first = f" The first {tables.LISTED} are listed." if len(members) > tables.LISTED else ""
-    return html.section("How far the runs are", html.paragraph(PROGRESS + first, "quiet"), html.table(rows))
+    return [html.paragraph(PROGRESS + first, "quiet"), html.table(rows)]
 
 
 def _progress(run: Run | None) -> dict[str, Any]:
