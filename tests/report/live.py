@@ -66,3 +66,13 @@ def until(page, expression, seconds=60):
 def until_it_says(page, words, seconds=60):
     """Wait for words in the page."""
     until(page, f"document.querySelector('main').innerText.includes({json.dumps(words)})", seconds)
+
+
+def first_file(folder, pattern, process):
+    """The first file of this pattern, once a process has written it."""
+    for _ in range(2400):
+        if found := sorted(folder.glob(pattern)):
+            return found[0]
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    raise AssertionError(f"no {pattern} was written")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import xinit
-from tests.report.live import ask, opened, serving, until, version
+from tests.report.live import ask, first_file, opened, serving, until, version
 from xinit import report
 from xinit.commands import cli
 from xinit.core.errors import InputError
@@ -193,7 +193,7 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
     command = [sys.executable, "-m", "xinit.train", *settings, "probe.points=40", "steps=4000", "checkpoint_every=0.1",
                f"out={tmp_path}", "name=moving"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        folder = first_readings(tmp_path, process)
+        folder = first_file(tmp_path, "moving/*/readings.nc", process).parent
         try:
             process.send_signal(signal.SIGSTOP)
             with serving(folder) as server, opened(chromium, server) as (page, problems):
@@ -223,16 +223,6 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
                 assert "Activations, layer by layer" in page.inner_text("main")
         finally:
             process.kill()
-
-
-def first_readings(out, process):
-    """The folder of a run, once something was measured in it."""
-    for _ in range(1200):
-        if found := list(out.glob("moving/*/readings.nc")):
-            return found[0].parent
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    raise AssertionError("no readings were written")
 
 
 def test_ctrl_c_ends_it_with_one_line(finished):

@@ -11,7 +11,7 @@ import time
 import pytest
 
 import xinit
-from tests.report.live import opened, serving, until, until_it_says, version
+from tests.report.live import first_file, opened, serving, until, until_it_says, version
 from xinit import report
 from xinit.commands import sweeping
 from xinit.core.errors import InputError
@@ -37,16 +37,6 @@ def swept(out, **settings):
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(out, pattern, process):
-    """The first file of this pattern, once there is one."""
-    for _ in range(2400):
-        if found := sorted(out.glob(pattern)):
-            return found[0]
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    raise AssertionError(f"no {pattern} was written")
-
-
 def steps_in(out):
     return [len(record.read_readings(path)["step"]) for path in out.glob("*/*/readings.nc")]
 
@@ -55,8 +45,8 @@ def test_it_moves_while_a_sweep_trains(chromium, tmp_path):
     """Real sweeps of other processes, in a real browser that was given the folder `out` alone."""
     with swept(tmp_path, steps=10**7, **{"probe.points": 60}) as process:
         try:
-            sweep = wait_for(tmp_path, "**/sweeps/*/running.json", process).parent
-            wait_for(tmp_path, "*/*/status.json", process)
+            sweep = first_file(tmp_path, "**/sweeps/*/running.json", process).parent
+            first_file(tmp_path, "*/*/status.json", process)
             with serving(tmp_path) as server, opened(chromium, server) as (page, problems):
                 until_it_says(page, "This sweep has not come to its end. Of its 2 runs: 2 begun.")
                 until(page, "document.querySelectorAll('.chart svg').length > 5", 120)
