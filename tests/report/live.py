@@ -60,7 +60,7 @@ def until(page, expression, seconds=60):
                 return
         page.wait_for_timeout(50)
     state = "[scrollY, document.body.scrollHeight, document.querySelectorAll('details[open]').length]"
-    raise AssertionError((expression, page.evaluate(state), page.inner_text("#live"), page.inner_text("main")))
+    raise AssertionError((expression, page.evaluate(state), page.inner_text("body")))
 
 
 def until_it_says(page, words, seconds=60):

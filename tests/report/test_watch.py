@@ -81,9 +81,28 @@ def test_no_other_method_is_answered(server, method):
     assert ask(server, "/", method)[0] == 501
 
 
+def test_nothing_is_read_through_a_link(run, tmp_path):
+    """A file of the folder that becomes a link, or a folder that does, shows nothing of what it leads to."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "config.yaml").write_text((run / "config.yaml").read_text().replace("synthetic", "a secret"))
+    with serving(run) as server:
+        page = ask(server, "/")[2]
+        (run / "config.yaml").unlink()
+        (run / "config.yaml").symlink_to(secret / "config.yaml")
+        linked = version(server)
+        assert "config.yaml is a link, through which nothing is opened" in linked["problem"]
+        assert ask(server, "/")[2] == page
+        (run / "more").symlink_to(secret)
+        version(server)
+        (secret / "config.yaml").write_text("changed")
+        assert version(server) == linked
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "evil@localhost", "10.0.0.1",
-             "localhost:x", "localhost/", "[::1", "localhost#x"]
+             "localhost:x", "localhost/", "[::1", "localhost#x", "0.0.0.0", "0", "localhost.", "2130706433",
+             "[::ffff:127.0.0.1]", "127.0.0.1, evil.example"]
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/version"])
 def test_other_names_of_a_host_are_refused(server, path, host):
@@ -139,11 +158,38 @@ def test_it_listens_at_the_loopback_alone(server):
     assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
 
 
-def test_every_address_of_the_machine_where_asked(finished):
-    with serving(finished, "0.0.0.0") as server:
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "0x0"])
+def test_every_address_of_the_machine_where_asked(finished, host):
+    """However the host is written that stands for all, it is known as such."""
+    with serving(finished, host) as server:
         assert [ask(server, Host=host)[0] for host in ("10.1.2.3:80", socket.gethostname(), "evil.example")] == [
             200, 200, 403
         ]  # fmt: skip
+        assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
+        assert f"at http://{socket.gethostname()}:{server.server_address[1]}/" in server.warning
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "LOCALHOST", "0x7f000001"])
+def test_no_warning_of_an_address_that_other_machines_do_not_reach(finished, host):
+    with Server(LivePage([finished]), host) as server:
+        assert server.warning == ""
+        assert server.is_ours(host.lower())
+        assert not server.is_ours("10.0.0.1")
+
+
+def test_it_says_who_else_can_read_the_page(finished):
+    command = [sys.executable, "-m", "xinit.report", str(finished), "--watch", "--host", "0.0.0.0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("page: http://127.0.0.1:")
+        assert process.stderr.readline().startswith("warning: everybody who reaches this machine over the network")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == cli.DONE
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_not_taken_for_all_addresses(finished, capsys, host):
+    assert main([str(finished), "--watch", "--host", host]) == cli.BAD_INPUT
+    assert "it must be the name or number of an address, such as 127.0.0.1" in capsys.readouterr().err
 
 
 def test_a_cut_file_leaves_the_last_good_page(run):
