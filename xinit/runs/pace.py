@@ -3,10 +3,13 @@ look at while it goes on."""
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
 
 from xinit.training.trainer import Trainer
 
+Readings = Mapping[str, np.ndarray]
 TICK_SECONDS = 0.5  # between two moves of the progress bar, where divergence is looked for too
 SHARE = 0.02  # of the time that writing readings takes, at most, before a run is over
 SOONEST = 2.0  # seconds of training before they are written for the first time
@@ -62,22 +65,23 @@ class ReadingsSoFar:
     Of a large population some are written after one probe point, the others after the next ones.
     """
 
-    def __init__(self, write: Callable[[int], float]) -> None:
-        """`write` writes those of the r-th member and returns the seconds that this took."""
-        self._write = write
+    def __init__(self, n: int, read: Callable[[int], Readings], write: Callable[[int, Readings], None]) -> None:
+        """`read` gives the readings of the r-th of n members, `write` writes them."""
+        self._n, self._read, self._write = n, read, write
         self._began, self._spent = time.perf_counter(), 0.0
         self._waiting: dict[int, None] = {}  # members with a probe point that is not written, the longest first
 
-    def have_grown(self, n: int) -> None:
-        """Each of n members has another probe point."""
-        self._waiting |= dict.fromkeys(range(n))
-
-    def write_if_due(self) -> None:
-        """Write those of as many members as there is time for."""
+    def write_if_due(self, grown: bool) -> None:
+        """Write those of as many members as there is time for; all have another probe point where they have `grown`."""
+        if grown:
+            self._waiting |= dict.fromkeys(range(self._n))
         while self._waiting and self._is_due():
             r = next(iter(self._waiting))
             del self._waiting[r]
-            self._spent += self._write(r)
+            # What theory predicts is computed at the first reading, and only earlier than it would be: it does not count.
+            readings, began = self._read(r), time.perf_counter()
+            self._write(r, readings)
+            self._spent += time.perf_counter() - began
 
     def _is_due(self) -> bool:
         elapsed = time.perf_counter() - self._began

@@ -102,7 +102,8 @@ class Supervisor:
 
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
-        saved, so_far = time.perf_counter(), ReadingsSoFar(self._write_readings)
+        write = lambda r, readings: write_readings(self.members[r], readings, self.trainer.problem.extra)
+        saved, so_far = time.perf_counter(), ReadingsSoFar(len(self.members), self._readings, write)
         for stop, probed in stops(self.trainer, self.history.last_step, end, self.meter):
             if stop > self.trainer.step:
                 self._advance(stop, probed)
@@ -110,9 +111,8 @@ class Supervisor:
                     return
             if probed:
                 self._probe()
-                so_far.have_grown(len(self.members))
             if stop < end:
-                so_far.write_if_due()
+                so_far.write_if_due(probed)
             if time.perf_counter() - saved > self.config.checkpoint_every and self.trainer.step < end:
                 self._save()
                 saved = time.perf_counter()
@@ -146,13 +146,7 @@ class Supervisor:
         for folder in filter(None, before):
             drop_unless_needed(folder)
         if len(self.members) == 1:
-            self._write_readings(0)
-
-    def _write_readings(self, r: int) -> float:
-        """Write a member's readings so far; the seconds that this took, but for what theory expects of them."""
-        readings, began = self._readings(r), time.perf_counter()
-        write_readings(self.members[r], readings, self.trainer.problem.extra)
-        return time.perf_counter() - began
+            write_readings(self.members[0], self._readings(0), self.trainer.problem.extra)
 
     def _readings(self, r: int) -> dict[str, np.ndarray]:
         """A member's readings, up to the step at which it diverged, and what theory expected of them."""
@@ -163,7 +157,7 @@ class Supervisor:
         """Stop in a state that the same command goes on from."""
         self._save()
         for r, member in enumerate(self.members):
-            self._write_readings(r)
+            write_readings(member, self._readings(r), self.trainer.problem.extra)
             member.directory.write_status(state, step=self.trainer.step)
 
     def _stop_as_asked(self) -> list[Result]:
