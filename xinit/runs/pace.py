@@ -78,7 +78,7 @@ class ReadingsSoFar:
         while self._waiting and self._is_due():
             r = next(iter(self._waiting))
             del self._waiting[r]
-            # What theory predicts is computed at the first reading, and only earlier than it would be: it does not count.
+            # The first time theory predicts them, as the end would: that does not count.
             readings, began = self._read(r), time.perf_counter()
             self._write(r, readings)
             self._spent += time.perf_counter() - began
