@@ -109,8 +109,8 @@ def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
 def begin(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """List the runs of a sweep before they are trained, so that a page can follow them; `write` takes the list away.
 
-    >>> sorted(file.name for file in begin(outcomes).iterdir())
-    ['readings.nc', 'runs.csv', 'running.json', 'sweep.json', 'table.csv']
+    >>> sorted(file.name for file in begin(outcomes).glob("*.json"))
+    ['running.json', 'sweep.json']
     """
     path = folder(outcomes)
     settings_of = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
