@@ -1,7 +1,7 @@
 """Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone.
 
 `python -m xinit.report FOLDER -o page.html` writes one; with `--watch` instead of `-o`, `watch` serves one that follows
-what is written into the folder (`live_page`, `live.js`).
+what is written into the folder (`live_page`, `following`, `live.js`).
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
 readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `running_sweep`, `several`, `study`,
@@ -49,7 +49,7 @@ def watch(paths: Sequence[str | os.PathLike], host: str | None = None, port: int
     """Serve the page of these folders, which follows what is written into them, until ctrl-c.
 
     Args:
-      paths: as in `write`.
+      paths: as in `write`, or folders that hold runs, as `out` does: what was begun or ended last in them is shown.
       host: the name or number of the address to serve at; else the loopback, which other machines do not reach.
       port: 0 takes one that is free.
       browser: whether to show the page in the browser.

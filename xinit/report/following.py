@@ -4,14 +4,17 @@ Of a folder that holds runs, as `out` does, it shows the run, sweep or monitor t
 that is being trained it watches the folders of its runs too, which lie elsewhere.
 """
 
+import contextlib
 import os
 import pathlib
 
 from xinit.core.errors import InputError
-from xinit.report import groups
+from xinit.report import charts, groups
+from xinit.report.groups import Member
 from xinit.report.sources import MARKERS
 
 FOLLOWED = ("running sweep", "sweep", "run", "monitor")  # kinds that are looked for in a folder that is none itself
+WATCHED = 500  # runs of a sweep, evenly spaced, whose files are looked at each second
 DEEPEST = 3  # levels below it, as of <out>/<name>/sweeps/<hash>
 
 
@@ -23,7 +26,7 @@ def shown(folder: pathlib.Path) -> pathlib.Path:
     newest = max(found, default=(0, folder, ""))
     if newest[2] == "run":
         running = [path for _, path, kind in sorted(found, reverse=True) if kind == "running sweep"]
-        return next((path for path in running if newest[1].name in _names(path)), newest[1])
+        return next((path for path in running if newest[1].name in _names_of_runs(path)), newest[1])
     return newest[1]
 
 
@@ -32,16 +35,23 @@ def watched(folder: pathlib.Path) -> list[pathlib.Path]:
     return [folder, *_runs(folder)] if os.path.lexists(folder / MARKERS["running sweep"]) else [folder]
 
 
-def _runs(sweep: pathlib.Path) -> list[pathlib.Path]:
+def _members(sweep: pathlib.Path) -> list[Member]:
     try:
-        found = [groups.folder_of(sweep, member.path) for member in groups.running(sweep)]
+        return groups.running(sweep)
     except InputError:  # rendering says so
         return []
+
+
+def _runs(sweep: pathlib.Path) -> list[pathlib.Path]:
+    members, found = _members(sweep), []
+    for i in charts.chosen(len(members), WATCHED) if members else []:
+        with contextlib.suppress(InputError):  # a link
+            found.append(groups.folder_of(sweep, members[i].path))
     return [path for path in found if path is not None]
 
 
-def _names(sweep: pathlib.Path) -> set[str]:
-    return {path.name for path in _runs(sweep)}
+def _names_of_runs(sweep: pathlib.Path) -> set[str]:
+    return {pathlib.PurePath(member.path).name for member in _members(sweep)}
 
 
 def _below(folder: str, levels: int) -> list[tuple[int, pathlib.Path, str]]:
