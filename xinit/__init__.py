@@ -119,7 +119,9 @@ def sweep(over: "Mapping[str, Iterable[Any]]", *, progress: bool = True, **setti
     swept = [[overrides_from({name: value}) for value in _listed(name, values)] for name, values in over.items()]
     shared = overrides_from({name: value for name, value in settings.items() if name not in over})
     raws = compose_many("train", [[*shared, *itertools.chain(*values)] for values in itertools.product(*swept)])
-    outcomes = runner.execute_all(sweeping.parse_all(raws), console.SweepReporter(quiet=not progress))
+    configs = sweeping.parse_all(raws)
+    with sweeping.begun(configs):
+        outcomes = runner.execute_all(configs, console.SweepReporter(quiet=not progress))
     return open(sweeps.write(outcomes))
 
 

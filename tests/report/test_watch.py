@@ -1,28 +1,24 @@
 """The page that follows its folder: what moves in a real browser, what a cut file does, and who is answered."""
 
-import contextlib
-import http.client
-import json
 import pathlib
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
 
 import xinit
-from tests.report.browser import DESKTOP
+from tests.report.live import ask, first_file, opened, serving, until, version
 from xinit import report
 from xinit.commands import cli
 from xinit.core.errors import InputError
 from xinit.report import live_page
 from xinit.report.__main__ import main
 from xinit.report.live_page import LivePage
-from xinit.report.server import LOOPBACK, Server
+from xinit.report.server import Server
 from xinit.runs import record
 
 pytestmark = [pytest.mark.usefixtures("compile_quickly"), pytest.mark.heavy]
@@ -46,32 +42,6 @@ def run(finished, tmp_path):
 @pytest.fixture(autouse=True)
 def no_rest(monkeypatch):
     monkeypatch.setattr(live_page, "REST", 0.0)
-
-
-@contextlib.contextmanager
-def serving(folder, host=LOOPBACK):
-    with Server(LivePage([folder]), host) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-def ask(server, path="/version", method="GET", **headers):
-    """Status, headers and content of an answer; `Host` is the server's unless given."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=20)
-    connection.request(method, path, headers={name.replace("_", "-"): value for name, value in headers.items()})
-    answer = connection.getresponse()
-    content = answer.read()
-    connection.close()
-    return answer.status, answer.headers, content
-
-
-def version(server):
-    return json.loads(ask(server)[2])
 
 
 @pytest.fixture(scope="module")
@@ -111,9 +81,28 @@ def test_no_other_method_is_answered(server, method):
     assert ask(server, "/", method)[0] == 501
 
 
+def test_nothing_is_read_through_a_link(run, tmp_path):
+    """A file of the folder that becomes a link, or a folder that does, shows nothing of what it leads to."""
+    secret = tmp_path / "secret"
+    secret.mkdir()
+    (secret / "config.yaml").write_text((run / "config.yaml").read_text().replace("synthetic", "a secret"))
+    with serving(run) as server:
+        page = ask(server, "/")[2]
+        (run / "config.yaml").unlink()
+        (run / "config.yaml").symlink_to(secret / "config.yaml")
+        linked = version(server)
+        assert "config.yaml is a link, through which nothing is opened" in linked["problem"]
+        assert ask(server, "/")[2] == page
+        (run / "more").symlink_to(secret)
+        version(server)
+        (secret / "config.yaml").write_text("changed")
+        assert version(server) == linked
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "evil@localhost", "10.0.0.1",
-             "localhost:x", "localhost/", "[::1", "localhost#x"]
+             "localhost:x", "localhost/", "[::1", "localhost#x", "0.0.0.0", "0", "localhost.", "2130706433",
+             "[::ffff:127.0.0.1]", "127.0.0.1, evil.example"]
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/", "/version"])
 def test_other_names_of_a_host_are_refused(server, path, host):
@@ -169,11 +158,38 @@ def test_it_listens_at_the_loopback_alone(server):
     assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
 
 
-def test_every_address_of_the_machine_where_asked(finished):
-    with serving(finished, "0.0.0.0") as server:
+@pytest.mark.parametrize("host", ["0.0.0.0", "0", "0x0"])
+def test_every_address_of_the_machine_where_asked(finished, host):
+    """However the host is written that stands for all, it is known as such."""
+    with serving(finished, host) as server:
         assert [ask(server, Host=host)[0] for host in ("10.1.2.3:80", socket.gethostname(), "evil.example")] == [
             200, 200, 403
         ]  # fmt: skip
+        assert server.url == f"http://127.0.0.1:{server.server_address[1]}/"
+        assert f"at http://{socket.gethostname()}:{server.server_address[1]}/" in server.warning
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.0.0.2", "LOCALHOST", "0x7f000001"])
+def test_no_warning_of_an_address_that_other_machines_do_not_reach(finished, host):
+    with Server(LivePage([finished]), host) as server:
+        assert server.warning == ""
+        assert server.is_ours(host.lower())
+        assert not server.is_ours("10.0.0.1")
+
+
+def test_it_says_who_else_can_read_the_page(finished):
+    command = [sys.executable, "-m", "xinit.report", str(finished), "--watch", "--host", "0.0.0.0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().startswith("page: http://127.0.0.1:")
+        assert process.stderr.readline().startswith("warning: everybody who reaches this machine over the network")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == cli.DONE
+
+
+@pytest.mark.parametrize("host", ["", " "])
+def test_an_empty_host_is_not_taken_for_all_addresses(finished, capsys, host):
+    assert main([str(finished), "--watch", "--host", host]) == cli.BAD_INPUT
+    assert "it must be the name or number of an address, such as 127.0.0.1" in capsys.readouterr().err
 
 
 def test_a_cut_file_leaves_the_last_good_page(run):
@@ -223,15 +239,10 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
     command = [sys.executable, "-m", "xinit.train", *settings, "probe.points=40", "steps=4000", "checkpoint_every=0.1",
                f"out={tmp_path}", "name=moving"]  # fmt: skip
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-        folder = first_readings(tmp_path, process)
+        folder = first_file(tmp_path, "moving/*/readings.nc", process).parent
         try:
             process.send_signal(signal.SIGSTOP)
-            with serving(folder) as server, contextlib.closing(chromium.new_context(**DESKTOP)) as context:
-                page, problems = context.new_page(), []
-                page.on("console", lambda message: problems.append(message.text))
-                page.on("pageerror", lambda error: problems.append(str(error)))
-                page.goto(server.url)
-                page.locator("#live").filter(has_text="Live").wait_for()
+            with serving(folder) as server, opened(chromium, server) as (page, problems):
                 assert "has not come to its end" in page.inner_text("main")
                 page.locator(".chart svg").last.wait_for(state="attached")
                 page.locator("summary").last.click()
@@ -258,28 +269,6 @@ def test_it_moves_while_a_run_writes(chromium, tmp_path):
                 assert "Activations, layer by layer" in page.inner_text("main")
         finally:
             process.kill()
-
-
-def until(page, expression, seconds=25):
-    """Wait for an expression to hold; Playwright's own way evaluates in the page, which its policy forbids."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(Exception):  # in the midst of a reload
-            if page.evaluate(f"Boolean({expression})"):
-                return
-        page.wait_for_timeout(50)
-    state = "[scrollY, document.body.scrollHeight, document.querySelectorAll('details[open]').length]"
-    raise AssertionError((expression, page.evaluate(state), page.inner_text("#live")))
-
-
-def first_readings(out, process):
-    """The folder of a run, once something was measured in it."""
-    for _ in range(1200):
-        if found := list(out.glob("moving/*/readings.nc")):
-            return found[0].parent
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.05)
-    raise AssertionError("no readings were written")
 
 
 def test_ctrl_c_ends_it_with_one_line(finished):

@@ -1,6 +1,8 @@
 """A sweep from its runs: a table of its cells, and one labelled dataset of all.
 
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
+
+While they are trained there is running.json instead, or beside what an earlier command left: the list of the runs.
 """
 
 import json
@@ -24,7 +26,8 @@ from xinit.core.readings import EDGES, ERROR_IS, READINGS
 if TYPE_CHECKING:
     import xarray
 
-FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc")
+RUNNING = "running.json"
+FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc", RUNNING)
 # What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
 SCORES = {
     "test_error": ("test_error", "mean error of the test set at the end; nan where the run diverged"),
@@ -103,6 +106,29 @@ def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
 
 
+def begin(outcomes: Sequence[Outcome]) -> pathlib.Path:
+    """List the runs of a sweep before they are trained, so that a page can follow them; `write` takes the list away.
+
+    >>> sorted(file.name for file in begin(outcomes).glob("*.json"))
+    ['running.json', 'sweep.json']
+    """
+    path = folder(outcomes)
+    settings_of = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
+    runs = [{"path": os.path.relpath(outcome.path, path), **settings} for outcome, settings in settings_of]
+    with files.writing(path):
+        path.mkdir(parents=True, exist_ok=True)
+        files.write_atomically(path / RUNNING, (json.dumps({"runs": runs}, indent=2) + "\n").encode())
+    return path
+
+
+def withdraw(path: pathlib.Path, out: pathlib.Path) -> None:
+    """Take back what `begin` wrote below `out`, where the sweep was refused; whatever else lies there stays."""
+    (path / RUNNING).unlink(missing_ok=True)
+    for folder in (path, *path.parents[:2]):
+        if folder != out:
+            manifests.remove_if_empty(folder)
+
+
 def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
     """The aggregate of the runs that came to an end: tables, and the readings of all in one file.
 
@@ -125,6 +151,7 @@ def write(outcomes: Sequence[Outcome]) -> pathlib.Path:
             files.write_atomically(path / "readings.nc", content)
         described = json.dumps({"sweep": path.name, "runs": members, "cells": table}, indent=2)
         files.write_atomically(path / "sweep.json", (described + "\n").encode())
+        (path / RUNNING).unlink(missing_ok=True)
     return path
 
 

@@ -77,10 +77,11 @@ class PopulationLauncher(Launcher):
         callbacks = JobCallbacks(self.hydra_context, self.config, self.task_function, overrides, initial_job_idx)
         callbacks.start()
         error = None
-        if self.inner is None:
-            outcomes = sweeping.run_all(configs)
-        else:
-            outcomes, error = self._hand_over(overrides, raws, configs, initial_job_idx)
+        with sweeping.begun([*(outcome.config for outcome in self.outcomes.values()), *configs]):
+            if self.inner is None:
+                outcomes = sweeping.run_all(configs)
+            else:
+                outcomes, error = self._hand_over(overrides, raws, configs, initial_job_idx)
         returns = [_returned(job, outcome) for job, outcome in zip(job_overrides, outcomes, strict=True)]
         callbacks.end(returns)
         if error is None or any(outcome.summary for outcome in outcomes):
@@ -137,7 +138,8 @@ class PopulationLauncher(Launcher):
         batch = {outcome.path: outcome for outcome in outcomes}  # equal jobs are one run
         self.outcomes |= batch
         every = list(self.outcomes.values())
-        known = sweeps.folder(every).exists()  # a sweep of its own, that somebody ran before: not ours to replace later
+        # One that is there is a sweep of its own, that somebody ran before: not ours to replace later.
+        known = (sweeps.folder(every) / "sweep.json").exists()
         path = sweeping.conclude(list(batch.values()), every)
         if path != self.aggregate:
             if self.aggregate is not None:
@@ -171,7 +173,8 @@ class OthersLauncher:
         """
         overrides = [normalise(job) for job in job_overrides]
         self.configs += sweeping.parse_all(compose_jobs(self.hydra_context, self.config, overrides))
-        return self.launcher.launch(overrides, initial_job_idx=initial_job_idx)
+        with sweeping.begun(self.configs):
+            return self.launcher.launch(overrides, initial_job_idx=initial_job_idx)
 
     def conclude(self) -> None:
         """Show what came of the jobs, and write their aggregate: from their folders, since they ran anywhere."""

@@ -1,8 +1,9 @@
 """The configs of a sweep parsed, run in this process, and concluded: for launchers, comparisons and `xinit.sweep`."""
 
+import contextlib
 import math
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from xinit.analysis import sweeps
@@ -10,6 +11,7 @@ from xinit.analysis.outcomes import Outcome
 from xinit.analysis.swept import label, swept
 from xinit.core.errors import InputError
 from xinit.runs import hosts
+from xinit.runs.run_directory import path_of
 from xinit.settings.config import Config
 from xinit.settings.parse import parse
 
@@ -60,6 +62,25 @@ def run_all(configs: Sequence[Config], console: "Console | None" = None) -> list
 
     use_a_cpu_device_for_each_core()
     return execute_all(configs, SweepReporter(console))
+
+
+@contextlib.contextmanager
+def begun(configs: Sequence[Config]) -> Iterator[None]:
+    """Have the runs of a sweep listed for those who follow it, unless they are refused before the first begins.
+
+    With several processes the first writes the list.
+    """
+    if hosts.index_and_count()[0] != 0:
+        yield
+        return
+    jobs = {path_of(config): config for config in configs}  # equal jobs are one run
+    path = sweeps.begin([Outcome(config, run, "not begun", {}, [], {}) for run, config in jobs.items()])
+    try:
+        yield
+    except InputError:
+        if not any(run.exists() for run in jobs):
+            sweeps.withdraw(path, pathlib.Path(configs[0].out))
+        raise
 
 
 def conclude(outcomes: Sequence[Outcome], every: Sequence[Outcome] | None = None) -> pathlib.Path | None:

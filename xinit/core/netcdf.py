@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST = 8 << 30  # bytes of a file that is read; the readings of a sweep of ten thousand runs have 1 GB
 Axes = Mapping[str, tuple[tuple[str, ...], str]]  # by name: the axes of an array, and what it is
-NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable"  # of netCDF itself: an axis without values
+NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable."  # of netCDF itself: an axis without values
 BYTES_OF_A_TEXT = 16
 AXES = ("layer", "weight", "jacobian", "quantile")  # that have values of their own: places from 1 on, and QUANTILES
 
@@ -42,24 +42,39 @@ def encode(
     columns: Mapping[str, np.ndarray] | None = None,
 ) -> bytes:
     """A netCDF file of arrays whose axes and definitions `described` holds, with `columns` along the axis replica."""
-    import h5netcdf  # written directly: importing xarray costs a second
-    import h5py
+    import h5py  # written directly: h5netcdf takes six times as long, and importing xarray costs a second
 
     columns = columns or {}
     sizes = _sizes(readings, described) | ({"replica": len(next(iter(columns.values())))} if columns else {})
+    coordinates = _coordinates(sizes)
+    axes = {name: described[name][0] for name in readings} | dict.fromkeys(columns, ("replica",))
+    axes |= {name: (name,) for name in coordinates}
+    arrays = {**coordinates, **columns, **readings}
     buffer = io.BytesIO()
-    with h5netcdf.File(buffer, "w") as file:
-        file.dimensions = sizes
+    with h5py.File(buffer, "w", track_order=True) as file:
         file.attrs.update(attributes)
-        for axis, values in _coordinates(sizes).items():
-            file.create_variable(axis, (axis,), data=values)
-        for name, values in columns.items():
-            kind = h5py.string_dtype() if values.dtype == object else values.dtype
-            file.create_variable(name, ("replica",), kind, values)
-        for name, values in readings.items():
-            axes, words = described[name]
-            file.create_variable(name, axes, data=np.asarray(values)).attrs["long_name"] = words
+        for place, (axis, n) in enumerate(sizes.items()):
+            has_values = axes.get(axis) == (axis,)
+            scale = _create(file, axis, arrays[axis] if has_values else np.zeros(n, ">f4"))
+            scale.make_scale(axis if has_values else NO_VARIABLE + b"%10d" % n)
+            scale.attrs["_Netcdf4Dimid"] = np.int32(place)
+        for name in [name for name in arrays if name not in sizes]:
+            variable = _create(file, name, arrays[name])
+            for i, axis in enumerate(axes[name]):
+                variable.dims[i].attach_scale(file[axis])
+        for name in readings:
+            file[name].attrs["long_name"] = described[name][1]
     return buffer.getvalue()
+
+
+def _create(file: "h5py.File", name: str, values: Any) -> "h5py.Dataset":
+    """An array of the file, of texts where its type is object; one without values may grow, as netCDF has it."""
+    import h5py
+
+    array = np.asarray(values)
+    kind = h5py.string_dtype() if array.dtype == object else array.dtype
+    growing = {} if array.size else {"maxshape": tuple(n or None for n in array.shape)}
+    return file.create_dataset(name, array.shape, kind, array, **growing)
 
 
 def _sizes(arrays: Mapping[str, np.ndarray], described: Axes) -> dict[str, int]:

@@ -1,11 +1,11 @@
 """Runs, sweeps, studies and saved probes as one HTML page each, from their folders alone.
 
 `python -m xinit.report FOLDER -o page.html` writes one; with `--watch` instead of `-o`, `watch` serves one that follows
-what is written into the folder (`live_page`, `live.js`).
+what is written into the folder (`live_page`, `following`, `live.js`).
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
-readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `several`, `study`, `probe` and
-`probes` say what is on a page. The figures are Vega-Lite's, whose script travels
+readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `running_sweep`, `several`, `study`,
+`probe` and `probes` say what is on a page. The figures are Vega-Lite's, whose script travels
 in the page; nothing of a page is fetched.
 """
 
@@ -49,7 +49,7 @@ def watch(paths: Sequence[str | os.PathLike], host: str | None = None, port: int
     """Serve the page of these folders, which follows what is written into them, until ctrl-c.
 
     Args:
-      paths: as in `write`.
+      paths: as in `write`, or folders that hold runs, as `out` does: what was begun or ended last in them is shown.
       host: the name or number of the address to serve at; else the loopback, which other machines do not reach.
       port: 0 takes one that is free.
       browser: whether to show the page in the browser.
@@ -69,7 +69,7 @@ def render(folders: Sequence[pathlib.Path]) -> str:
     if set(kinds) <= {"probe", "probes"}:
         return _page_of_probes([own for folder in folders for own in _probes(folder, sources)])
     if len(folders) == 1:
-        return _module(kinds[0]).page(folders[0])
+        return _module(kinds[0].replace(" ", "_")).page(folders[0])
     if probes := [folder for folder, kind in zip(folders, kinds, strict=True) if kind.startswith("probe")]:
         other = next(folder for folder in folders if folder not in probes)
         raise InputError(f"{probes[0]} is a saved probe and {other} is none; a page shows probes, or runs and sweeps.")

@@ -56,7 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("-o", "--output", metavar="FILE", help="default: report.html in the folder; of several, here")
     parser.add_argument("--open", action="store_true", help="show it in the browser")
-    parser.add_argument("--watch", action="store_true", help="serve the page and follow the folder, until ctrl-c")
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="serve the page, or that of the newest run in a folder of runs, until ctrl-c",
+    )
     parser.add_argument("--host", help="with --watch: default: 127.0.0.1, which other machines do not reach")
     parser.add_argument("--port", type=int, help="with --watch: default: one that is free")
     parser.error = refuse  # type: ignore[method-assign]  # argparse would print and exit

@@ -17,6 +17,7 @@ from xinit.analysis.swept import SEEDS, as_text, label
 from xinit.core import files
 from xinit.core.errors import InputError
 from xinit.core.extra import NOTHING, Extra
+from xinit.core.files import DamagedError
 from xinit.runs import record
 
 DATA = ("kind", "name", "data.kind", "data.name")  # errors on different data are not compared
@@ -128,6 +129,20 @@ def load(path: pathlib.Path) -> Sweep:
     if not len(measured.get("step", ())):
         return Sweep(path, members, cells, {}, {}, errors)
     return Sweep(path, members, cells, measured, stored.extra, errors)
+
+
+def running(path: pathlib.Path) -> list[Member]:
+    """The runs of a sweep that is being trained, as they were listed before the first; what came of them is not known.
+
+    Raises:
+      InputError: the list is damaged, a link, or cannot be read.
+    """
+    unknown = dict.fromkeys((*SCORES, "verdict"), None)
+    try:
+        return [_member({**unknown, **one}, i) for i, one in enumerate(files.read_json(path, sweeps.RUNNING)["runs"])]
+    except (KeyError, TypeError, ValueError) as error:
+        fault = files.printable(" ".join(repr(error).split()))
+        raise DamagedError(f"{path / sweeps.RUNNING} is no list of a sweep's runs: {fault}.") from None
 
 
 def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:

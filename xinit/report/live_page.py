@@ -17,12 +17,13 @@ from typing import NamedTuple
 from xinit import report
 from xinit.core.errors import InputError
 from xinit.core.files import DamagedError
+from xinit.report import following
 from xinit.report import page as html
 from xinit.report.page import Markup
 
 UNREAD = {"checkpoints", "params", "state", "tensorboard", "wandb"}  # folders of a run that no page is made from
 DEEPEST = 3  # levels of folders whose files are looked at
-REST = 4.0  # times as long as rendering took, a page rests before it is rendered again: it must not slow the run down
+REST = 4.0  # times as long as looking and rendering took, a page rests: it must not slow the run down
 LONGEST_REST = 10.0  # seconds
 LIVE = Markup(
     "<style>#live {{ position: fixed; right: .5rem; bottom: .5rem; margin: 0; padding: .2rem .6rem; "
@@ -51,9 +52,10 @@ class LivePage:
         self.folders = folders
         self._lock = threading.Lock()
         self._resting_until = 0.0
-        self._seen = _states(folders)
+        shown = list(map(following.shown, folders))
+        self._seen = _states(shown)
         try:
-            self._content = _live(report.render(folders))
+            self._content = _live(report.render(shown))
         except DamagedError as error:
             waiting = html.whole("Nothing to show yet", [html.paragraph(str(error))], "Made by xinit.report.")
             self._content = _live(waiting)
@@ -69,19 +71,24 @@ class LivePage:
 
     def _look(self) -> None:
         began = time.monotonic()
-        states = _states(self.folders)
-        if began < self._resting_until or states == self._seen:
+        if began < self._resting_until:
             return
+        shown = list(map(following.shown, self.folders))
+        states = _states(shown)
+        if states != self._seen:
+            self._render(shown)
+            self._seen = states  # taken before the files were read: what is written meanwhile is a change
+        ended = time.monotonic()
+        self._resting_until = ended + min(REST * (ended - began), LONGEST_REST)
+
+    def _render(self, shown: Sequence[pathlib.Path]) -> None:
         try:
-            self._content = _live(report.render(self.folders))
+            self._content = _live(report.render(shown))
         except InputError as error:
             self._content = self._content._replace(problem=f"It cannot be made anew: {error}")
         except Exception as error:  # of files from which another process writes or removes parts in this moment
             words = f"It cannot be made anew ({type(error).__name__}: {error})."
             self._content = self._content._replace(problem=words)
-        self._seen = states  # taken before the files were read: what is written meanwhile is a change
-        ended = time.monotonic()
-        self._resting_until = ended + min(REST * (ended - began), LONGEST_REST)
 
 
 def _live(page: str) -> Content:
@@ -107,7 +114,8 @@ def as_json(content: Content) -> bytes:
 
 def _states(folders: Sequence[pathlib.Path]) -> list[tuple[str, int, int, int]]:
     """Path, inode, size and time of the last change of each file that a page may be made from."""
-    return sorted(state for folder in folders for state in _below(str(folder), DEEPEST))
+    watched = [str(path) for folder in folders for path in following.watched(folder)]
+    return sorted(state for path in watched for state in _below(path, DEEPEST))
 
 
 def _below(folder: str, levels: int) -> Iterator[tuple[str, int, int, int]]:

@@ -40,8 +40,10 @@ class Server(http.server.ThreadingHTTPServer):
         """Bind the address; port 0 takes one that is free.
 
         Raises:
-          InputError: no address has this name, or it cannot be bound.
+          InputError: the host is empty, no address has this name, or it cannot be bound.
         """
+        if not host.strip():  # which the system takes for all addresses of the machine
+            raise InputError(f"The host is {host!r}; it must be the name or number of an address, such as {LOOPBACK}.")
         self.page, self.host = page, host
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
@@ -53,8 +55,25 @@ class Server(http.server.ThreadingHTTPServer):
                 f"The page cannot be served at host {host!r}, port {port}: {reason}; choose others with --host and "
                 "--port."
             ) from None
-        shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self.server_address[1]}/"
+        # What was bound counts, not how it was written: "0" stands for all addresses too.
+        self.address = ipaddress.ip_address(str(self.server_address[0]).partition("%")[0])
+        self.url = self._url(("::1" if self.address.version == 6 else LOOPBACK) if self.is_everywhere else host)
+
+    def _url(self, host: str) -> str:
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_address[1]}/"
+
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it serves at all addresses of the machine."""
+        return self.address.is_unspecified
+
+    @property
+    def warning(self) -> str:
+        """Who else can read the page, or ""."""
+        if self.address.is_loopback:
+            return ""
+        where = self._url(socket.gethostname()) if self.is_everywhere else self.url
+        return f"warning: everybody who reaches this machine over the network can read the page, at {where}"
 
     def server_bind(self) -> None:
         """Bind without asking who has this address, as HTTPServer does: that may wait for a name server."""
@@ -73,7 +92,7 @@ class Server(http.server.ThreadingHTTPServer):
         """
         if name in NAMES_OF_LOOPBACK or name == self.host.lower():
             return True
-        return is_wildcard(self.host) and (_is_number(name) or name == socket.gethostname().lower())
+        return self.is_everywhere and (_is_number(name) or name == socket.gethostname().lower())
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -142,22 +161,13 @@ def serve(folders: Sequence[pathlib.Path], host: str = LOOPBACK, port: int = 0, 
     with Server(LivePage(folders), host, port) as server, interrupts.raised():
         try:
             print(f"page: {server.url} follows {', '.join(map(str, folders))}; ctrl-c ends it.", flush=True)
-            if not _is_loopback(host):
-                print("warning: everybody who reaches this machine over the network can read it.", file=sys.stderr)
+            if server.warning:
+                print(server.warning, file=sys.stderr)
             if browser:
                 webbrowser.open(server.url)
             server.serve_forever()
         except KeyboardInterrupt:
             print("The page is served no longer.", flush=True)
-
-
-def is_wildcard(host: str) -> bool:
-    """Whether this host stands for all addresses of the machine."""
-    return host == "" or (_is_number(host) and ipaddress.ip_address(host).is_unspecified)
-
-
-def _is_loopback(host: str) -> bool:
-    return host.lower() == "localhost" or (_is_number(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def _is_number(host: str) -> bool:

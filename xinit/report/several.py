@@ -11,7 +11,7 @@ from xinit.analysis.sweeps import error_is
 from xinit.core import files
 from xinit.core.errors import InputError
 from xinit.core.extra import merged
-from xinit.report import charts, differences, extra, groups, multiples, outcomes, sources
+from xinit.report import charts, differences, extra, groups, multiples, outcomes, running_sweep, sources
 from xinit.report import page as html
 from xinit.report.findings import severity, what_errors_are
 from xinit.report.multiples import MOST, Network
@@ -54,8 +54,8 @@ def _folders(paths: Sequence[pathlib.Path]) -> list[pathlib.Path]:
     found: dict[pathlib.Path, pathlib.Path] = {}
     for path in paths:
         own: list[pathlib.Path | None] = [path]
-        if sources.kind(path) == "sweep":
-            members = groups.load(path).members
+        if (kind := sources.kind(path)).endswith("sweep"):
+            members = groups.load(path).members if kind == "sweep" else running_sweep.begun(path)
             own = [groups.folder_of(path, member.path) for member in members]
             for member, folder in zip(members, own, strict=True):
                 if folder is None or not folder.is_dir():

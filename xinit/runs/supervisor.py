@@ -19,7 +19,7 @@ from xinit.core.backend import device_words
 from xinit.core.readings import EDGES
 from xinit.runs import checkpoints
 from xinit.runs.history import History
-from xinit.runs.pace import RateMeter, stops
+from xinit.runs.pace import RateMeter, ReadingsSoFar, stops
 from xinit.runs.reporting import Reporter
 from xinit.runs.results import Course, Member, Result, conclude, write_readings
 from xinit.runs.run_directory import drop_unless_needed
@@ -102,7 +102,8 @@ class Supervisor:
 
     def _train_until(self, end: int, asked: list[int]) -> None:
         """Train up to `end`, until asked to stop or until the last member has diverged."""
-        saved = time.perf_counter()
+        write = lambda r, readings: write_readings(self.members[r], readings, self.trainer.problem.extra)
+        saved, so_far = time.perf_counter(), ReadingsSoFar(len(self.members), self._readings, write)
         for stop, probed in stops(self.trainer, self.history.last_step, end, self.meter):
             if stop > self.trainer.step:
                 self._advance(stop, probed)
@@ -110,6 +111,8 @@ class Supervisor:
                     return
             if probed:
                 self._probe()
+            if stop < end:
+                so_far.write_if_due(probed)
             if time.perf_counter() - saved > self.config.checkpoint_every and self.trainer.step < end:
                 self._save()
                 saved = time.perf_counter()
