@@ -128,26 +128,39 @@ def _lines(record: Monitored, values: np.ndarray, title: str, is_share: bool) ->
     return charts.framed(drawn)
 
 
-def share_axis(title: str) -> alt.Y:
+def share_axis(title: str | None) -> alt.Y:
     """Shares from 0 to 1, as percentages."""
     return alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.03, 1.03]), axis=alt.Axis(format=".0%"))
 
 
 def _table(record: Monitored) -> Markup:
-    """The layers in numbers, at the first and at the last step."""
-    columns = {"z": "pre", "dL/dz": "grad_pre", "update": "update_ratio", "saturated": "act_saturated"}
+    """The layers in numbers, at the first and at the last step that has them."""
+    columns = {
+        "z": "pre", "dL/dz": "grad_pre", "update": "update_ratio", "saturated": "act_saturated",
+        "no gradient": "grad_pre_zero_units",
+    }  # fmt: skip
     cells = {heading: values(record, name) for heading, name in columns.items()}
+    ends = {
+        heading: np.flatnonzero(np.isfinite(own).any(1))[[0, -1]] for heading, own in cells.items() if _is_known(own)
+    }
     rows = [
         {"layer": broken(name), "function": record.functions[l] or ""}
         | {
-            f"{heading}, {when}": cell(own[i, l])
-            for heading, own in cells.items()
-            for when, i in (("first", 0), ("last", -1))
+            f"{heading}, {when}": cell(cells[heading][i, l])
+            for heading, at in ends.items()
+            for when, i in zip(("first", "last"), at, strict=True)
         }
         for l, name in enumerate(record.layers[:ROWS])
     ]
-    words = "z and dL/dz: root mean squares; update: norm of the last step over that of the kernel."
+    words = (
+        "z and dL/dz: root mean squares; update: norm of a step over that of the kernel, at the first and the last "
+        "point that has one; saturated: share of values; no gradient: share of units."
+    )
     return html.section("The layers in numbers", html.paragraph(words, "quiet"), html.table(rows))
+
+
+def _is_known(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).any())
 
 
 def cell(value: float) -> str:

@@ -117,10 +117,10 @@ def _side_by_side(records: Records, layers: Sequence[str]) -> list[Markup]:
         if not np.isfinite(seen).any():
             continue
         figures = [
-            html.figure(layer, _lines(records, own, axis, name in monitor.SHARES, seen, SMALL))
+            html.figure(layer, _lines(records, own, None, name in monitor.SHARES, seen, SMALL))
             for layer, own in zip(chosen, every, strict=True)
         ]
-        heading = Markup("<h3>{}</h3>").format(title)
+        heading = Markup("<h3>{}: {}</h3>").format(title, axis)
         rows.append(html.join([heading, html.figures(*figures, small=True)]))
     limited = [html.paragraph(f"Of {len(layers)} layers {LAYERS} are drawn.", "quiet")] if len(layers) > LAYERS else []
     words = html.paragraph(SIDE_BY_SIDE, "quiet")
@@ -130,7 +130,7 @@ def _side_by_side(records: Records, layers: Sequence[str]) -> list[Markup]:
 def _lines(
     records: Records,
     values: Mapping[str, np.ndarray],
-    title: str,
+    title: str | None,
     is_share: bool = False,
     seen: np.ndarray | None = None,
     height: int = charts.HEIGHT,

@@ -151,7 +151,8 @@ class Monitor:
         begun = time.perf_counter()
         seen = self._probe.seen(values)
         kernels = kernels_of(self._probe.structure, seen.params)
-        report, worse = None, []
+        report: Report | None = None
+        worse: list[Finding] = []
         if is_due:
             waiting = time.perf_counter()
             jax.block_until_ready(kernels)
