@@ -241,8 +241,8 @@ def test_the_default_schedule_keeps_its_budget_and_spreads_its_points(
         budget.count()
         if is_due(step, steps[-1] if steps else None) and budget.allows():
             steps.append(step)
-            now += 3 if step == 0 else per_point  # the first one compiles
-            budget.spend(3 if step == 0 else per_point, is_point=True)
+            begun, now = now, now + (3 if step == 0 else per_point)  # the first one compiles
+            budget.spend(begun, is_point=True)
             spent += per_point if step > 0 else 0
         now += 2 if step == 0 else per_step  # so does the training
         if step >= monitor_schedule.LENGTH:

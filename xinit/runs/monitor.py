@@ -52,10 +52,9 @@ class Monitor:
         what the model is called with.
       batch: (x, y) or x, which is measured at every point; some hundred examples that the training does not see.
       folder: a new or an empty one, or that of a monitor of the same model.
-      every: measure at multiples of so many steps, or at those of which this function says so. By default at each of
-        the first steps, then at ever larger distances, 8 points for each factor of ten at most: fewer where a point
-        takes as long as many steps, so that the monitor costs a training of 5,000 steps or more 2 % of its time at
-        most. The first point, which compiles for seconds, is not counted.
+      every: measure at multiples of so many steps, or at those of which this function says so. By default at the first
+        steps, then at ever larger distances, at most 8 points for each factor of ten, fewer where steps are short: a
+        training of 5,000 steps pays at most 2 % of its time, apart from the first point, which compiles for seconds.
       tracker: where each point is also sent while the training goes on: "tensorboard", "wandb", options beside the
         name, as in {"fn": "wandb", "project": "mine"}, or a function, which takes a `TrackedRun` and returns a
         `Tracker` (see `xinit.runs.trackers`). It works on a thread of its own and stops no training.
@@ -83,18 +82,16 @@ class Monitor:
         **call_kwargs: Any,
     ) -> None:
         self._is_due = schedule(every)
-        self._budget = Budget() if every is None else None
-        self._on_finding = on_finding
-        tracking = Tracking(tracker)
+        self._budget = Budget(is_limited=every is None)
+        self._on_finding = on_finding or (lambda step, finding: None)
+        self._tracking = Tracking(tracker)
         known = {"variables": variables, "loss": loss, "rngs": rngs, "layers": layers, "axis_name": axis_name}
         self._probe = Probe(model, batch, **known, **call_kwargs)
         self._names = [layer.name for layer in self._probe.structure.layers]
         functions = [layer.function.name if layer.function else None for layer in self._probe.structure.layers]
         self._folder = MonitorFolder(folder, self._names, functions)
-        self._tracking = tracking
         self._before: Kernels | None = None  # the kernels at the step of the last call, if the next is to be measured
         self._called_at: int | None = None
-        self._has_measured = False
 
     def __call__(self, step: int, values: Any = None) -> Report | None:
         """Measure these values if it is time to, after so many steps; the report, or None where it was not.
@@ -115,13 +112,12 @@ class Monitor:
         is_next = self._called_at == step - 1
         before, self._before = self._before if is_next else None, None
         self._called_at = step
-        if self._budget is not None:
-            self._budget.count()
+        self._budget.count()
         is_due = before is not None or self._is_wanted(step)
-        if is_due and is_next and before is None and self._budget is not None:  # it can be paid from now on
-            is_due, keeps = False, True  # a step later, with the kernels of this one
-        else:
-            keeps = not is_due and self._is_wanted(step + 1)
+        # One that can be paid only now is measured a step later, when there are kernels to compare with.
+        is_late = is_due and is_next and before is None and self._budget.is_limited
+        keeps = is_late or (not is_due and self._is_wanted(step + 1))
+        is_due = is_due and not is_late
         return self._look(step, values, before, is_due, keeps) if is_due or keeps else None
 
     def close(self) -> None:
@@ -144,7 +140,7 @@ class Monitor:
 
     def _is_wanted(self, step: int) -> bool:
         """Whether a step is to be measured."""
-        return self._is_due(step, self._folder.last_step) and (self._budget is None or self._budget.allows())
+        return self._is_due(step, self._folder.last_step) and self._budget.allows()
 
     def _look(self, step: int, values: Any, before: Kernels | None, is_due: bool, keeps: bool) -> Report | None:
         """Measure the step, or keep its kernels for the next one, or both."""
@@ -158,39 +154,26 @@ class Monitor:
             jax.block_until_ready(kernels)
             begun += time.perf_counter() - waiting  # what the training still computes is none of the monitor's time
             report, worse = self._measure(step, seen, before, kernels)
-            begun = self._spend(begun, is_point=True)
+            begun = self._budget.spend(begun, is_point=True)
             keeps = self._is_wanted(step + 1)
         if keeps:
             self._before = copied(kernels)
-            self._spend(begun, is_point=False)
-        if self._on_finding is not None:
-            for finding in worse:
-                self._on_finding(step, finding)
+            self._budget.spend(begun, is_point=False)
+        for finding in worse:
+            self._on_finding(step, finding)
         return report
 
-    def _measure(
-        self, step: int, seen: Model, before: Kernels | None, kernels: Kernels
-    ) -> tuple[Report, list[Finding]]:
+    def _measure(self, step: int, seen: Model, before: Kernels | None, now: Kernels) -> tuple[Report, list[Finding]]:
         """The report of a step, which is written and sent, and the findings that are worse than before."""
         report = self._probe.report_of(seen)
-        ratios = np.full(len(self._names), np.nan)
-        if not self._has_measured:
-            update_ratios(self._probe.structure, kernels, kernels)  # compiles what later points need
-            self._has_measured = True
-        if before is not None:
-            ratios = update_ratios(self._probe.structure, before, kernels)
+        ratios = update_ratios(self._probe.structure, before or now, now)  # so the first point compiles it
+        if before is None:
+            ratios = np.full(len(self._names), np.nan)
         earlier, findings = self._folder.findings, _findings(report, self._names, step)
         readings = _readings(report, self._names) | {"update_ratio": ratios}
         self._folder.add(step, readings, findings)
         self._tracking.send(self._folder, step, readings)
         return report, turned_bad(earlier, findings)
-
-    def _spend(self, begun: float, is_point: bool) -> float:
-        """Tell the budget what was spent since then; the time now."""
-        now = time.perf_counter()
-        if self._budget is not None:
-            self._budget.spend(now - begun, is_point)
-        return now
 
 
 def _readings(report: Report, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -54,7 +54,9 @@ class Budget:
     and its time is the mean of those seen since the second call: before it the training compiled.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, is_limited: bool = True) -> None:
+        """Without a limit it allows everything."""
+        self.is_limited = is_limited
         self._calls, self._points = 0, 0
         self._began = 0.0
         self._inside = 0.0  # seconds since then that were none of the training's
@@ -66,17 +68,22 @@ class Budget:
         if self._calls == 2:
             self._began, self._inside = time.perf_counter(), 0.0
 
-    def spend(self, seconds: float, is_point: bool) -> None:
-        """Add what a call took, with the training's time left out; up to the first point it compiles, which is free."""
-        self._inside += seconds
+    def spend(self, begun: float, is_point: bool) -> float:
+        """Add what was done since then for a point, or for the next one; the time now.
+
+        Up to the first point all compiles, which is not counted.
+        """
+        now = time.perf_counter()
+        self._inside += now - begun
         self._points += is_point
         if self._points > 1:
-            self._spent += seconds
-            self._last = seconds if is_point else self._last
+            self._spent += now - begun
+            self._last = now - begun if is_point else self._last
+        return now
 
     def allows(self) -> bool:
         """Whether another point, as dear as the last one, can be paid now."""
-        if self._points < ALWAYS:
+        if not self.is_limited or self._points < ALWAYS:
             return True
         training, steps = time.perf_counter() - self._began - self._inside, self._calls - 1
         paid = max(steps, LENGTH * math.log1p(steps) / math.log1p(LENGTH))
