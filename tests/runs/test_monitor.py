@@ -197,6 +197,15 @@ def test_the_record_as_a_table_a_figure_and_a_page(tmp_path):
     train(tmp_path / "<b>watched", 0, 12, every=2)
     table = xinit.frame(tmp_path / "<b>watched")
     assert {"step", "layer", "pre_std", "update_ratio"} <= set(table.columns)
+    assert table.layer_name.tolist() == 6 * ["first", "last"]
+    by_step, whole = (xinit.frame(tmp_path / "<b>watched", by) for by in ("step", "run"))
+    assert by_step.columns.tolist() == ["step", "loss", "level"]
+    assert whole.loc[0, "last_step"] == by_step.step.iloc[-1] == 10
+    assert whole.loc[0, "last_loss"] == by_step.loss.iloc[-1]
+    assert whole.loc[0, "verdict"] in ("OK", "WARN", "FAIL")
+    assert "test_error" not in whole
+    with pytest.raises(InputError, match="no readings by weight; a monitor has them by layer, by step and by run"):
+        xinit.frame(tmp_path / "<b>watched", "weight")
     assert len(table) == 2 * 6
     drawn = xinit.figure(tmp_path / "<b>watched")
     assert [axes.get_title() for axes in drawn.axes][:2] == ["z, root mean square", "dL/dz, root mean square"]
