@@ -4,7 +4,8 @@ import functools
 import pathlib
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,55 +14,105 @@ from flax import linen
 
 import xinit
 
-STEPS, BATCH, INPUTS, CLASSES = 5000, 256, 64, 10
+INPUTS, CLASSES = 64, 10
+Look = Callable[[int, dict], object]
+
+
+class Case(NamedTuple):
+    """A network of `depth` hidden layers, trained on one batch for `steps`."""
+
+    depth: int
+    width: int
+    batch: int
+    steps: int
+
+    @property
+    def words(self) -> str:
+        """What it is, for a table."""
+        return f"{self.steps:,} steps of {self.depth} x {self.width}, batch {self.batch}"
+
+
+CASES = (Case(6, 256, 256, 5000), Case(3, 256, 128, 10_000))  # steps of about 3 ms and of less than one
 
 
 class MLP(linen.Module):
-    """Six layers of 256."""
+    """Hidden layers of one width."""
+
+    depth: int
+    width: int
 
     @linen.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Logits of vectors."""
-        for _ in range(6):
-            x = jnp.tanh(linen.Dense(256)(x))
+        for _ in range(self.depth):
+            x = jnp.tanh(linen.Dense(self.width)(x))
         return linen.Dense(CLASSES)(x)
 
 
-def works() -> dict[str, Callable[[], float]]:
-    """Seconds of 5,000 steps of SGD by optax, from the second on, alone and with a monitor.
+class Loop:
+    """A case's training by SGD of optax, which reads its loss every 10 steps, alone and with a monitor.
 
-    The first step is left out: there both compile, the monitor for one to three seconds.
+    Each work returns the seconds from the third step on: before, the training and the monitor compile, the monitor for
+    one to three seconds. `shares` are the parts of these that the monitor's calls took, one for each of its trainings;
+    what the training still computed when it was called is among them.
     """
-    model, x, y = MLP(), jax.random.normal(jax.random.key(0), (BATCH, INPUTS)), jnp.arange(BATCH) % CLASSES
-    drawn = jax.jit(model.init)(jax.random.key(1), x)
-    optimizer = optax.sgd(0.01)
 
-    def loss(variables: dict) -> jax.Array:
-        return optax.softmax_cross_entropy_with_integer_labels(model.apply(variables, x), y).mean()
+    def __init__(self, case: Case) -> None:
+        self.case, self.shares = case, []
+        self._model = MLP(case.depth, case.width)
+        self._x, self._y = jax.random.normal(jax.random.key(0), (case.batch, INPUTS)), jnp.arange(case.batch) % CLASSES
+        self._drawn = jax.jit(self._model.init)(jax.random.key(1), self._x)
+        self._optimizer = optax.sgd(0.01)
 
-    @functools.partial(jax.jit, donate_argnums=(0, 1))
-    def update(variables: dict, state: optax.OptState) -> tuple[dict, optax.OptState]:
-        updates, state = optimizer.update(jax.grad(loss)(variables), state)
-        return optax.apply_updates(variables, updates), state
+    def works(self) -> dict[str, Callable[[], float]]:
+        """Both, by name."""
+        return {"the bare loop": lambda: self._train(lambda step, variables: None), "with a monitor": self._monitored}
 
-    def train(look: Callable[[int, dict], object]) -> float:
-        variables = jax.tree.map(jnp.copy, drawn)
-        state = optimizer.init(variables)
-        started = 0.0
-        for step in range(STEPS):
-            look(step, variables)
-            variables, state = update(variables, state)
-            if step == 0:
+    def _monitored(self) -> float:
+        inside = 0.0
+
+        def look(step: int, variables: dict) -> None:
+            nonlocal inside
+            begun = time.perf_counter()
+            monitor(step, variables)
+            inside += time.perf_counter() - begun if step > 1 else 0.0
+
+        with tempfile.TemporaryDirectory() as folder:
+            at = pathlib.Path(folder, "watched")
+            with xinit.Monitor(self._model, (self._x, self._y), at, variables=self._drawn) as monitor:
+                seconds = self._train(look)
+        self.shares.append(inside / seconds)
+        return seconds
+
+    def _train(self, look: Look) -> float:
+        variables = jax.tree.map(jnp.copy, self._drawn)
+        state, started = self._optimizer.init(variables), 0.0
+        for step in range(self.case.steps):
+            if step == 2:
                 jax.block_until_ready(variables)
                 started = time.perf_counter()
+            look(step, variables)
+            loss, variables, state = self._update(variables, state)
+            if step % 10 == 0:
+                float(loss)
         jax.block_until_ready(variables)
         return time.perf_counter() - started
 
-    def monitored() -> float:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            xinit.Monitor(model, (x, y), pathlib.Path(folder, "watched"), variables=drawn) as monitor,
-        ):
-            return train(monitor)
+    @functools.cached_property
+    def _update(self) -> Callable[[dict, optax.OptState], tuple[jax.Array, dict, optax.OptState]]:
+        def loss(variables: dict) -> jax.Array:
+            logits = self._model.apply(variables, self._x)
+            return optax.softmax_cross_entropy_with_integer_labels(logits, self._y).mean()
 
-    return {"the bare loop": lambda: train(lambda step, variables: None), "with a monitor": monitored}
+        @functools.partial(jax.jit, donate_argnums=(0, 1))
+        def update(variables: dict, state: optax.OptState) -> tuple[jax.Array, dict, optax.OptState]:
+            value, gradient = jax.value_and_grad(loss)(variables)
+            updates, state = self._optimizer.update(gradient, state)
+            return value, optax.apply_updates(variables, updates), state
+
+        return update
+
+
+def loops() -> Iterator[Loop]:
+    """Those that are measured."""
+    yield from map(Loop, CASES)

@@ -5,7 +5,7 @@ import pathlib
 import signal
 import subprocess
 import sys
-import time
+import types
 
 import equinox as eqx
 import jax
@@ -20,8 +20,8 @@ from tests.tracing.models import CLASSES, LinenMLP, NnxMLP, variables_of
 from xinit import report
 from xinit.analysis import saved_monitors
 from xinit.core.errors import InputError
-from xinit.runs import monitor as monitoring
-from xinit.runs.monitor import schedule
+from xinit.runs import monitor_schedule
+from xinit.runs.monitor_schedule import schedule
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
 RNG = np.random.default_rng(0)
@@ -64,7 +64,7 @@ def test_an_nnx_loop(tmp_path):
     def update(model, optimizer):
         optimizer.update(model, nnx.grad(lambda model: cross_entropy(model(X)))(model))
 
-    monitor = xinit.Monitor(model, (X, Y), tmp_path / "watched")
+    monitor = xinit.Monitor(model, (X, Y), tmp_path / "watched", every=lambda step: step != 5)
     for step in range(8):
         monitor(step, model)
         update(model, optimizer)
@@ -194,10 +194,19 @@ def test_on_finding_hears_when_a_rule_turns_bad_and_only_then(tmp_path):
 
 
 def test_the_record_as_a_table_a_figure_and_a_page(tmp_path):
-    train(tmp_path / "<b>watched", 0, 12)
+    train(tmp_path / "<b>watched", 0, 12, every=2)
     table = xinit.frame(tmp_path / "<b>watched")
     assert {"step", "layer", "pre_std", "update_ratio"} <= set(table.columns)
-    assert len(table) == 2 * 8
+    assert table.layer_name.tolist() == 6 * ["first", "last"]
+    by_step, whole = (xinit.frame(tmp_path / "<b>watched", by) for by in ("step", "run"))
+    assert by_step.columns.tolist() == ["step", "loss", "level"]
+    assert whole.loc[0, "last_step"] == by_step.step.iloc[-1] == 10
+    assert whole.loc[0, "last_loss"] == by_step.loss.iloc[-1]
+    assert whole.loc[0, "verdict"] in ("OK", "WARN", "FAIL")
+    assert "test_error" not in whole
+    with pytest.raises(InputError, match="no readings by weight; a monitor has them by layer, by step and by run"):
+        xinit.frame(tmp_path / "<b>watched", "weight")
+    assert len(table) == 2 * 6
     drawn = xinit.figure(tmp_path / "<b>watched")
     assert [axes.get_title() for axes in drawn.axes][:2] == ["z, root mean square", "dL/dz, root mean square"]
     drawn.savefig(tmp_path / "figure.png")
@@ -215,20 +224,42 @@ def test_the_page_of_a_monitor_that_measured_nothing(tmp_path):
         xinit.open(tmp_path)
 
 
-def test_the_later_points_wait_for_the_training(tmp_path, monkeypatch):
-    monkeypatch.setattr(monitoring, "FIRST", 3)
-    params = drawn()
+def test_a_point_that_had_to_wait_has_its_update_ratio(tmp_path, monkeypatch):
+    """At 8 there is nothing to compare with: the kernels are kept there, and measured at 9."""
+    params, paid = drawn(), set()
+    monkeypatch.setattr(monitor_schedule.Budget, "allows", lambda budget: budget._calls - 1 in paid)
     with xinit.Monitor(two_layers, X, tmp_path, variables=params) as monitor:
-        began = time.perf_counter()
-        reports = [monitor(step, params) for step in range(300)]
-        seconds = time.perf_counter() - began
-        point = monitor._seconds
-        assert point > 0
-        assert sum(one is not None for one in reports) <= 4 + seconds / (50 * point)
-        monitor._ended = -1e9
-        assert monitor(300, params) is None  # the step before was not kept
-        assert monitor(301, params) is not None
-    assert np.isfinite(xinit.open(tmp_path).update_ratio[-1]).all()
+        paid |= {0, 3, *range(8, 20)}
+        reports = [monitor(step, scaled(params, 1.1**step)) for step in range(14)]
+    steps = [step for step, report in enumerate(reports) if report is not None]
+    assert steps == xinit.open(tmp_path).step.values.tolist() == [0, 1, 4, 9, 10, 13]
+    np.testing.assert_allclose(xinit.open(tmp_path).update_ratio[1:], 0.1, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("per_step", "per_point", "early", "before_5000"), [
+    (0.1, 0.2, 8, 20), (0.003, 0.02, 4, 8), (0.001, 0.017, 1, 3), (0.0005, 0.02, 0, 0),
+])  # fmt: skip
+def test_the_default_schedule_keeps_its_budget_and_spreads_its_points(
+    per_step, per_point, early, before_5000, monkeypatch
+):
+    """A simulated training whose clock is set: calls and points take what they are said to take."""
+    now, steps, spent = 0.0, [], 0.0
+    monkeypatch.setattr(monitor_schedule, "time", types.SimpleNamespace(perf_counter=lambda: now))
+    budget, is_due = monitor_schedule.Budget(), schedule(None)
+    for step in range(50_000):
+        budget.count()
+        if is_due(step, steps[-1] if steps else None) and budget.allows():
+            steps.append(step)
+            begun, now = now, now + (3 if step == 0 else per_point)  # the first one compiles
+            budget.spend(begun, is_point=True)
+            spent += per_point if step > 0 else 0
+        now += 2 if step == 0 else per_step  # so does the training
+        if step >= monitor_schedule.LENGTH:
+            assert spent <= max(0.02 * per_step * step, per_point)
+    assert steps[:2] == [0, 1]
+    assert sum(1 < step < 100 for step in steps) >= early
+    assert sum(1 < step < 5000 for step in steps) >= before_5000
+    assert steps[-1] > 20_000
 
 
 def test_schedules():
@@ -262,8 +293,10 @@ def test_bad_input_is_one_sentence(tmp_path):
     (tmp_path / "b" / "notes.txt").write_text("mine")
     with pytest.raises(InputError, match=r"holds notes\.txt and no record"):
         xinit.Monitor(two_layers, (X, Y), tmp_path / "b", **options)
-    with pytest.raises(InputError, match="is a monitor, which has a page of its own"):
-        report.write([tmp_path / "a", tmp_path / "a"])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("")
+    with pytest.raises(InputError, match=r"a is a monitor and .*run is none; a page shows monitors, or runs"):
+        report.write([tmp_path / "run", tmp_path / "a"])
 
 
 @pytest.mark.parametrize(("key", "value"), [

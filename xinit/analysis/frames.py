@@ -40,18 +40,27 @@ def frame(readings: "xarray.Dataset", by: str | None = None) -> "pandas.DataFram
     axes = ("replica", *ROWS[by])
     names = [name for name, values in runs.data_vars.items() if values.dims == axes]
     if not names:
-        where, tier = readings.attrs.get("path", "This dataset"), "full" if by == "jacobian" else "economy"
-        raise InputError(f"{where} has no readings by {by}; a run measures them with probe={tier} or more.")
+        raise InputError(f"{readings.attrs.get('path', 'This dataset')} has no readings by {by}; {_who_has(runs, by)}.")
     table = runs[names].to_dataframe(dim_order=axes)
     if ROWS[by]:  # in a sweep, steps and layers that some of the runs have not
         table = table.dropna(how="all", subset=names)
-    columns = [*runs.attrs.get("swept", "").split(), *ROWS[by], *names, *(["path"] if by == "run" else [])]
+    called = ["layer_name"] if by == "layer" and "layer_name" in runs.coords else []
+    columns = [*runs.attrs.get("swept", "").split(), *ROWS[by], *called, *names, *(["path"] if by == "run" else [])]
     return table.reset_index()[columns]
 
 
+def _who_has(readings: "xarray.Dataset", by: str) -> str:
+    if "monitor" in readings.attrs:
+        return "a monitor has them by layer, by step and by run"
+    return f"a run measures them with probe={'full' if by == 'jacobian' else 'economy'} or more"
+
+
 def _alone(run: "xarray.Dataset") -> "xarray.Dataset":
-    """A run as a sweep of one; what a run picked from a sweep has already stays."""
+    """A run, or a monitor, as a sweep of one; what a run picked from a sweep has already stays."""
     level, path = run.attrs.get("verdict", "").partition(":")[0], run.attrs.get("path", "")
-    facts = {"verdict": level, "path": path, **{name: run.attrs.get(key, np.nan) for name, (key, _) in SCORES.items()}}
+    scores = {name: run.attrs.get(key, np.nan) for name, (key, _) in SCORES.items()}
+    if "monitor" in run.attrs:
+        scores = {"last_step": run.step.values[-1], "last_loss": run.loss.values[-1]}
+    facts = {"verdict": level, "path": path, **scores}
     lacking = {name: value for name, value in facts.items() if name not in run}
     return run.assign(lacking).set_coords("path").expand_dims("replica")

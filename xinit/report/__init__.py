@@ -5,8 +5,8 @@ what is written into the folder (`live_page`, `following`, `live.js`).
 
 `page` holds what a page is made of and `charts` how its figures look; `layers`, `bands` and `training` draw a run's
 readings, `probe_charts`, `probe_tables` and `wiring` a probe's; `run`, `sweep`, `running_sweep`, `several`, `study`,
-`probe` and `probes` say what is on a page. The figures are Vega-Lite's, whose script travels
-in the page; nothing of a page is fetched.
+`probe`, `probes`, `monitor` and `monitors` say what is on a page. The figures are Vega-Lite's, whose script travels in
+the page; nothing of a page is fetched.
 """
 
 import importlib
@@ -24,7 +24,7 @@ def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None =
     """Write the page of a run, a sweep, a study, a monitor or a saved probe, or of several; where it lies.
 
     Args:
-      paths: their folders: of runs and sweeps, or of saved probes, or folders that hold several saved probes.
+      paths: their folders: of runs and sweeps, of monitors, or of saved probes or what holds several saved probes.
       output: the file to write; else report.html in the folder, or in the current one where there are several.
 
     Raises:
@@ -70,12 +70,16 @@ def render(folders: Sequence[pathlib.Path]) -> str:
         return _page_of_probes([own for folder in folders for own in _probes(folder, sources)])
     if len(folders) == 1:
         return _module(kinds[0].replace(" ", "_")).page(folders[0])
+    if set(kinds) == {"monitor"}:
+        return _module("monitors").page(folders)
     if probes := [folder for folder, kind in zip(folders, kinds, strict=True) if kind.startswith("probe")]:
         other = next(folder for folder in folders if folder not in probes)
         raise InputError(f"{probes[0]} is a saved probe and {other} is none; a page shows probes, or runs and sweeps.")
-    for kind in ("study", "monitor"):
-        if kind in kinds:
-            raise InputError(f"{folders[kinds.index(kind)]} is a {kind}, which has a page of its own; give it alone.")
+    if "monitor" in kinds:
+        watched, other = folders[kinds.index("monitor")], folders[[kind != "monitor" for kind in kinds].index(True)]
+        raise InputError(f"{watched} is a monitor and {other} is none; a page shows monitors, or runs and sweeps.")
+    if "study" in kinds:
+        raise InputError(f"{folders[kinds.index('study')]} is a study, which has a page of its own; give it alone.")
     return _module("several").page(folders)
 
 

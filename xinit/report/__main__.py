@@ -17,7 +17,8 @@ from xinit.core import folders
 from xinit.core.errors import InputError
 
 WORDS = """Write one HTML file that shows a run, a sweep, a study, a monitor, a saved probe (report.save), or several
-runs or probes beside each other. It holds all that it needs: open it from disk, mail it, or put it on a web server."""
+runs, monitors or probes beside each other. It holds all that it needs: open it from disk, mail it, or put it on a web
+server."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -39,7 +39,7 @@ def page(path: pathlib.Path) -> str:
     """
     record = saved_monitors.load(path)
     name = path.resolve().name
-    content = [*_verdict(record), html.card(_facts(record))]
+    content = [*verdict(record), html.card(_facts(record))]
     if record.readings:
         content += [_history(record), _figures(record), _table(record)]
         words = {name: saved_monitors.described(name)[1] for name in record.readings}
@@ -47,7 +47,7 @@ def page(path: pathlib.Path) -> str:
     return html.whole(f"Monitor of {name}", content, f"Made by xinit.report from {name}.")
 
 
-def _verdict(record: Monitored) -> list[Markup]:
+def verdict(record: Monitored) -> list[Markup]:
     """What was found at the last step, worst first, each with what to do."""
     if not record.readings:
         return [html.paragraph("Nothing was measured yet.")]
@@ -84,18 +84,18 @@ def _history(record: Monitored) -> Markup:
 def _figures(record: Monitored) -> Markup:
     drawn = [html.figure("Loss", _loss(record), "On the monitor's batch, which is the same at every step.")]
     for title, (name, axis, how) in FIGURES.items():
-        values = _values(record, name)
-        if np.isfinite(values).any():
-            drawn.append(html.figure(title, _lines(record, values, axis, name in SHARES), f"{LAYER} {how}"))
+        own = values(record, name)
+        if np.isfinite(own).any():
+            drawn.append(html.figure(title, _lines(record, own, axis, name in SHARES), f"{LAYER} {how}"))
     return html.section("While it was trained", html.figures(*drawn))
 
 
-def _values(record: Monitored, name: str) -> np.ndarray:
-    """(step, layer); of what has a logarithmic axis nan where it is not above 0."""
+def values(record: Monitored, name: str) -> np.ndarray:
+    """(step, layer) of a reading of FIGURES; of what has a logarithmic axis nan where it is not above 0."""
     if name in ("pre", "grad_pre"):
         return positive(np.hypot(record.readings[f"{name}_mean"], record.readings[f"{name}_std"]))
-    values = record.readings.get(name, np.full((len(record.steps), len(record.layers)), np.nan))
-    return values if name in SHARES else positive(values)
+    own = record.readings.get(name, np.full((len(record.steps), len(record.layers)), np.nan))
+    return own if name in SHARES else positive(own)
 
 
 def _loss(record: Monitored) -> alt.TopLevelMixin:
@@ -118,33 +118,51 @@ def _lines(record: Monitored, values: np.ndarray, title: str, is_share: bool) ->
         "value": cells.ravel(),
     }
     form = ".1%" if is_share else ".3g"
-    share = alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.03, 1.03]), axis=alt.Axis(format=".0%"))
     drawn = charts.chart(columns).mark_line(point=alt.OverlayMarkDef(size=12), strokeWidth=1.3)
     drawn = drawn.encode(
         x=charts.step_axis(record.steps),
-        y=share if is_share else charts.size_axis("value", title, cells),
+        y=share_axis(title) if is_share else charts.size_axis("value", title, cells),
         color=charts.by_layer(len(shown), "layer"),
         tooltip=["name:N", alt.Tooltip("step:Q", format=","), alt.Tooltip("value:Q", format=form)],
     )
     return charts.framed(drawn)
 
 
+def share_axis(title: str | None) -> alt.Y:
+    """Shares from 0 to 1, as percentages."""
+    return alt.Y("value:Q", title=title, scale=alt.Scale(domain=[-0.03, 1.03]), axis=alt.Axis(format=".0%"))
+
+
 def _table(record: Monitored) -> Markup:
-    """The layers in numbers, at the first and at the last step."""
-    columns = {"z": "pre", "dL/dz": "grad_pre", "update": "update_ratio", "saturated": "act_saturated"}
-    values = {heading: _values(record, name) for heading, name in columns.items()}
+    """The layers in numbers, at the first and at the last step that has them."""
+    columns = {
+        "z": "pre", "dL/dz": "grad_pre", "update": "update_ratio", "saturated": "act_saturated",
+        "no gradient": "grad_pre_zero_units",
+    }  # fmt: skip
+    cells = {heading: values(record, name) for heading, name in columns.items()}
+    ends = {
+        heading: np.flatnonzero(np.isfinite(own).any(1))[[0, -1]] for heading, own in cells.items() if _is_known(own)
+    }
     rows = [
         {"layer": broken(name), "function": record.functions[l] or ""}
         | {
-            f"{heading}, {when}": _cell(own[i, l])
-            for heading, own in values.items()
-            for when, i in (("first", 0), ("last", -1))
+            f"{heading}, {when}": cell(cells[heading][i, l])
+            for heading, at in ends.items()
+            for when, i in zip(("first", "last"), at, strict=True)
         }
         for l, name in enumerate(record.layers[:ROWS])
     ]
-    words = "z and dL/dz: root mean squares; update: norm of the last step over that of the kernel."
+    words = (
+        "z and dL/dz: root mean squares; update: norm of a step over that of the kernel, at the first and the last "
+        "point that has one; saturated: share of values; no gradient: share of units."
+    )
     return html.section("The layers in numbers", html.paragraph(words, "quiet"), html.table(rows))
 
 
-def _cell(value: float) -> str:
+def _is_known(values: np.ndarray) -> bool:
+    return bool(np.isfinite(values).any())
+
+
+def cell(value: float) -> str:
+    """A number of a table; nothing where it is not finite."""
     return f"{value:.3g}" if np.isfinite(value) else ""

@@ -30,7 +30,7 @@ def page(paths: Sequence[pathlib.Path]) -> str:
     Raises:
       InputError: a folder cannot be read.
     """
-    reports = dict(zip(_labels(paths), map(saved_probes.load, paths), strict=True))
+    reports = dict(zip(labels(paths), map(saved_probes.load, paths), strict=True))
     shown = dict(list(reports.items())[:MOST])
     limited = [html.paragraph(f"Of {len(reports)} probes {MOST} have figures.", "quiet")] if len(reports) > MOST else []
     content = [
@@ -45,7 +45,7 @@ def page(paths: Sequence[pathlib.Path]) -> str:
     return html.whole(f"{len(reports)} probes compared", content, "Made by xinit.report.")
 
 
-def _labels(paths: Sequence[pathlib.Path]) -> list[str]:
+def labels(paths: Sequence[pathlib.Path]) -> list[str]:
     """The folders' names, with as much of what lies above as tells them apart."""
     resolved = [path.resolve() for path in paths]
     for n in range(1, max(len(path.parts) for path in resolved) + 1):

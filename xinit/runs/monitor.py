@@ -1,6 +1,5 @@
 """A training loop of one's own, watched layer by layer: `xinit.Monitor`."""
 
-import math
 import operator
 import os
 import time
@@ -15,12 +14,12 @@ from xinit.analysis.finding import LEVELS, Finding
 from xinit.analysis.probe_report import Report
 from xinit.core.errors import InputError
 from xinit.runs.monitor_folder import MonitorFolder
+from xinit.runs.monitor_schedule import Budget, schedule
+from xinit.runs.monitor_tracking import Choice, Tracking
+from xinit.tracing.models import Model
 from xinit.tracing.probing import Loss, Probe
 from xinit.tracing.updates import Kernels, copied, kernels_of, update_ratios
 
-PER_DECADE = 8  # points of the default schedule between 100 and 1,000 steps, and so on
-SHARE = 0.02  # of the time of training that the later points of the default schedule take at most
-FIRST = 16  # points of the default schedule that are taken whatever they cost
 TRAINED = "nothing in the layers explains a failure to train: look at the learning rate, the data and the loss"
 OnFinding = Callable[[int, Finding], Any]
 
@@ -53,10 +52,12 @@ class Monitor:
         what the model is called with.
       batch: (x, y) or x, which is measured at every point; some hundred examples that the training does not see.
       folder: a new or an empty one, or that of a monitor of the same model.
-      every: measure at multiples of so many steps, or at those of which this function says so. By default at each of
-        the first steps, then at ever larger distances, 8 points for each factor of ten; from the 16th point on each
-        also waits until the training has run 50 times as long as it takes, so that the cost is 2 % of the later
-        training at most.
+      every: measure at multiples of so many steps, or at those of which this function says so. By default at the first
+        steps, then at ever larger distances, at most 8 points for each factor of ten, fewer where steps are short: a
+        training of 5,000 steps pays at most 2 % of its time, apart from the first point, which compiles for seconds.
+      tracker: where each point is also sent while the training goes on: "tensorboard", "wandb", options beside the
+        name, as in {"fn": "wandb", "project": "mine"}, or a function, which takes a `TrackedRun` and returns a
+        `Tracker` (see `xinit.runs.trackers`). It works on a thread of its own and stops no training.
       on_finding: `on_finding(step, finding)` is called when a rule of the verdict turns bad, from OK to WARN or FAIL,
         or from WARN to FAIL.
 
@@ -72,6 +73,7 @@ class Monitor:
         *,
         every: int | Callable[[int], bool] | None = None,
         on_finding: OnFinding | None = None,
+        tracker: Choice = None,
         variables: Any = None,
         loss: Loss | None = None,
         rngs: Any = None,
@@ -80,16 +82,16 @@ class Monitor:
         **call_kwargs: Any,
     ) -> None:
         self._is_due = schedule(every)
-        self._is_limited = every is None
-        self._on_finding = on_finding
+        self._budget = Budget(is_limited=every is None)
+        self._on_finding = on_finding or (lambda step, finding: None)
+        self._tracking = Tracking(tracker)
         known = {"variables": variables, "loss": loss, "rngs": rngs, "layers": layers, "axis_name": axis_name}
         self._probe = Probe(model, batch, **known, **call_kwargs)
         self._names = [layer.name for layer in self._probe.structure.layers]
         functions = [layer.function.name if layer.function else None for layer in self._probe.structure.layers]
         self._folder = MonitorFolder(folder, self._names, functions)
-        self._before: tuple[int, Kernels] | None = None  # the kernels at the step of the last call
+        self._before: Kernels | None = None  # the kernels at the step of the last call, if the next is to be measured
         self._called_at: int | None = None
-        self._points, self._seconds, self._ended = 0, 0.0, -math.inf  # measured here; what the last took, and its end
 
     def __call__(self, step: int, values: Any = None) -> Report | None:
         """Measure these values if it is time to, after so many steps; the report, or None where it was not.
@@ -105,23 +107,28 @@ class Monitor:
         step = _whole(step)
         if self._folder.is_closed:
             raise InputError(f"The monitor of {self._folder.path} was closed; make another one to go on.")
-        self._folder.drop_from(step)
-        before = self._before[1] if self._before and self._before[0] == step - 1 else None
-        is_next = self._called_at is not None and self._called_at == step - 1
-        self._before, self._called_at = None, step
-        is_due = self._takes(step)
-        if is_due and self._is_slow and is_next and before is None:  # the wait has just ended: a step later
-            is_due, wanted = False, True
-        else:
-            wanted = self._takes(step + 1, step if is_due else None)
-        if not is_due and not wanted:
-            return None
-        return self._look(step, values, before, is_due, wanted)
+        if self._folder.drop_from(step):
+            self._tracking.begin_again()
+        is_next = self._called_at == step - 1
+        before, self._before = self._before if is_next else None, None
+        self._called_at = step
+        self._budget.count()
+        is_due = before is not None or self._is_wanted(step)
+        # One that can be paid only now is measured a step later, when there are kernels to compare with.
+        is_late = is_due and is_next and before is None and self._budget.is_limited
+        keeps = is_late or (not is_due and self._is_wanted(step + 1))
+        is_due = is_due and not is_late
+        return self._look(step, values, before, is_due, keeps) if is_due or keeps else None
 
     def close(self) -> None:
-        """Say that the record is at its end, and release the folder; a second call does nothing."""
+        """Say that the record is at its end, and release the folder; a second call does nothing.
+
+        It waits until the tracker has sent what it was given, but not longer than it may take: `patience`, 10 seconds.
+        """
         self._before = None
-        self._folder.close()
+        if not self._folder.is_closed:
+            self._folder.close()
+            self._tracking.end(self._folder)
 
     def __enter__(self) -> "Monitor":
         return self
@@ -131,45 +138,42 @@ class Monitor:
     ) -> None:
         self.close()
 
-    @property
-    def _is_slow(self) -> bool:
-        """Whether the points to come have to wait for the training."""
-        return self._is_limited and self._points >= FIRST
+    def _is_wanted(self, step: int) -> bool:
+        """Whether a step is to be measured."""
+        return self._is_due(step, self._folder.last_step) and self._budget.allows()
 
-    def _takes(self, step: int, last: int | None = None) -> bool:
-        """Whether a step is measured, where `last` was the one before."""
-        last = self._folder.last_step if last is None else last
-        if not self._is_due(step, last):
-            return False
-        return not self._is_slow or SHARE * (time.perf_counter() - self._ended) >= self._seconds
-
-    def _look(self, step: int, values: Any, before: Kernels | None, is_due: bool, wanted: bool) -> Report | None:
+    def _look(self, step: int, values: Any, before: Kernels | None, is_due: bool, keeps: bool) -> Report | None:
+        """Measure the step, or keep its kernels for the next one, or both."""
         begun = time.perf_counter()
         seen = self._probe.seen(values)
         kernels = kernels_of(self._probe.structure, seen.params)
-        if wanted:
-            self._before = step, copied(kernels)
-        if not is_due:
-            return None
-        waited = -time.perf_counter()
-        jax.block_until_ready(kernels)  # what the training still computes is none of the monitor's time
-        waited += time.perf_counter()
-        report = self._probe.report_of(seen)
-        ratios = np.full(len(self._names), np.nan)
-        if self._points == 0:
-            update_ratios(self._probe.structure, kernels, kernels)  # compiles what later points need
-        if before is not None:
-            ratios = update_ratios(self._probe.structure, before, kernels)
-        earlier = self._folder.findings
-        findings = _findings(report, self._names, step)
-        self._folder.add(step, _readings(report, self._names) | {"update_ratio": ratios}, findings)
-        self._ended = time.perf_counter()
-        self._seconds = 0.0 if self._points == 0 else self._ended - begun - waited  # the first one compiles
-        self._points += 1
-        if self._on_finding is not None:
-            for finding in turned_bad(earlier, findings):
-                self._on_finding(step, finding)
+        report: Report | None = None
+        worse: list[Finding] = []
+        if is_due:
+            waiting = time.perf_counter()
+            jax.block_until_ready(kernels)
+            begun += time.perf_counter() - waiting  # what the training still computes is none of the monitor's time
+            report, worse = self._measure(step, seen, before, kernels)
+            begun = self._budget.spend(begun, is_point=True)
+            keeps = self._is_wanted(step + 1)
+        if keeps:
+            self._before = copied(kernels)
+            self._budget.spend(begun, is_point=False)
+        for finding in worse:
+            self._on_finding(step, finding)
         return report
+
+    def _measure(self, step: int, seen: Model, before: Kernels | None, now: Kernels) -> tuple[Report, list[Finding]]:
+        """The report of a step, which is written and sent, and the findings that are worse than before."""
+        report = self._probe.report_of(seen)
+        ratios = update_ratios(self._probe.structure, before or now, now)  # so the first point compiles it
+        if before is None:
+            ratios = np.full(len(self._names), np.nan)
+        earlier, findings = self._folder.findings, _findings(report, self._names, step)
+        readings = _readings(report, self._names) | {"update_ratio": ratios}
+        self._folder.add(step, readings, findings)
+        self._tracking.send(self._folder, step, readings)
+        return report, turned_bad(earlier, findings)
 
 
 def _readings(report: Report, names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -203,39 +207,6 @@ def turned_bad(earlier: Sequence[Finding], now: Sequence[Finding]) -> list[Findi
         was[finding.rule] = max(rank(finding), was.get(finding.rule, 0))
     worst = {finding.rule: finding for finding in sorted(now, key=rank)}
     return [finding for rule, finding in worst.items() if rank(finding) > was.get(rule, 0)]
-
-
-def schedule(every: int | Callable[[int], bool] | None) -> Callable[[int, int | None], bool]:
-    """Whether a step is one to measure, after the last one that was measured; None before the first.
-
-    >>> is_due, last, steps = schedule(None), None, []
-    >>> for step in range(200):
-    ...     if is_due(step, last):
-    ...         last = step
-    ...         steps.append(step)
-    >>> steps
-    [0, 1, 2, 3, 4, 6, 7, 10, 13, 18, 24, 32, 42, 56, 75, 100, 133, 178]
-
-    Raises:
-      InputError: `every` is neither a whole number from 1 on nor a function.
-    """
-    if every is None:
-        return lambda step, last: last is None or step >= _next(last)
-    if callable(every):
-        return lambda step, last: bool(every(step))
-    if isinstance(every, bool) or not isinstance(every, int) or every < 1:
-        raise InputError(f"every is {every!r}; it must be a number of steps, 1 or more, or a function of the step.")
-    return lambda step, last: last is None or step // every > last // every
-
-
-def _next(last: int) -> int:
-    """The first step after `last` among 0 and the rounded powers of 10 ** (1 / PER_DECADE)."""
-    if last < 1:
-        return last + 1
-    number = math.floor(PER_DECADE * math.log10(last))
-    while (step := round(10 ** (number / PER_DECADE))) <= last:
-        number += 1
-    return step
 
 
 def _whole(step: Any) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from xinit.analysis import saved_monitors
+from xinit.analysis import saved_monitors, verdict
 from xinit.analysis.finding import Finding
 from xinit.analysis.saved_monitors import FACTS, FORMAT, ROWS, Columns, Readings
 from xinit.core import files
@@ -30,7 +30,7 @@ class MonitorFolder:
 
     def __init__(self, folder: str | os.PathLike, layers: Sequence[str], functions: Sequence[str | None]) -> None:
         self.path = pathlib.Path(folder)
-        self._identity, self._layers, self._functions = uuid.uuid4().hex[:12], tuple(layers), tuple(functions)
+        self.identity, self.layers, self.functions = uuid.uuid4().hex[:12], tuple(layers), tuple(functions)
         self._columns: Columns = ()
         self._steps: list[int] = []
         self._history: list[tuple[int, tuple[Finding, ...]]] = []
@@ -58,6 +58,11 @@ class MonitorFolder:
         """The last step that was measured; None before the first."""
         return self._steps[-1] if self._steps else None
 
+    @property
+    def verdict(self) -> str:
+        """The worst finding at that step, in a sentence; empty before the first."""
+        return verdict.sentence(list(self.findings)) if self.findings else ""
+
     def add(self, step: int, readings: Readings, findings: tuple[Finding, ...]) -> None:
         """Write a point, which comes after all others; readings without the axis step."""
         point = {"step": np.array(step)} | readings
@@ -72,19 +77,20 @@ class MonitorFolder:
         with _writing(self.path):
             self._write_facts("running", step)
             with open(files.inside(self.path, ROWS), "ab") as file:
-                file.write((b"" if file.tell() else self._identity.encode()) + row.tobytes())
+                file.write((b"" if file.tell() else self.identity.encode()) + row.tobytes())
         self._steps.append(step)
 
-    def drop_from(self, step: int) -> None:
-        """Forget the points at this step and later ones, which a training that went back to it makes again."""
-        if self.last_step is None or self.last_step < step:
-            return
+    def drop_from(self, step: int) -> bool:
+        """Forget the points at this step and later ones, which a training that went back makes again; if there are."""
+        if not self._steps or self._steps[-1] < step:
+            return False
         self._steps = [own for own in self._steps if own < step]
         self._history = [entry for entry in self._history if entry[0] < step]
         self.findings = self._history[-1][1] if self._history else ()
         with _writing(self.path):
             self._cut()
             self._write_facts("running")
+        return True
 
     def close(self) -> None:
         """Say that the record is at its end, and release the folder."""
@@ -113,12 +119,12 @@ class MonitorFolder:
         if not saved_monitors.is_one(self.path):
             return
         found = saved_monitors.load(self.path)
-        if found.layers != self._layers:
-            other = sorted(set(found.layers) ^ set(self._layers)) or found.layers
+        if found.layers != self.layers:
+            other = sorted(set(found.layers) ^ set(self.layers)) or found.layers
             raise InputError(
                 f"{self.path} holds the record of another model, which differs in {other[0]}; choose another folder."
             )
-        self._identity, self._columns = found.identity, found.columns
+        self.identity, self._columns = found.identity, found.columns
         self._history, self.findings = list(found.history), found.findings
         self._steps = found.steps.tolist()
         self._cut()
@@ -127,7 +133,7 @@ class MonitorFolder:
         """Let the file of readings end behind the last step; a process that was killed may have left part of a row."""
         path = files.inside(self.path, ROWS)
         if path.exists():
-            os.truncate(path, len(self._identity) + 8 * saved_monitors.length(self._columns) * len(self._steps))
+            os.truncate(path, len(self.identity) + 8 * saved_monitors.length(self._columns) * len(self._steps))
 
     def _write_facts(self, state: str, step: int | None = None) -> None:
         """The file of facts; `step` of the findings where it is still to be written, else the last one."""
@@ -135,15 +141,15 @@ class MonitorFolder:
         plain = lambda step, findings: (step, [_plain(finding) for finding in findings])
         facts = {
             "format": FORMAT,
-            "identity": self._identity,
+            "identity": self.identity,
             "state": state,
-            "layers": self._layers,
-            "functions": self._functions,
+            "layers": self.layers,
+            "functions": self.functions,
             "columns": self._columns,
             "history": [plain(*entry) for entry in self._history],
             "latest": [] if at is None or not self.findings else [plain(at, self.findings)],
         }
-        files.write_atomically(files.inside(self.path, FACTS), (json.dumps(facts, indent=1) + "\n").encode())
+        files.write_atomically(files.inside(self.path, FACTS), (json.dumps(facts) + "\n").encode())
 
 
 def _levels(findings: Sequence[Finding]) -> list[tuple[str, str]]:

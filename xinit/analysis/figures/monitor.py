@@ -45,6 +45,8 @@ def figure(readings: "xarray.Dataset") -> "Figure":
             axes.plot(steps, positive(values), ".-", color="0.3", lw=1.2)
         for l, colour in zip(shown if values.ndim == 2 else (), colours, strict=False):
             axes.plot(steps, values[:, l], ".-", color=colour, lw=1.2, ms=4, label=names[l])
+        if not np.isfinite(values).any():
+            axes.text(0.5, 0.5, "no layer has it", transform=axes.transAxes, ha="center", color="0.4")
         _scales(axes, steps, name in SHARES, values)
     handles, labels = grid[0].get_legend_handles_labels()
     legend = drawn.legend(handles, labels, loc="outside right upper", fontsize=8, frameon=False, title="layer")

@@ -22,10 +22,10 @@ def check_choice(choice: TrackerConfig) -> None:
     Raises:
       InputError: there is none of that name, an option is wrong, or its package is not installed.
     """
-    _start_of(choice)
+    start_of(choice)
 
 
-def _start_of(choice: TrackerConfig) -> Start | None:
+def start_of(choice: TrackerConfig) -> Start | None:
     """What begins to track a run; None where nothing does."""
     if is_custom(choice.fn):
         function = import_function("tracker.fn", choice.fn)
@@ -50,6 +50,9 @@ class Followers:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
         """Wait until all is sent, for each tracker as long as it may take, then say what was not."""
         began = time.monotonic()
         for follower in self._followers.values():
@@ -61,10 +64,13 @@ class Followers:
 
     def begin(self, choice: TrackerConfig, run: TrackedRun) -> None:
         """Follow a run with the tracker that was chosen, if one was; a run that begins again is followed anew."""
-        start = _start_of(choice)
+        start = start_of(choice)
         if start is not None:
-            earlier = self._followers.get(run.id)
-            self._followers[run.id] = _Follower(choice.fn, choice.patience, start, run, earlier)
+            self.begin_with(choice.fn, choice.patience, start, run)
+
+    def begin_with(self, name: str, patience: float, start: Start, run: TrackedRun) -> None:
+        """Follow a run with what `start` begins, which is called `name` where it fails."""
+        self._followers[run.id] = _Follower(name, patience, start, run, self._followers.get(run.id))
 
     def send(self, places: Mapping[str, int], row: Readings, edges: Readings, extra: Extra = NOTHING) -> None:
         """Hand over a probe point of the runs whose ids are given, with the place of each in the population.

@@ -10,17 +10,18 @@ from xinit.core.readings import QUANTILES, READINGS
 from xinit.runs.trackers.contract import Ending, Histogram, Point
 
 Readings = Mapping[str, np.ndarray]  # but for the step, with a leading replica axis
-MOST_NUMBERS = 1000  # of a reading of the user's at a step: each is a curve of its own
+MOST_NUMBERS = 1000  # of a reading that is none of READINGS, at a step: each is a curve of its own
 ERRORS = ("test_error", "test_loss", "chance_error")  # of a summary: known at the end alone
 
 
 def point_of(row: Readings, edges: Readings, r: int, extra: Extra = NOTHING) -> Point:
     """The readings of replica r at a probe point; what means nothing there, and hence is nan, is left out.
 
-    So is a reading of the user's, described by `extra`, of more numbers than there can be curves.
+    So is a reading described by `extra`, of the user's or of a monitor, of more numbers than there can be curves.
     """
     point = Point(int(row["step"]), {}, {})
-    known = {**READINGS, **{name: extra[name] for name in extra if row[name][r].size <= MOST_NUMBERS}}
+    curves = lambda name: row[name][r].size if "bin" not in extra[name][0] else 0
+    known = {**READINGS, **{name: extra[name] for name in extra if curves(name) <= MOST_NUMBERS}}
     for name in [name for name in row if name in known]:
         axes, values = known[name][0], row[name][r]
         if "bin" in axes:
