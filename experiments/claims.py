@@ -159,6 +159,11 @@ def number(value: float) -> str:
     return f"{float(f'{value:.3g}'):g}"
 
 
+def with_interval(found: Mapping[str, float]) -> str:
+    """A mean with the low and the high end of its interval, as tables of results print them."""
+    return f"{number(found['mean'])} [{number(found['low'])}, {number(found['high'])}]"
+
+
 def rows(checked: Sequence[Checked]) -> list[dict[str, str]]:
     """A line for each claim, for a table."""
     return [
