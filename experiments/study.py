@@ -54,7 +54,8 @@ class Study:
     """A study as its study.yaml says.
 
     `stages` name their modules, `parts` are modules, in the order of the page. `minutes` is the expected wall time of a
-    tier on two quiet cores; `examples` are arguments of the command, and what they do in words.
+    tier on two quiet cores; `examples` are arguments of the command, and what they do in words. `small` are settings
+    under which a tier takes seconds and its claims still hold: the tests try the counterexamples there.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Study:
     parts: tuple[str, ...]
     minutes: Mapping[str, float]
     examples: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def folder(self) -> pathlib.Path:
