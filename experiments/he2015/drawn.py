@@ -13,7 +13,7 @@ from xinit import probes
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
 from xinit.training import ensemble, inspection
-from xinit.training.problem import initial_run, load, plan
+from xinit.training.problem import init_key, load, plan
 
 if TYPE_CHECKING:
     from xinit.data.dataset import Arrays
@@ -48,7 +48,7 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     measure = _measurement(first, data)
     found = {}
     for label, planned in plans.items():
-        rows = [measure(_draw(planned, seed, data)) for seed in range(networks)]
+        rows = [measure(_draw(planned, seed)) for seed in range(networks)]
         signal_SL, gradient_SL = (np.stack(side).astype(float) for side in zip(*rows, strict=True))
         found[label] = {
             "signal": (signal_SL / float(np.mean(np.square(x_NI)))).tolist(),
@@ -58,9 +58,11 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     return found
 
 
-def _draw(planned: "Plan", seed: int, data: "Arrays") -> "Params":
+def _draw(planned: "Plan", seed: int) -> "Params":
+    """A network of this seed; what is compiled for a shape of a layer serves every other network that has it."""
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
-    return initial_run(planned._replace(configs=(own,)), 0, data).params
+    params, _, _ = planned.draws[0].__wrapped__(init_key(own), planned.hypers[0], None)
+    return params
 
 
 def _measurement(planned: "Plan", data: "Arrays") -> "Callable[[Params], tuple[np.ndarray, np.ndarray]]":

@@ -14,6 +14,8 @@ from experiments import drawing
 from experiments.claims import Measured, Metrics, exact
 from experiments.he2015 import drawn
 from xinit.analysis.intervals import bootstrap_interval
+from xinit.core.errors import InputError
+from xinit.core.factories import allowed_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +36,10 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     """
     own = settings[name]
     shared = {"data": "synthetic", "activation": "relu", "scheme": "he", "probe.examples": own["examples"]}
-    shared |= {"data.inputs": own["width"], "width": own["width"], "profile.ratio": own["ratio"]}
+    shared |= {"data.inputs": own["width"]}
     plans = {
         (profile, depth): {
-            label: drawn.prepared(shared | {"profile": profile, "depth": depth, "scheme.fan": fan})
+            label: drawn.prepared(shared | {"width": _widths(profile, own["width"], depth), "scheme.fan": fan})
             for label, fan in own["fans"].items()
         }
         for profile, depth in itertools.product(own["profiles"], own["depths"])
@@ -50,9 +52,25 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
             shape = {"profile": profile, "depth": depth, "widths": list(widths)}
             found = drawn.measured(planned, own["draws"])
             cells += [shape | {"fan": fan} | _moments(moments) for fan, moments in found.items()]
-        return {"ratio": own["ratio"], "cells": cells}
+        return {"cells": cells}
 
     return measure
+
+
+def _widths(profile: str, width: int, depth: int) -> list[int]:
+    """Of hidden layers: `width` and a quarter of it in turn, or a quarter, half and all of it for a third each.
+
+    Raises:
+      InputError: another profile is asked for.
+    """
+    narrow = [max(1, width // 4), max(1, width // 2), width]
+    profiles = {
+        "alternating": [(width, narrow[0])[l % 2] for l in range(depth)],
+        "stages": [narrow[3 * l // depth] for l in range(depth)],
+    }
+    if profile not in profiles:
+        raise InputError(f"Unknown profile {profile!r}; {allowed_words(profile, profiles)}")
+    return profiles[profile]
 
 
 def _moments(measured: Mapping[str, list]) -> dict[str, Any]:
@@ -112,7 +130,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
                 for axes, side in zip(column, ("signal", "gradient"), strict=True):
                     _curve(axes, cell, side)
         widths = next(cell["widths"] for cell in cells if (cell["profile"], cell["depth"]) == (profile, depth))
-        column[0].set_title(f"{profile}: {widths[0]}, {widths[1]} … {widths[-1]} units")
+        column[0].set_title(f"{profile}: {', '.join(map(str, dict.fromkeys(widths)))} units")
         column[1].set_xlabel("layer")
     panels[0, 0].set_ylabel("signal: E z² over layer 1's")
     panels[1, 0].set_ylabel("gradient: E (dL/dz)²\nover the top layer's")
