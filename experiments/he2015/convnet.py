@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("convnet",)
+MODELS = ("he22", "xavier22", "he30", "xavier30")
 PANELS = {title: models[:2] for title, models in mlp.PANELS.items()}
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("mlp",)
+MODELS = ("he14", "he22", "he30")
 LOOKS = {"he14": (3, "14 layers"), "he22": (0, "22 layers"), "he30": (4, "30 layers")}
 
 

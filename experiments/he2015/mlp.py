@@ -14,14 +14,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("mlp",)
+MODELS = ("he22", "xavier22", "he30", "xavier30", "out30")
 PANELS = {
-    "22 layers, as in Figure 2": ("he22", "xavier22", "out22"),
+    "22 layers, as in Figure 2": ("he22", "xavier22"),
     "30 layers, as in Figure 3": ("he30", "xavier30", "out30"),
 }
 LOOKS = {
     **dict.fromkeys(("he22", "he30"), (0, "He, N(0, 2/n)")),
     **dict.fromkeys(("xavier22", "xavier30"), (1, "N(0, 1/n)")),
-    **dict.fromkeys(("out22", "out30"), (2, "He, fan-out")),
+    "out30": (2, "He, fan-out"),
 }
 
 

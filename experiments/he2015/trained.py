@@ -52,8 +52,9 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 
 def _model(model: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a run that a model has for itself."""
-    return {"depth": model["layers"] - 1, "scheme": model["scheme"], "scheme.kwargs": model.get("options")}
+    """The settings of a run that a model has for itself; fan-in is what every scheme here has by itself."""
+    options = {} if model["fan"] == "in" else {"fan": model["fan"]}
+    return {"depth": model["layers"] - 1, "scheme": model["scheme"], "scheme.kwargs": options}
 
 
 def _courses(label: str, rate: float, results: Mapping[runs.Run, runs.Result]) -> dict[str, Any]:
