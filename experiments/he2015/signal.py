@@ -69,7 +69,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     """Factors a layer of second moments, means over networks.
 
     `signal.<kind>.<scheme>.<side>`: measured, upwards of the signal and downwards of the gradient.
-    `signal.<kind>.<scheme>.<side>.exact`: measured over the exact one.
+    `signal.<kind>.<scheme>.<side>.expected`: measured over what `equations` expects.
     `signal.<kind>.halvings`: how often a layer of N(0, 1/n) halves the signal that He's keep, in the same networks.
     """
     own: dict[str, Measured] = {}
