@@ -89,11 +89,17 @@ def test_the_least_worst_error_is_where_both_are_equal(n_in, n_out):
 
 
 SMALL = {
-    "width": 16, "networks": 2, "depth": 2, "longest": 6, "roughness.ratios": [2.0], "nonlinear.depth": 2,
-    "nonlinear.width": 8, "nonlinear.networks": 2, "nonlinear.examples": 10, "trained.search_seeds": 2, "trained.score_seeds": 2,
-    "trained.settings.shapeset": {"data": "synthetic", "depth": 2, "width": 8, "steps": 20, "rates": [0.1],
-                                  "profiles": ["constant"]},
-}  # fmt: skip
+    "width": 16,
+    "networks": 2,
+    "depth": 2,
+    "longest": 6,
+    "roughness.ratios": [2.0],
+    "nonlinear": {"depth": 2, "width": 8, "networks": 2, "examples": 10},
+    "trained": {"search_seeds": 2, "score_seeds": 2},
+    "trained.settings.shapeset": {"data": "synthetic", "depth": 2, "width": 8, "steps": 20},
+    "trained.settings.shapeset.rates": [0.1],
+    "trained.settings.shapeset.profiles": ["constant"],
+}
 # Few shapes and programs, so that little is compiled.
 ALIKE = {f"profiles.{label}": "alternating" for label in ("taper", "grow", "bottleneck")}
 ALIKE |= {
