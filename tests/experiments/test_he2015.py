@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from experiments import kept, study, tiers
-from experiments.claims import FAIL, NotRun
+from experiments.claims import FAIL, PASS, NotRun
 from experiments.he2015 import drawn, equations, fans, signal, trained
 from experiments.study import Place
 from tests.experiments import counterexamples
@@ -127,7 +127,7 @@ def test_without_its_data_training_is_not_run(tmp_path):
         (["figure=prelu", "prelu.schemes.without=none"], "prelu.schemes has 'none'"),
         (["figure=prelu", "prelu.slopes=[1.5]"], "negative_slope is 1.5"),
         (["figure=signal", "signal.schemes.he=nix"], "Unknown scheme 'nix'"),
-        (["figure=mlp"], "tier=init does not measure figure=mlp; use tier=cpu."),
+        (["figure=mlp"], "tier=init does not measure figure=mlp; use tier=cpu or tier=paper."),
     ],
 )
 def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, words):
@@ -152,3 +152,32 @@ def test_the_products_without_a_border_would_not_fit_a_convnet():
     }
     without_border = {**found, "signal": {**found["signal"], "convnet": {**convnet, "schemes": full}}}
     assert counterexamples.state(OWN, claim, without_border) == FAIL
+
+
+# Until a trained tier is kept: claims about trained networks, on courses such as the paper's figures show.
+COUNTEREXAMPLES = [claim.id for claim in OWN.claims() if claim.tier != "init"]
+FALLS = {"he14": 100, "he22": 200, "xavier22": 900, "he30": 400, "xavier30": math.inf, "out30": 500}
+ENDS = {"he14": 5.0, "he22": 7.0, "xavier22": 20.0, "he30": 12.0, "xavier30": 88.65, "out30": 15.0}
+
+
+def as_the_paper_has_it(stage, models):
+    """Results of a stage whose models fall from chance to their ends at an update each; three seeds that scatter."""
+    steps, rows = list(range(0, 1300, 50)), {}
+    for label in models:
+        course = lambda shift, label=label: [88.65 if t < FALLS[label] + shift else ENDS[label] for t in steps]
+        seeds = [course(shift) for shift in (0, 50, 100)]
+        rows[label] = {"rate": 0.01, "edge": "", "test": [ENDS[label] + i / 10 for i in range(3)], "chance": 88.65,
+                       "step": steps, "valid_error": seeds, "least": min(map(min, seeds))}  # fmt: skip
+    return {stage: {"models": rows, "steps": 1250, "done": 1250}}
+
+
+@pytest.mark.parametrize("claim", [c for c in OWN.claims() if c.id in COUNTEREXAMPLES], ids=lambda claim: claim.id)
+def test_a_claim_about_training_holds_on_the_papers_courses_and_fails_where_models_are_exchanged(claim):
+    (stage,) = OWN.module(counterexamples.part_of(OWN, claim)).STAGES
+    before, after = (tiers.load("he2015", claim.tier, changes) for changes in ((), claim.counterexample))
+    found = as_the_paper_has_it(stage, before[stage]["models"])
+    assert counterexamples.state(OWN, claim, found) == PASS
+    models = found[stage]["models"]
+    now = {label: counterexamples.becomes(found[stage], stage, label, before, after) for label in models}
+    found[stage] = {**found[stage], "models": {label: models[other] for label, other in now.items()}}
+    assert counterexamples.state(OWN, claim, found) == FAIL
