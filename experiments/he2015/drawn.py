@@ -16,7 +16,6 @@ from xinit.training import ensemble, inspection
 from xinit.training.problem import init_key, load, plan
 
 if TYPE_CHECKING:
-    from xinit.data.dataset import Arrays
     from xinit.networks.network import Params
     from xinit.training.problem import Plan
 
@@ -44,11 +43,11 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     """
     first = next(iter(plans.values()))
     data = load(first)
-    x_NI, _ = ensemble.probe_batch(first.problem, data)
-    measure = _measurement(first, data)
+    batch = ensemble.probe_batch(first.problem, data)
+    measure, x_NI = _measurement(first, batch), batch[0]
     found = {}
     for label, planned in plans.items():
-        rows = [measure(_draw(planned, seed)) for seed in range(networks)]
+        rows = [measure(_draw(planned, seed, batch)) for seed in range(networks)]
         signal_SL, gradient_SL = (np.stack(side).astype(float) for side in zip(*rows, strict=True))
         found[label] = {
             "signal": (signal_SL / float(np.mean(np.square(x_NI)))).tolist(),
@@ -58,16 +57,16 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     return found
 
 
-def _draw(planned: "Plan", seed: int) -> "Params":
+def _draw(planned: "Plan", seed: int, batch: probes.Batch) -> "Params":
     """A network of this seed; what is compiled for a shape of a layer serves every other network that has it."""
     own = dataclasses.replace(planned.configs[0], init_seed=seed)
-    params, _, _ = planned.draws[0].__wrapped__(init_key(own), planned.hypers[0], None)
+    params, _, _ = planned.draws[0].__wrapped__(init_key(own), planned.hypers[0], batch)
     return params
 
 
-def _measurement(planned: "Plan", data: "Arrays") -> "Callable[[Params], tuple[np.ndarray, np.ndarray]]":
+def _measurement(planned: "Plan", batch: probes.Batch) -> "Callable[[Params], tuple[np.ndarray, np.ndarray]]":
     """The compiled `params -> (E z^2, E (dL/dz)^2)`, by layer."""
-    network, batch = planned.problem.network, ensemble.probe_batch(planned.problem, data)
+    network = planned.problem.network
 
     @jax.jit
     def measure(params: "Params", batch: probes.Batch) -> tuple[jax.Array, jax.Array]:
