@@ -8,10 +8,11 @@ import numpy as np
 
 from xinit.core.errors import InputError
 from xinit.theory import mean_field
-from xinit.theory.plane import settler
+from xinit.theory.plane import depth_scale, settler
 from xinit.networks.choices import activation_of
 
 FINE = 241  # points of a curve
+LONGEST = 1e6  # JSON has no infinity
 
 
 def ascending(variances: Sequence[float], name: str) -> Sequence[float]:
@@ -40,7 +41,8 @@ def theory(activation: str, weight_variances: Sequence[float], bias_variance: fl
 
 
 def curve(activation: str, weight_variances: Sequence[float], bias_variance: float) -> dict[str, list[float]]:
-    """xi_c over the whole range of the variances, for a line in a figure."""
+    """xi_c and the gradient's scale over the whole range of the variances, for lines in figures."""
     w = np.linspace(weight_variances[0], weight_variances[-1], FINE)
     settled = settler(activation_of(activation, {}))(w, bias_variance)
-    return {"weight_variance": w.tolist(), "xi_c": np.minimum(settled.xi_c, 1e6).tolist()}
+    scales = {"xi_c": settled.xi_c, "xi_gradient": depth_scale(settled.chi_1)}
+    return {"weight_variance": w.tolist()} | {name: np.minimum(a, LONGEST).tolist() for name, a in scales.items()}
