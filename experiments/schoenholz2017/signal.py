@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PHASES = ("ordered", "chaotic")
 PAIRS = 8  # of inputs of each network
+LARGEST_COSINE = 0.99  # of a start, where c* is nearly 1
 STARTS = {"ordered": (-0.05,), "chaotic": (-0.3, 0.3)}  # where cosines begin, from the one where they settle
 KEPT = ("activation", "bias_variance", *PHASES, "width", "depth", "networks", "seeds")
 
@@ -69,7 +70,9 @@ def _measure(own: Mapping[str, Any], theory: Mapping[str, Mapping[str, list[floa
     for phase, values in theory.items():
         points = list(zip(own[phase], values["q_star"], values["c_star"], strict=True))
         for start in STARTS[phase]:
-            courses[phase, start] = [Course(w, own["bias_variance"], q, c + start) for w, q, c in points]
+            courses[phase, start] = [
+                Course(w, own["bias_variance"], q, min(c + start, LARGEST_COSINE)) for w, q, c in points
+            ]
     measure = _measurement(f, [course for some in courses.values() for course in some], own["width"], own["depth"])
     networks = range(own["networks"])
     groups = [[measure(seed * own["networks"] + i) for i in networks] for seed in range(own["seeds"])]
