@@ -24,6 +24,7 @@ are absent, but never all of a part's.
 import functools
 import importlib
 import pathlib
+import re
 import sys
 import textwrap
 import time
@@ -54,7 +55,8 @@ class Study:
     """A study as its study.yaml says.
 
     `stages` name their modules, `parts` are modules, in the order of the page. `minutes` is the expected wall time of a
-    tier on two quiet cores; `examples` are arguments of the command, and what they do in words.
+    tier on two quiet cores; `examples` are arguments of the command, and what they do in words. `small` are settings
+    under which a tier takes seconds and its claims still hold: the tests try the counterexamples there.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Study:
     parts: tuple[str, ...]
     minutes: Mapping[str, float]
     examples: Mapping[str, str] = field(default_factory=dict)
+    small: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def folder(self) -> pathlib.Path:
@@ -118,15 +121,14 @@ class Study:
         return [part for part in self.parts if part in wanted]
 
     def _part(self, figure: str) -> str:
-        part = f"figure{figure}" if figure.isdigit() else figure
-        if part not in self.parts:
+        by_name = dict(zip(self.figures(), self.parts, strict=True)) | {part: part for part in self.parts}
+        if figure not in by_name:
             raise InputError(f"Unknown figure {figure!r}; {allowed_words(figure, ['all', *self.figures()])}")
-        return part
+        return by_name[figure]
 
     def figures(self) -> list[str]:
-        """The parts as figure=... names them."""
-        numbered = [part.removeprefix("figure") for part in self.parts]
-        return [number if number.isdigit() else part for number, part in zip(numbered, self.parts, strict=True)]
+        """The parts as figure=... names them: 6 is figure6."""
+        return [re.sub(r"^figure(?=\d)", "", part) for part in self.parts]
 
 
 def names() -> list[str]:
