@@ -43,7 +43,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 def draw(found: Mapping[str, Any]) -> "Figure":
     """Left what a layer adds over q*, theory as lines and networks as markers; right the largest singular value."""
     spectra = found["spectra"]
-    figure = drawing.figure(10, 4.2)
+    figure = drawing.figure(10, 4.4)
     left, right = figure.subplots(1, 2)
     _added(left, spectra)
     for label, row in spectra["rows"].items():
@@ -54,7 +54,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     right.set_xticks(spectra["depths"], [str(depth) for depth in spectra["depths"]])
     right.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
     right.minorticks_off()
-    drawing.legend(figure, right)
+    looks.legend(figure, right)
     text = f"Markers: {spectra['seeds']} networks of width {spectra['width']} of each kind, with 95 % intervals. Left: lines are theory's."
     drawing.caption(figure, text)
     return figure

@@ -1,6 +1,12 @@
 """How the kinds of networks look in every figure of the study."""
 
+from typing import TYPE_CHECKING
+
 from experiments import drawing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LABELS = {
     "tanh_gaussian": "tanh, Gaussian",
@@ -20,3 +26,9 @@ def look(label: str) -> drawing.Look:
 def words(label: str) -> str:
     """A kind's name in a legend."""
     return LABELS.get(label, label.replace("_", " "))
+
+
+def legend(figure: "Figure", axes: "Axes") -> None:
+    """The labels of one panel, above all of them, three in a line."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3, frameon=False, handlelength=3.5)

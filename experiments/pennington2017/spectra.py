@@ -25,7 +25,7 @@ from xinit.theory.prediction import on_one_core
 if TYPE_CHECKING:
     from experiments.study import Place
 
-S_1 = {"gaussian": -1.0, "orthogonal": 0.0}  # of the weights' S-transform (Pennington et al. 2017, section 2.5)
+S_1 = {"gaussian": -1.0, "orthogonal": 0.0}  # of the weights' S-transform
 QUANTILES = (0.02, 0.25, 0.5, 0.75, 0.98)
 BINS = np.linspace(0, 4, 81)  # of a singular value
 Q = np.geomspace(1e-3, 1, 31)  # variances of pre-activations for theory's lines
@@ -70,7 +70,7 @@ def row_of(activation: str, weights: str, q: float) -> Row:
 
 
 def variance_a_layer(row: Row) -> float:
-    """mu_2 / mu_1^2 - 1 - s_1 (Pennington et al. 2017, eq. 22), mu_k = E f'(sqrt(q) z)^(2k): what a layer adds.
+    """mu_2 / mu_1^2 - 1 - s_1 (Pennington et al. 2017), mu_k = E f'(sqrt(q) z)^(2k): what a layer adds.
 
     On the edge of chaos the eigenvalues of J J^T have the mean 1 and, after L layers, L times this variance.
 

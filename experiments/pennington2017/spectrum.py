@@ -40,7 +40,7 @@ def _theory(spectra: Mapping[str, Any], row: Mapping[str, Any]) -> np.ndarray:
 def draw(found: Mapping[str, Any]) -> "Figure":
     """Left the variance over depth, networks as markers and theory as lines; right densities of singular values."""
     spectra = found["spectra"]
-    figure = drawing.figure(10, 4.2)
+    figure = drawing.figure(10, 4.4)
     left, right = figure.subplots(1, 2)
     for label, row in spectra["rows"].items():
         look, interval = looks.look(label), bootstrap_interval(variances(row))
@@ -50,10 +50,11 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     left.set_xticks(spectra["depths"], [str(depth) for depth in spectra["depths"]])
     left.minorticks_off()
     _densities(right, spectra)
-    drawing.legend(figure, left)
+    looks.legend(figure, left)
     text = (
         f"{spectra['seeds']} networks of width {spectra['width']} of each kind, on the edge of chaos. Lines: theory. "
-        "Left: means with 95 % intervals. Right: what lies at 0 (relu) and beyond 3 is not shown."
+        "Left: means with 95 % intervals; tanh with Gaussian and relu with orthogonal weights lie on each other. Right: the "
+        "bar at 0 is cut off, and so is what lies beyond 3."
     )
     drawing.caption(figure, text)
     return figure

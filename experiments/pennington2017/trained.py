@@ -15,7 +15,7 @@ from xinit.theory.prediction import on_one_core
 if TYPE_CHECKING:
     from experiments.study import Place
 
-KEPT = ("data", "width", "depth", "batch_size", "steps", "rates", "seeds", "models")
+KEPT = ("data", "width", "depth", "batch_size", "steps", "rates", "seeds")
 
 
 def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[[], dict[str, Any]] | NotRun:
@@ -42,6 +42,5 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 @on_one_core  # orthogonal weights are drawn by LAPACK: see the spectra
 def _measure(own: Mapping[str, Any], asked: Mapping[runs.Run, Mapping[str, Any]]) -> dict[str, Any]:
     results = runs.train(asked)
-    found = runs.at_best_rate(results)
     kept = {name: own[name] for name in KEPT}
-    return {**kept, **runs.progress(results, own["steps"]), "found": found}
+    return {**kept, **runs.progress(results, own["steps"]), "models": runs.at_best_rate(results)}

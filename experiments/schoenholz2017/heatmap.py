@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 STAGES = ("trained",)
 PAPER = 6.0  # xi_c, as deep as networks train in the paper
-WITHIN, BEYOND = 3.0, 12.0  # xi_c: a factor of 2 to either side of it
+WITHIN, BEYOND = 4.0, 9.0  # xi_c: a factor of 1.5 to either side of it
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
     """Accuracies of test examples above chance, in percent, each a mean over networks of one seed.
 
-    `within` and `beyond`, of networks of less than 3 and more than 12 xi_c layers; `edge-ends`, at the greatest depth
+    `within` and `beyond`, of networks of less than 4 and more than 9 xi_c layers; `edge-ends`, at the greatest depth
     that of the s_w^2 of the longest xi_c over the better of the two ends'; `reach`, in xi_c, the depth at which half of
     the shallowest networks' accuracy is lost, the mean over the s_w^2 whose 6 xi_c lie in the range of depths; `order`,
     Spearman's correlation over all networks between accuracy and depth / xi_c.
@@ -124,8 +124,16 @@ def _collapsed(axes: "Axes", trained: Mapping[str, Any]) -> None:
         for i in np.flatnonzero(sides & (scaled_DW.max(0) > 0.1)):
             label = words if i == np.flatnonzero(sides)[0] else None
             axes.plot(scaled_DW[:, i], mean_DW[:, i], look.marker + "-", color=look.colour, ms=4, lw=0.7, label=label)
-            axes.annotate(f"{w[i]:g}", (scaled_DW[-1, i], mean_DW[-1, i]), xytext=(3, 2), textcoords="offset points", fontsize=6.5)
+            axes.annotate(
+                f"{w[i]:g}", (scaled_DW[0, i], mean_DW[0, i]), xytext=(-2, 4), textcoords="offset points", fontsize=6.5
+            )
     axes.axvline(PAPER, color="0.4", lw=1, ls="--")
     axes.axhline(trained["chance"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
-    axes.set(xlabel="depth in ξ_c", ylabel="test accuracy, %", xscale="log", ylim=(0, 100), title="the same, over depth / ξ_c")
+    axes.set(
+        xlabel="depth in ξ_c",
+        ylabel="test accuracy, %",
+        xscale="log",
+        ylim=(0, 100),
+        title="the same, over depth / ξ_c",
+    )
     axes.legend(frameon=False, loc="lower left", fontsize=7.5)

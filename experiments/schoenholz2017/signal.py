@@ -61,7 +61,9 @@ def _theory(own: Mapping[str, Any], phase: str, name: str) -> dict[str, list[flo
         raise InputError(f"{name}.{phase} is {own[phase]}, where q* is {theory['q_star']}; it must be above 0.")
     low, high = (0, 1) if phase == "ordered" else (1, np.inf)
     if not all(low < chi < high for chi in theory["chi_1"]):
-        raise InputError(f"{name}.{phase} is {own[phase]}, where chi_1 is {theory['chi_1']}; it must lie on one side of 1.")
+        raise InputError(
+            f"{name}.{phase} is {own[phase]}, where chi_1 is {theory['chi_1']}; it must lie {side} 1."
+        )
     return theory
 
 
