@@ -55,7 +55,10 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     right.set_yticks([1, 2, 5, 10], ["1", "2", "5", "10"])
     right.minorticks_off()
     looks.legend(figure, right)
-    text = f"Markers: {spectra['seeds']} networks of width {spectra['width']} of each kind, with 95 % intervals. Left: lines are theory's."
+    text = (
+        f"Markers: {spectra['seeds']} networks of width {spectra['width']} of each kind, with 95 % intervals. Left: "
+        "lines are theory's."
+    )
     drawing.caption(figure, text)
     return figure
 

@@ -48,8 +48,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     looks.legend(figure, left)
     text = (
         f"{trained['depth']} layers of width {trained['width']}, {trained['data']}: {trained['steps']} steps of SGD on "
-        f"batches of {trained['batch_size']}. Left: validation errors, means over {trained['seeds']} seeds. Right: 95 % "
-        "intervals, dots are seeds. Dotted: chance."
+        f"batches of {trained['batch_size']}. Left: validation errors, means over {trained['seeds']} seeds. Right: "
+        "95 % intervals, dots are seeds. Dotted: chance."
     )
     drawing.caption(figure, text)
     return figure

@@ -53,8 +53,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     looks.legend(figure, left)
     text = (
         f"{spectra['seeds']} networks of width {spectra['width']} of each kind, on the edge of chaos. Lines: theory. "
-        "Left: means with 95 % intervals; tanh with Gaussian and relu with orthogonal weights lie on each other. Right: the "
-        "bar at 0 is cut off, and so is what lies beyond 3."
+        "Left: means with 95 % intervals; tanh with Gaussian and relu with orthogonal weights lie on each other. "
+        "Right: the bar at 0 is cut off, and so is what lies beyond 3."
     )
     drawing.caption(figure, text)
     return figure

@@ -54,8 +54,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     count = signal["seeds"] * signal["networks"]
     text = (
         f"{signal['activation']}, s_b² = {signal['bias_variance']:g}. Markers: means over {count} networks of width "
-        f"{signal['width']}. Lines: the c-map of wide networks. Right: with 95 % intervals over {signal['seeds']} groups "
-        "of them; bars: the same fit to the c-map."
+        f"{signal['width']}. Lines: the c-map of wide networks. Right: with 95 % intervals over {signal['seeds']} "
+        "groups of them; bars: the same fit to the c-map."
     )
     drawing.caption(figure, text)
     return figure

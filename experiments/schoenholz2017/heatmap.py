@@ -89,8 +89,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     _collapsed(right, trained)
     text = (
         f"{trained['activation']}, width {trained['width']}, s_b² = {trained['bias_variance']:g}, {trained['data']}: "
-        f"{trained['steps']} steps of SGD on batches of {trained['batch_size']} at rate {trained['rate']:g}, means over "
-        f"{trained['seeds']} seeds. The paper has width 300 and depths to 300."
+        f"{trained['steps']} steps of SGD on batches of {trained['batch_size']} at rate {trained['rate']:g}, means "
+        f"over {trained['seeds']} seeds. The paper has width 300 and depths to 300."
     )
     drawing.caption(figure, text)
     return figure

@@ -1,15 +1,15 @@
 """What theory says along a line of the plane: biases of one variance, weights of several."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from xinit.core.errors import InputError
+from xinit.networks.choices import activation_of
 from xinit.theory import mean_field
 from xinit.theory.plane import depth_scale, settler
-from xinit.networks.choices import activation_of
 
 FINE = 241  # points of a curve
 LONGEST = 1e6  # JSON has no infinity

@@ -59,11 +59,9 @@ def _theory(own: Mapping[str, Any], phase: str, name: str) -> dict[str, list[flo
     theory = plane.theory(own["activation"], plane.ascending(own[phase], f"{name}.{phase}"), own["bias_variance"])
     if not all(0 < q < np.inf for q in theory["q_star"]):
         raise InputError(f"{name}.{phase} is {own[phase]}, where q* is {theory['q_star']}; it must be above 0.")
-    low, high = (0, 1) if phase == "ordered" else (1, np.inf)
+    low, high, side = (0, 1, "below") if phase == "ordered" else (1, np.inf, "above")
     if not all(low < chi < high for chi in theory["chi_1"]):
-        raise InputError(
-            f"{name}.{phase} is {own[phase]}, where chi_1 is {theory['chi_1']}; it must lie {side} 1."
-        )
+        raise InputError(f"{name}.{phase} is {own[phase]}, where chi_1 is {theory['chi_1']}; it must be {side} 1.")
     return theory
 
 
