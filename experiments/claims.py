@@ -63,7 +63,9 @@ class Claim:
     `bound` is a number, or [low, high] where `direction` is "within"; `reason` says why it is where it is. `tier` is
     the smallest that measures `metric`, `seeds` how many its interval must at least rest on. `published` is what a
     paper says, `deviation` what is known to differ from it. `counterexample` are settings of the study under which the
-    claim must FAIL: a claim that cannot fail says nothing.
+    claim must FAIL, since a claim that cannot fail says nothing; `no_counterexample` is why no setting is one.
+    `chosen_after` says what of the claim was chosen after data were seen. `agrees` and `opposes` are claims of other
+    studies, "study.claim-id", that must be in the same state, or cannot both PASS.
     """
 
     id: str
@@ -77,6 +79,10 @@ class Claim:
     published: str | None = None
     deviation: str | None = None
     counterexample: tuple[str, ...] = ()
+    no_counterexample: str | None = None
+    chosen_after: str | None = None
+    agrees: tuple[str, ...] = ()
+    opposes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         is_range = isinstance(self.bound, list) and len(self.bound) == 2
@@ -133,6 +139,16 @@ def _look_up(metrics: Metrics, name: str) -> Measured | NotRun:
     return next(reasons, NotRun("not among what these settings measure"))
 
 
+def by_chance(checked: Sequence[Checked]) -> tuple[int, float]:
+    """How many measured claims rest on an interval about a one-sided bound, and how many would PASS by chance.
+
+    Where the truth is just on the bound, the whole of a 95 % interval lies on the right side 2.5 % of the time.
+    """
+    of_means = [one for one in checked if isinstance(one.found, Measured) and one.found.n is not None]
+    n = sum(one.claim.direction != "within" for one in of_means)
+    return n, 0.025 * n
+
+
 def exit_code(checked: Sequence[Checked]) -> int:
     """4 where a claim fails, else 0."""
     return cli.exit_code_of(FAIL if any(one.state == FAIL for one in checked) else PASS)
@@ -141,6 +157,11 @@ def exit_code(checked: Sequence[Checked]) -> int:
 def number(value: float) -> str:
     """Three digits, as every table prints them."""
     return f"{float(f'{value:.3g}'):g}"
+
+
+def with_interval(found: Mapping[str, float]) -> str:
+    """A mean with the low and the high end of its interval, as tables of results print them."""
+    return f"{number(found['mean'])} [{number(found['low'])}, {number(found['high'])}]"
 
 
 def rows(checked: Sequence[Checked]) -> list[dict[str, str]]:

@@ -1,9 +1,10 @@
 """The page of a study: a template whose every number is filled in from the results."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from experiments import claims
 from experiments.claims import Checked, Measured, Metrics, number, rows
 
 PLACE = re.compile(r"\{([\w.-]+)\}")
@@ -22,21 +23,30 @@ def answer(page: str) -> list[str]:
     return ANSWER.search(page)[1].splitlines()
 
 
-def facts(results: Mapping[str, Any], metrics: Metrics) -> dict[str, str]:
-    """Every number by name, as a page prints it: leaves of the results, metrics, and `<metric>.interval`."""
-    measured = {name: found for name, found in metrics.items() if isinstance(found, Measured)}
-    leaves = {name: _text(value) for name, value in _leaves(results)}
-    values = {name: number(found.value) for name, found in measured.items()}
-    intervals = {f"{name}.interval": f"[{number(found.low)}, {number(found.high)}]" for name, found in measured.items()}
-    return leaves | values | intervals
+def facts(template: str, results: Mapping[str, Any], metrics: Metrics) -> dict[str, str]:
+    """What stands in the places of a template: metrics, their `.interval`, and leaves of the results, by name."""
+    found = {name: _fact(name, results, metrics) for name in PLACE.findall(template)}
+    return {name: text for name, text in found.items() if text is not None}
 
 
-def _leaves(tree: Any, path: str = "") -> Iterable[tuple[str, Any]]:
-    if not isinstance(tree, Mapping | list):
-        yield path.removesuffix("."), tree
-        return
-    for name, branch in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
-        yield from _leaves(branch, f"{path}{name}.")
+def _fact(name: str, results: Mapping[str, Any], metrics: Metrics) -> str | None:
+    if isinstance(found := metrics.get(name), Measured):
+        return number(found.value)
+    metric = metrics.get(name.removesuffix(".interval"))
+    if name.endswith(".interval") and isinstance(metric, Measured):
+        return f"[{number(metric.low)}, {number(metric.high)}]"
+    return _leaf(results, name)
+
+
+def _leaf(tree: Any, name: str) -> str | None:
+    """The leaf whose path, with dots between its parts, is the name; parts may have dots of their own."""
+    for part, branch in tree.items() if isinstance(tree, Mapping) else enumerate(tree):
+        if name == str(part):
+            return None if isinstance(branch, Mapping | list) else _text(branch)
+        below = name.startswith(f"{part}.") and isinstance(branch, Mapping | list)
+        if below and (found := _leaf(branch, name.removeprefix(f"{part}."))) is not None:
+            return found
+    return None
 
 
 def _text(value: Any) -> str:
@@ -55,6 +65,17 @@ def states(checked: Sequence[Checked]) -> str:
     """How many claims are in each state."""
     found = [one.state for one in checked]
     return ", ".join(f"{found.count(state)} {state}" for state in dict.fromkeys(found))
+
+
+def by_chance(checked: Sequence[Checked]) -> str:
+    """How many claims rest on intervals, and how many would pass by chance; a paragraph, empty where none does."""
+    n, expected = claims.by_chance(checked)
+    if not n:
+        return ""
+    return (
+        f"{n} of these claims rest on a 95 % interval that must lie on one side of a bound as a whole. Were the truth "
+        f"just on the bound, each would PASS by chance once in forty times: about {number(expected)} of the {n}.\n"
+    )
 
 
 def claims_table(checked: Sequence[Checked]) -> str:

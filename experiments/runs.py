@@ -155,6 +155,21 @@ def choose(results: Mapping[Run, Result]) -> dict[str, Choice]:
     return choose_rates(trials, models, rates)
 
 
+def search_and_score(
+    models: Mapping[str, Mapping[str, Any]], rates: Sequence[float], search: Iterable[int], score: Iterable[int]
+) -> tuple[dict[Run, Result], dict[Run, Result]]:
+    """Train every model at every rate with the first seeds, then at its best rate with the others, fresh ones.
+
+    What was trained first and then; the second is empty where the first was stopped early.
+    """
+    searched = train(grid(models, rates, search))
+    if any(result.test is None for result in searched.values()):
+        return searched, {}
+    best = {model: choice.learning_rate for model, choice in choose(searched).items()}
+    asked = itertools.starmap(Run, ((model, rate, seed) for model, rate in best.items() for seed in score))
+    return searched, train({run: at(models[run.model], run.rate, run.seed) for run in asked})
+
+
 def at_best_rate(
     results: Mapping[Run, Result], scores: Mapping[Run, Result] | None = None
 ) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,11 @@ def folder(study: str) -> pathlib.Path:
     return conf_dir() / "experiment" / study
 
 
+def names(study: str) -> list[str]:
+    """The tiers of a study, the smallest first."""
+    return [name for name in TIERS if (folder(study) / f"{name}.yaml").exists()]
+
+
 def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     """The settings of a tier; a change must name one of them and keep its type.
 
@@ -27,9 +32,8 @@ def load(study: str, tier: str, changes: Sequence[str] = ()) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
 
-    tiers = [name for name in TIERS if (folder(study) / f"{name}.yaml").exists()]
-    if tier not in tiers:
-        raise InputError(f"Unknown tier {tier!r}; {allowed_words(tier, tiers)}")
+    if tier not in names(study):
+        raise InputError(f"Unknown tier {tier!r}; {allowed_words(tier, names(study))}")
     with translated_errors():
         settings = OmegaConf.to_container(OmegaConf.load(folder(study) / f"{tier}.yaml"))
         asked = OmegaConf.to_container(OmegaConf.from_dotlist(list(changes)))

@@ -4,7 +4,8 @@ They are there at any depth. Under Glorot's mean they cost -ln sech s each; unde
 network, whatever its hidden layers, multiplies signal or gradient by the ratio of its ends.
 """
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,16 +14,24 @@ from experiments import drawing
 from experiments.claims import Measured, Metrics, NotRun, exact
 from experiments.compromise import linear
 from experiments.compromise.roughness import loss
+from experiments.study import Place
 from xinit.analysis.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+STAGES = ("ends",)
 SHALLOW = 5  # hidden layers, as in Glorot & Bengio's networks: linear.LEAST layers with the last
 FIRST_SEED = 2_000_000  # networks of their own
 
 
-def run(tier: Mapping[str, Any]) -> dict[str, Any]:
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What measures, its schemes and profiles checked."""
+    linear.check(settings)
+    return functools.partial(measure, settings)
+
+
+def measure(tier: Mapping[str, Any]) -> dict[str, Any]:
     """Costs over depth with the ends of the first data set, and the ends' ratios of all of them."""
     glorot = linear.scheme_named(tier["schemes"]["xavier"])
     (inputs, outputs), depths = next(iter(tier["ends"].values())), list(range(2, tier["longest"] + 1))
@@ -80,8 +89,9 @@ def _ratios(tier: Mapping[str, Any], ends: Sequence[int]) -> dict[str, float]:
     return {"ratio": inputs / outputs, "least": min(signals), "largest": max(signals)}
 
 
-def metrics(results: Mapping[str, Any]) -> Metrics:
+def metrics(found: Mapping[str, Any]) -> Metrics:
     """The ends' cost, in mean hidden layers of a shallow zig-zag and over all of them, and the ratios of the ends."""
+    results = found["ends"]
     costs, at = results["costs"]["alternating"], results["depths"].index(results["shallow"])
     ends, hidden = costs["ends"][at], costs["hidden"][at]
     ratios = {
@@ -94,8 +104,9 @@ def metrics(results: Mapping[str, Any]) -> Metrics:
     return ratios | {"ends.over_hidden": exact(ends / hidden), "ends.over_mean": exact(ends / mean)}
 
 
-def draw(results: Mapping[str, Any]) -> "Figure":
+def draw(found: Mapping[str, Any]) -> "Figure":
     """Left what Glorot's mean costs over depth, ends and hidden layers; right every scheme through a whole network."""
+    results = found["ends"]
     figure = drawing.figure(9.5, 3.8)
     left, right = figure.subplots(1, 2)
     for i, (label, own) in enumerate(results["costs"].items()):
@@ -109,8 +120,8 @@ def draw(results: Mapping[str, Any]) -> "Figure":
         for x, side in enumerate(("signal", "gradient")):
             x, look = x + 0.12 * (i - 2), drawing.look(i)
             right.plot([x - 0.05, x + 0.05], 2 * [own[side]["exact"]], color=look.colour, lw=1.6)
-            found = ([own[side][name]] for name in ("mean", "low", "high"))
-            drawing.points(right, [x], *found, look, label.replace("_", " ") if side == "signal" else "")
+            values = ([own[side][name]] for name in ("mean", "low", "high"))
+            drawing.points(right, [x], *values, look, label.replace("_", " ") if side == "signal" else "")
     right.axhline(1, color="0.85", lw=0.8, zorder=0)
     right.set_yscale("log")
     right.set_xticks([0, 1], ["signal", "gradient"])

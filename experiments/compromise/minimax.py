@@ -8,6 +8,7 @@ counted as ratios, max(|ln n_in V|, |ln n_out V|) is least at V = 1 / sqrt(n_in 
 n_in)|. The minimum is found here by search, without these formulas.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +18,13 @@ from scipy.optimize import minimize_scalar
 from experiments import drawing
 from experiments.claims import Metrics, exact
 from experiments.compromise import linear
+from experiments.study import Place
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+STAGES = ("minimax",)
 # Errors of n V, as differences and as ratios, and the scheme of least worst error.
 ERRORS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
     "difference": ("xavier", lambda nv: np.abs(nv - 1)),
@@ -31,9 +34,15 @@ PAIRS = ((784, 100), (100, 784), (1024, 9), (256, 64), (300, 300), (1, 4096))  #
 POINTS = 201  # of a curve
 
 
-def run(tier: Mapping[str, Any]) -> dict[str, Any]:
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What measures, its schemes and profiles checked."""
+    linear.check(settings)
+    return functools.partial(measure, settings)
+
+
+def measure(tier: Mapping[str, Any]) -> dict[str, Any]:
     """The two error curves of one layer against V, and the least worst error for many pairs of fans."""
-    fans = tuple(tier["fans"])
+    fans = tuple(tier["minimax"]["fans"])
     return {
         "fans": list(fans),
         "variances": np.geomspace(0.6 / max(fans), 1.6 / min(fans), POINTS).tolist(),
@@ -70,13 +79,15 @@ def least(kind: str, n_in: int, n_out: int) -> tuple[float, float]:
     return float(np.exp(found.x)), float(found.fun)
 
 
-def metrics(results: Mapping[str, Any]) -> Metrics:
+def metrics(found: Mapping[str, Any]) -> Metrics:
     """How far the minimum that was found lies from the scheme's variance, relative, at worst over the pairs."""
+    results = found["minimax"]
     return {f"minimax.{kind}": exact(results[kind]["off"]) for kind in ERRORS}
 
 
-def draw(results: Mapping[str, Any]) -> "Figure":
+def draw(found: Mapping[str, Any]) -> "Figure":
     """The two errors against V, counted as differences and as ratios, with the least of the worse one."""
+    results = found["minimax"]
     figure = drawing.figure(9.5, 3.8)
     left, right = figure.subplots(1, 2)
     _panel(left, results, "difference")

@@ -5,28 +5,36 @@ that a product over layers depends on the two end widths alone (He et al. 2015).
 product by less than 1, the mean of variances by more, in every layer whose fans differ.
 """
 
+import functools
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Measured, Metrics, NotRun, exact
+from experiments.claims import Measured, Metrics, NotRun, exact, number, with_interval
 from experiments.compromise import linear
+from experiments.study import Place
 from xinit.analysis.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+STAGES = ("propagation",)
 TELESCOPING = ("fan_in", "fan_out", "geometric")
 ZIGZAG_LAYERS = 20  # of the published example; even, so that both ends are wide and the telescoping schemes give 1
-SHUFFLES = 20  # orders of the inner widths that a product over layers is compared between
 MARKERS = 10  # of a curve at most; those of different schemes stand at different layers
 
 
-def run(tier: Mapping[str, Any]) -> dict[str, Any]:
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What measures, its schemes and profiles checked."""
+    linear.check(settings)
+    return functools.partial(measure, settings)
+
+
+def measure(tier: Mapping[str, Any]) -> dict[str, Any]:
     """Exact and measured second moments of every profile and scheme, at every layer from the input to the output."""
     shapes = {
         label: linear.widths_of(profile, tier["ratio"], tier["depth"], tier["width"])
@@ -36,7 +44,9 @@ def run(tier: Mapping[str, Any]) -> dict[str, Any]:
     found = {label: {"widths": list(widths), "schemes": {}} for label, widths in shapes.items()}
     for i, ((profile, widths), (label, name)) in pairs:
         seeds = range(i * tier["networks"], (i + 1) * tier["networks"])  # no network serves two rows
-        found[profile]["schemes"][label] = _scheme(linear.scheme_named(name), widths, seeds)
+        found[profile]["schemes"][label] = _scheme(
+            linear.scheme_named(name), widths, seeds, tier["propagation"]["orders"]
+        )
     zigzag = found["alternating"]["schemes"].items() if tier["depth"] >= ZIGZAG_LAYERS else ()
     return {
         "depth": tier["depth"],
@@ -47,12 +57,12 @@ def run(tier: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scheme(scheme: linear.Scheme, widths: Sequence[int], seeds: range) -> dict[str, Any]:
+def _scheme(scheme: linear.Scheme, widths: Sequence[int], seeds: range, orders: int) -> dict[str, Any]:
     signal_SL, gradient_SL = linear.drawn(scheme, widths, seeds)
     return {
         "signal": beside(linear.signal(scheme, widths), linear.scatter_of_signal(widths), signal_SL),
         "gradient": beside(linear.gradient(scheme, widths), linear.scatter_of_gradient(widths), gradient_SL),
-        "order": _matter_of_order(scheme, widths),
+        "order": _matter_of_order(scheme, widths, orders),
     }
 
 
@@ -65,16 +75,17 @@ def beside(exact_L: np.ndarray, scatter_L: np.ndarray, drawn_SL: np.ndarray) -> 
     return {name: array.tolist() for name, array in arrays.items()}
 
 
-def _matter_of_order(scheme: linear.Scheme, widths: Sequence[int]) -> float:
-    """The largest factor between the signals at the output of networks that differ in the order of inner widths."""
+def _matter_of_order(scheme: linear.Scheme, widths: Sequence[int], n: int) -> float:
+    """The largest factor between the signals at the output of networks with their inner widths in n orders."""
     random, inner = np.random.default_rng(0), np.array(widths[1:-1])
-    orders = [inner, *(random.permutation(inner) for _ in range(SHUFFLES))]
+    orders = [inner, *(random.permutation(inner) for _ in range(n))]
     outputs = [linear.signal(scheme, (widths[0], *order.tolist(), widths[-1]))[-1] for order in orders]
     return float(max(outputs) / min(outputs))
 
 
-def metrics(results: Mapping[str, Any]) -> Metrics:
+def metrics(found: Mapping[str, Any]) -> Metrics:
     """What the claims are about: the zig-zag's signal, agreement with what is exact, and what a product depends on."""
+    results = found["propagation"]
     profiles = results["profiles"]
     curves = [
         own[side] for one in profiles.values() for own in one["schemes"].values() for side in ("signal", "gradient")
@@ -82,24 +93,24 @@ def metrics(results: Mapping[str, Any]) -> Metrics:
     largest = max(np.abs(curve["z"]).max() for curve in curves)
     orders = [profile["schemes"][label]["order"] for profile in profiles.values() for label in TELESCOPING]
     return _zigzag(results) | {
-        "agreement": exact(float(largest)),
-        "order.telescoping": exact(max(orders) - 1),
-        "order.xavier": exact(profiles["alternating"]["schemes"]["xavier"]["order"]),
-        "he": exact(max(_from_he(profile) for profile in profiles.values()) - 1),
+        "propagation.agreement": exact(float(largest)),
+        "propagation.order.telescoping": exact(max(orders) - 1),
+        "propagation.order.xavier": exact(profiles["alternating"]["schemes"]["xavier"]["order"]),
+        "propagation.he": exact(max(_from_he(profile) for profile in profiles.values()) - 1),
     }
 
 
 def _zigzag(results: Mapping[str, Any]) -> Metrics:
     """The signal after `ZIGZAG_LAYERS` of the alternating profile, by scheme."""
     if results["depth"] < ZIGZAG_LAYERS:
-        return {"zigzag": NotRun(f"needs depth={ZIGZAG_LAYERS} or more")}
+        return {"propagation.zigzag": NotRun(f"needs depth={ZIGZAG_LAYERS} or more")}
     schemes = results["profiles"]["alternating"]["schemes"]
     at = lambda signal: (signal[name][ZIGZAG_LAYERS] for name in ("mean", "low", "high"))
     after = {label: Measured(*at(own["signal"]), results["networks"]) for label, own in schemes.items()}
     values, lows, highs, n = zip(*(after[label] for label in TELESCOPING), strict=True)
     furthest = max(values, key=lambda value: abs(np.log(value)))
-    together = {"zigzag.telescoping": Measured(furthest, min(lows), max(highs), n[0])}
-    return {f"zigzag.{label}": measured for label, measured in after.items()} | together
+    together = {"propagation.zigzag.telescoping": Measured(furthest, min(lows), max(highs), n[0])}
+    return {f"propagation.zigzag.{label}": measured for label, measured in after.items()} | together
 
 
 def _from_he(profile: Mapping[str, Any]) -> float:
@@ -110,8 +121,9 @@ def _from_he(profile: Mapping[str, Any]) -> float:
     return max(max(factor, 1 / factor) for factor in factors)
 
 
-def draw(results: Mapping[str, Any]) -> "Figure":
+def draw(found: Mapping[str, Any]) -> "Figure":
     """Signal above, gradient below; a column for each profile; lines exact, markers measured with their intervals."""
+    results = found["propagation"]
     figure = drawing.figure(11, 5.6)
     panels = figure.subplots(2, len(results["profiles"]), sharex=True, sharey=True, squeeze=False)
     for j, (label, profile) in enumerate(results["profiles"].items()):
@@ -154,3 +166,19 @@ def _he(panels: Sequence["Axes"], widths: Sequence[int]) -> None:
 def _in_words(widths: Sequence[int]) -> str:
     middle = widths[len(widths) // 2]
     return f"{widths[0]}, {widths[1]} … {middle} … {widths[-1]}"
+
+
+def table(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A line for each profile and scheme: the signal at the output and the gradient at the input."""
+    return list(_rows(found["propagation"]))
+
+
+def _rows(results: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    for profile, found in results["profiles"].items():
+        ends = f"{found['widths'][0]} to {found['widths'][-1]}"
+        for scheme, own in found["schemes"].items():
+            row = {"profile": profile, "end widths": ends, "scheme": scheme}
+            for side, at in (("signal", -1), ("gradient", 0)):
+                values = {name: array[at] for name, array in own[side].items()}
+                row |= {f"{side}, exact": number(values["exact"]), f"{side}, drawn": with_interval(values)}
+            yield row

@@ -9,6 +9,7 @@ Smooth tapers cut the sum into many small squares, (ln R)^2 / (8 L) over L layer
 zig-zag pays the same in every layer.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,12 +18,14 @@ import numpy as np
 from experiments import drawing
 from experiments.claims import Measured, Metrics, exact
 from experiments.compromise import linear
+from experiments.study import Place
 from xinit.analysis.intervals import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+STAGES = ("roughness",)
 FINE = np.linspace(1, 8, 57)  # ratios at which a curve is drawn
 FIRST_SEED = 1_000_000  # networks of their own
 
@@ -37,7 +40,13 @@ def roughness(widths: Sequence[int]) -> float:
     return float(np.sum(np.diff(np.log(widths)) ** 2) / 8)
 
 
-def run(tier: Mapping[str, Any]) -> dict[str, Any]:
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What measures, its schemes and profiles checked."""
+    linear.check(settings)
+    return functools.partial(measure, settings)
+
+
+def measure(tier: Mapping[str, Any]) -> dict[str, Any]:
     """The loss over depth for each profile, and at one depth over the ratio of widths, there also measured."""
     glorot = linear.scheme_named(tier["schemes"]["xavier"])
     profiles, depths = tier["profiles"], list(range(2, tier["longest"] + 1, 2))
@@ -54,7 +63,7 @@ def run(tier: Mapping[str, Any]) -> dict[str, Any]:
         "over_ratio": {label: _curve(glorot, [of_ratio(r, name) for r in FINE]) for label, name in profiles.items()},
         "drawn": [
             _drawn(glorot, of_ratio(ratio, profiles["alternating"]), tier["networks"], i) | {"ratio": ratio}
-            for i, ratio in enumerate(tier["ratios"])
+            for i, ratio in enumerate(tier["roughness"]["ratios"])
         ],
     }
 
@@ -73,25 +82,27 @@ def _drawn(scheme: linear.Scheme, widths: Sequence[int], networks: int, i: int) 
     return {"mean": float(measured.mean), "low": float(measured.low), "high": float(measured.high), "z": float(z)}
 
 
-def metrics(results: Mapping[str, Any]) -> Metrics:
+def metrics(found: Mapping[str, Any]) -> Metrics:
     """The loss at the greatest depth, that of a pair of layers, and how good the approximation is."""
+    results = found["roughness"]
     deepest = {label: curve["loss"][-1] for label, curve in results["over_depth"].items()}
     zigzag = results["over_depth"]["alternating"]
     smooth = [deepest[label] for label in ("taper", "grow", "bottleneck")]
     shares = np.log(zigzag["loss"]) / -np.array(zigzag["roughness"]) if zigzag["roughness"][0] else np.array([np.nan])
     at_ratio = min(results["drawn"], key=lambda one: abs(one["ratio"] - results["ratio"]))
     return {
-        "loss.smooth": exact(min(smooth)),
-        "loss.alternating": exact(deepest["alternating"]),
-        "loss.pair": exact(float(np.exp(np.diff(np.log(zigzag["loss"])).max()))),
-        "loss.approximation": Measured(float(shares[-1]), float(shares.min()), float(shares.max())),
-        "loss.drawn": Measured(at_ratio["mean"], at_ratio["low"], at_ratio["high"], results["networks"]),
-        "loss.agreement": exact(max(abs(one["z"]) for one in results["drawn"])),
+        "roughness.smooth": exact(min(smooth)),
+        "roughness.alternating": exact(deepest["alternating"]),
+        "roughness.pair": exact(float(np.exp(np.diff(np.log(zigzag["loss"])).max()))),
+        "roughness.approximation": Measured(float(shares[-1]), float(shares.min()), float(shares.max())),
+        "roughness.drawn": Measured(at_ratio["mean"], at_ratio["low"], at_ratio["high"], results["networks"]),
+        "roughness.agreement": exact(max(abs(one["z"]) for one in results["drawn"])),
     }
 
 
-def draw(results: Mapping[str, Any]) -> "Figure":
+def draw(found: Mapping[str, Any]) -> "Figure":
     """Left the cost, -ln of the loss, over depth; right the loss over the ratio of widths, there also drawn."""
+    results = found["roughness"]
     figure = drawing.figure(9.5, 3.8)
     left, right = figure.subplots(1, 2)
     _curves(left, results["depths"], results["over_depth"], lambda loss: -np.log(loss))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("depths",)
+DRAWS_SO_FAR = True
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:

@@ -4,13 +4,15 @@ One or two objects are equally likely, and so are the three kinds of each. Hence
 two different ones 1/9 and of two alike 1/18, and who always names a single object errs in 5/6 of the scenes.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics, exact, over_runs
+from experiments.study import Place
 from xinit.analysis.intervals import mean_interval
 from xinit.core.errors import InputError
 
@@ -32,23 +34,24 @@ CLASSES = (  # by label
 )
 
 
-def prepare(settings: Mapping[str, Any]) -> int:
-    """The places of the mosaic.
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What draws the scenes.
 
     Raises:
       InputError: images of fewer than 10 pixels, or fewer scenes than places.
     """
     from xinit.data import scenes as shapeset
 
-    size, scenes, places = settings["size"], settings["scenes"], settings["rows"] * settings["columns"]
+    own = settings[name]
+    size, scenes, places = own["size"], own["scenes"], own["rows"] * own["columns"]
     if scenes < places:
         raise InputError(f"samples.scenes is {scenes}; it must be at least rows times columns, here {places}.")
     if size < shapeset.MIN_SIZE:
         raise InputError(f"samples.size is {size}; it must be at least {shapeset.MIN_SIZE} pixels.")
-    return places
+    return functools.partial(measure, own, places)
 
 
-def run(settings: Mapping[str, Any], places: int) -> dict[str, Any]:
+def measure(settings: Mapping[str, Any], places: int) -> dict[str, Any]:
     """Counts of the classes for every seed, and the first scenes of the first, as many as the mosaic has places."""
     import jax
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 STAGES = ("shapeset",)
 MODELS = ("tanh_n", "tanh")  # normalised and standard initialisation
+DRAWS_SO_FAR = True
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:

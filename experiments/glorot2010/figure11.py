@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("sigmoid", "shapeset", "pretraining")
+DRAWS_SO_FAR = True
 CHANCE = 100 * 5 / 6
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("mnist", "cifar10")
+DRAWS_SO_FAR = True
 TITLES = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
 
 

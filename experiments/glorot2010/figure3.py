@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 STAGES = ("shapeset",)
 MODELS = ("tanh", "softsign")
+DRAWS_SO_FAR = True
 EARLY = 0.1  # of the run
 PRINTED = {"printed, run drawn\nover the length of ours": courses.OPEN}
 BAR = {"color": "0.7", "lw": 4, "solid_capstyle": "butt"}

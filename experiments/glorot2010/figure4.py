@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = ("shapeset",)
 MODELS = ("tanh", "softsign")
+DRAWS_SO_FAR = True
 BINS = 16  # between 0 and the asymptote, for what is measured
 INNER = 0.95  # of the range: what lies within fits the panels, higher spikes at the ends are cut
 

@@ -22,6 +22,7 @@ from jax import Array
 from experiments import drawing
 from experiments.claims import Metrics, number, over_runs
 from experiments.glorot2010 import published
+from experiments.study import Place
 from xinit.analysis.intervals import mean_interval
 from xinit.core.factories import call_factory
 from xinit.networks import activations
@@ -47,12 +48,13 @@ class Surface(NamedTuple):
     slope: np.ndarray
 
 
-def prepare(settings: Mapping[str, Any]) -> Callable[[Array], Array]:
-    """The hidden unit's function; InputError where there is none of that name."""
-    return call_factory(activations, settings["activation"], {}, "activation").function
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What computes the surfaces; InputError where there is no activation of that name."""
+    function = call_factory(activations, settings[name]["activation"], {}, "activation").function
+    return functools.partial(measure, settings[name], function)
 
 
-def run(settings: Mapping[str, Any], function: Callable[[Array], Array]) -> dict[str, Any]:
+def measure(settings: Mapping[str, Any], function: Callable[[Array], Array]) -> dict[str, Any]:
     """The readings of both surfaces for every seed, and the surfaces of the one whose plateaus differ by the median."""
     weights_K = np.linspace(-settings["reach"], settings["reach"], settings["points"], dtype=np.float32)
     seeds = range(settings["seeds"])

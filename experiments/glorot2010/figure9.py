@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = ("shapeset",)
 MODELS = ("tanh", "tanh_n")  # standard and normalised initialisation
+DRAWS_SO_FAR = True
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:

@@ -6,6 +6,7 @@ that their peaks compare. Axes: L layers, B bins; seeds are a leading axis.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.glorot2010 import schemes
+from experiments import runs
+from experiments.study import Place
 from xinit import probes
 from xinit.core.errors import InputError
 from xinit.probes import statistics
@@ -31,37 +33,37 @@ BINS = 250
 REACH = 4.0  # where the axis of a gradient's density ends, in standard deviations of the layer where it is largest
 
 
-def prepare(settings: Mapping[str, Any]) -> "dict[str, Plan]":
-    """What each scheme of the stage draws, checked.
+def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[], dict[str, Any]]:
+    """What draws and measures the networks of each scheme.
 
     Raises:
       InputError: a setting is wrong.
     """
-    if settings["examples"] < settings["batches"] * settings["batch_size"]:
+    own = settings[name]
+    if own["examples"] < own["batches"] * own["batch_size"]:
         raise InputError(
-            f"initial.examples is {settings['examples']}; it must be at least {settings['batches']} mini-batches of "
-            f"{settings['batch_size']}."
+            f"{name}.examples is {own['examples']}; it must be at least {own['batches']} mini-batches of "
+            f"{own['batch_size']}."
         )
-    shared = {name: settings[name] for name in ("depth", "width", "activation", "data", "batch_size")}
-    shared |= {"probe.examples": settings["examples"]}
-    shared |= {"data.pixel_range": settings["pixel_range"]} if settings["data"] != "synthetic" else {}
+    shared = {key: own[key] for key in ("depth", "width", "activation", "data", "batch_size")}
+    shared |= {"probe.examples": own["examples"]}
+    shared |= {"data.pixel_range": own["pixel_range"]} if own["data"] != "synthetic" else {}
     raw = compose("train", overrides_from(shared))
-    return {
-        label: plan([parse({**raw, "scheme": schemes.settings(name)})]) for label, name in settings["schemes"].items()
-    }
+    plans = {label: plan([parse({**raw, "scheme": runs.scheme(name)})]) for label, name in own["schemes"].items()}
+    return functools.partial(measure, own, plans)
 
 
-def run(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, Any]:
+def measure(settings: Mapping[str, Any], plans: "Mapping[str, Plan]") -> dict[str, Any]:
     """Of every scheme: what each seed's network shows, its densities over all seeds, and what theory predicts."""
     first = next(iter(plans.values()))
     data = load(first)
-    measure = _measurement(first.problem, data, settings)
+    measured = _measurement(first.problem, data, settings)
     kept = ("data", "pixel_range", "depth", "width", "activation", "examples", "batch_size", "jacobian_examples")
     return {
         **{name: settings[name] for name in (*kept, "seeds")},
         "schemes": {
             label: {"scheme": settings["schemes"][label]}
-            | _scheme(settings["seeds"], planned, data, measure)
+            | _scheme(settings["seeds"], planned, data, measured)
             | {"predicted": _predicted(planned, data, settings)}
             for label, planned in plans.items()
         },

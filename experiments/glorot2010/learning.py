@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import drawing
+from experiments import drawing, runs
 from experiments.claims import Measured, Metrics, NotRun, number, over_runs
-from experiments.glorot2010 import training
 from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ def look(model: str) -> drawing.Look:
 
 def errors(campaign: Mapping[str, Any], model: str) -> np.ndarray | NotRun:
     """Test errors of a model at its best rate in percent, by seed; or why there are none."""
-    return training.unfinished(campaign) or np.array(campaign["models"][model]["test"])
+    return runs.unfinished(campaign) or np.array(campaign["models"][model]["test"])
 
 
 def test_errors(part: str, stages: Sequence[str], found: Mapping[str, Any]) -> Metrics:
@@ -33,7 +32,7 @@ def test_errors(part: str, stages: Sequence[str], found: Mapping[str, Any]) -> M
     metrics: dict[str, Measured | NotRun] = {}
     for stage in stages:
         if stage not in found:
-            metrics[f"{part}.{stage}"] = training.NO_DATA
+            metrics[f"{part}.{stage}"] = runs.NO_DATA
             continue
         metrics |= compared(f"{part}.{stage}", {model: errors(found[stage], model) for model in found[stage]["models"]})
     return metrics

@@ -1,12 +1,8 @@
 """The paper's schemes: two of xinit's own, and what its printed figures seem to show."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from xinit.initializers import standard, xavier
 from xinit.networks.network import FIRST, LAST
 from xinit.schemes import Scheme, per_weight
-from xinit.settings.compose import compose
 
 
 def as_printed() -> Scheme:
@@ -16,10 +12,3 @@ def as_printed() -> Scheme:
     gradients equal those of the standard initialisation, which this variant reproduces.
     """
     return per_weight(lambda weight, network: standard() if weight.role in (FIRST, LAST) else xavier())
-
-
-def settings(name: str, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What a run's config says of a scheme: one of conf/scheme, or "module:factory" with its options."""
-    if ":" in name:
-        return {"fn": name, "gain": 1.0, "kwargs": dict(options or {})}
-    return compose("train", [f"scheme={name}"])["scheme"]

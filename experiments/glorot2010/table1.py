@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import drawing
+from experiments import drawing, runs
 from experiments.claims import Metrics, NotRun, number, over_runs
-from experiments.glorot2010 import learning, published, training
+from experiments.glorot2010 import learning, published
 from experiments.glorot2010.figure12 import TITLES
 from xinit.analysis.intervals import mean_interval
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("sigmoid", "shapeset", "mnist", "cifar10")
+DRAWS_SO_FAR = True
 WIDE = 10  # a factor between errors that only a logarithmic axis shows
 COLUMNS = {"shapeset": "Shapeset", **TITLES}
 
@@ -38,7 +39,7 @@ def columns(found: Mapping[str, Any]) -> dict[str, dict[str, np.ndarray | NotRun
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
     """`table1.<data>.<model>`, test errors, and `table1.<data>.order`, the rank correlation with the printed ones."""
-    measured: dict[str, Any] = {f"table1.{name}": training.NO_DATA for name in COLUMNS}
+    measured: dict[str, Any] = {f"table1.{name}": runs.NO_DATA for name in COLUMNS}
     for name, column in columns(found).items():
         del measured[f"table1.{name}"]
         for model, scores in column.items():
@@ -69,7 +70,7 @@ def _rows(held: Mapping[str, Mapping[str, Any]]) -> Iterator[dict[str, str]]:
                          ("sigmoid", "sigmoid")):  # fmt: skip
         row = {"model": label}
         for name, column in held.items():
-            row[COLUMNS[name]] = _cell(column.get(model, training.NO_DATA))
+            row[COLUMNS[name]] = _cell(column.get(model, runs.NO_DATA))
             row[f"{COLUMNS[name]}, printed"] = f"{published.load('table1')[name][model]:.2f}"
         yield row
 
@@ -100,7 +101,7 @@ def _panel(axes: "Axes", name: str, column: Mapping[str, Any]) -> None:
     for row, model in enumerate(reversed(printed)):
         colour = learning.look(model).colour
         axes.plot(printed[model], row, "x", color=colour, ms=6)
-        if not isinstance(scores := column.get(model, training.NO_DATA), NotRun):
+        if not isinstance(scores := column.get(model, runs.NO_DATA), NotRun):
             interval = mean_interval(scores)
             reach = [[interval.mean - interval.low], [interval.high - interval.mean]]
             axes.errorbar(interval.mean, row, xerr=reach, fmt="o", color=colour, ms=4, elinewidth=1)

@@ -1,5 +1,6 @@
 """What the notebook shows: the networks of Figures 6 to 8, and tables of theory beside them."""
 
+import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -7,6 +8,7 @@ import numpy as np
 
 from experiments import tiers
 from experiments.glorot2010 import initial
+from experiments.study import Place
 
 if TYPE_CHECKING:
     import pandas
@@ -21,7 +23,7 @@ def networks(width: int, seeds: int) -> dict[str, Any]:
     """
     settings = tiers.load("glorot2010", "init")["initial"]
     settings |= {"width": width, "seeds": seeds, "schemes": SCHEMES, "jacobian_examples": 1}
-    return {"initial": initial.run(settings, initial.prepare(settings))}
+    return {"initial": initial.prepare("initial", {"initial": settings}, Place(pathlib.Path()))()}
 
 
 def beside(found: Mapping[str, Any], quantity: str) -> "pandas.DataFrame":
