@@ -22,10 +22,13 @@ ACTIVATIONS = ("relu", "linear")
 
 
 class Logs(NamedTuple):
-    """Natural logarithms of the mean square behind each layer, that of the input being 0; -inf where a network died."""
+    """(network, layer): natural logarithms of the mean square behind each layer, relative to the input's.
 
-    signal_NL: np.ndarray
-    change_NL: np.ndarray
+    -inf where a network died.
+    """
+
+    signal: np.ndarray
+    change: np.ndarray
 
 
 class Weights(NamedTuple):
@@ -62,7 +65,7 @@ def logs(
     """What networks of widths (n_0, ..., n_L), one for each key, do to a random input and to a random change of it.
 
     >>> found = logs(keys_of(seeds=10, networks=50, row=0), (32,) * 9, Weights(2.0, "normal"))
-    >>> round(float(np.var(found.change_NL[:, -1])), 1)  # 5 sum 1/n = 5 x 8 / 32
+    >>> round(float(np.var(found.change[:, -1])), 1)  # 5 sum 1/n = 5 x 8 / 32
     1.4
     """
     h_NI, v_NI = (_unit(_normal(_folded(keys_N, part), widths[0]))[0] for part in (0, 1))

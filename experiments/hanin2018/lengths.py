@@ -49,12 +49,17 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 
 def _signals(
-    own: Mapping[str, Any], row: int, widths: Sequence[int], weights: drawn.Weights, scales: Sequence[float] | None = None
+    own: Mapping[str, Any],
+    row: int,
+    widths: Sequence[int],
+    weights: drawn.Weights,
+    scales: Sequence[float] | None = None,
 ) -> np.ndarray:
     """Log mean squares behind every layer: (seed, network, layer). With branch scales there are skip connections."""
     keys_N = drawn.keys_of(own["seeds"], own["networks"], row)
     skip = 0.0 if scales is None else 1.0
-    return drawn.logs(keys_N, widths, weights, "relu", skip, scales).signal_NL.reshape(own["seeds"], own["networks"], -1)
+    signal_NL = drawn.logs(keys_N, widths, weights, "relu", skip, scales).signal
+    return signal_NL.reshape(own["seeds"], own["networks"], -1)
 
 
 def _growth(own: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +87,7 @@ def _between(own: Mapping[str, Any], widths: Mapping[str, Sequence[int]]) -> dic
     """By seed: the mean over networks of the variance over layers, and the median of std over mean."""
     found = {}
     for row, (label, shape) in enumerate(widths.items(), FIRST_ROWS["between"]):
-        squares_SNL = np.exp(_signals(own, row, shape, HE))
+        squares_SNL = np.exp(_signals(own, row, shape, drawn.Weights(own["scale"], "normal")))
         variance_SN, mean_SN = squares_SNL.var(axis=2), squares_SNL.mean(axis=2)
         found[label] = {
             **own["shapes"][label],

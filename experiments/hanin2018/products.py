@@ -1,7 +1,8 @@
 """The stage of single networks: log |J v|^2 of many drawn networks, for several shapes and kinds of network.
 
-Both are per unit of width, so that n_0 does not enter. A seed draws some networks of every row and shape, and the
-statistics of each seed are kept. A row is a kind of network: its activation and the scale and distribution of its weights.
+Squares are per unit of width, so that n_0 does not enter. A seed draws some networks of every row and shape, and the
+statistics of each seed are kept. A row is a kind of network: its activation, and the scale and distribution of its
+weights.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +35,7 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 
 def widths_of(shape: Mapping[str, Any], path: str) -> tuple[int, ...]:
-    """The widths (n_0, ..., n_L): those of `widths` in turn, L = `depth` layers; the input is as wide as the last layer.
+    """The widths (n_0, ..., n_L): those of `widths` in turn, `depth` in all; the input is as wide as the last.
 
     Raises:
       InputError: too many layers.
@@ -60,7 +61,7 @@ def _of_shape(seeds: int, number: int, row: Mapping[str, Any], widths: Sequence[
     b = law.PER_LAYER[row["activation"]] * law.sum_of_reciprocals(widths)
     weights = drawn.weights_of(row)
     keys_N = drawn.keys_of(seeds, row["networks"], number)
-    drawn_SN = drawn.logs(keys_N, widths, weights, row["activation"]).change_NL[:, -1].reshape(seeds, -1)
+    drawn_SN = drawn.logs(keys_N, widths, weights, row["activation"]).change[:, -1].reshape(seeds, -1)
     alive_SN = [logs_N[np.isfinite(logs_N)] for logs_N in drawn_SN]
     standard_SN = [(logs_N + b / 2) / np.sqrt(b) for logs_N in alive_SN]
     counts, _ = np.histogram(np.concatenate(standard_SN), BINS, (-REACH, REACH))

@@ -8,8 +8,6 @@ below 20 % is kept as well. One that never gets there counts with the whole budg
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments import runs
 from experiments.claims import NotRun
 from experiments.hanin2018 import drawn
@@ -33,7 +31,7 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     if lacking := runs.lacks_data("mnist", place):
         return lacking
     models = {
-        f"{weights}-{shape}": _config(f"{name}-{weights}-{shape}", own, own["weights"][weights], own["shapes"][shape], place)
+        f"{weights}-{shape}": _config(f"{name}-{weights}-{shape}", own, weights, shape, place)
         for weights in own["weights"]
         for shape in own["shapes"]
     }
@@ -42,13 +40,14 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     return lambda: _measured(own, asked)
 
 
-def _config(
-    name: str, own: Mapping[str, Any], weights: Mapping[str, Any], shape: Mapping[str, int], place: "Place"
-) -> dict[str, Any]:
+def _config(name: str, own: Mapping[str, Any], weights: str, shape: str, place: "Place") -> dict[str, Any]:
     shared = {"data": "mnist", "activation": "relu", "steps": own["steps"], "batch_size": own["batch_size"]}
     probe = {"probe": "economy", "probe.schedule": "linear", "probe.points": own["points"], "probe.examples": 50}
-    scheme = {"scheme": "xinit.initializers:variance_scaling", "scheme.kwargs": {**weights, "fan": "in"}}
-    return runs.config(name, {**shared, **probe, **scheme, **shape}, place)
+    scheme = {
+        "scheme": "xinit.initializers:variance_scaling",
+        "scheme.kwargs": {**own["weights"][weights], "fan": "in"},
+    }
+    return runs.config(name, {**shared, **probe, **scheme, **own["shapes"][shape]}, place)
 
 
 def _measured(own: Mapping[str, Any], asked: Mapping[runs.Run, Mapping[str, Any]]) -> dict[str, Any]:
