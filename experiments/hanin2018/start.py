@@ -1,6 +1,6 @@
 """Epochs until a network as wide as deep leaves chance on MNIST, for several variances (Hanin & Rolnick, Figure 1b)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,16 +51,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         _panel(axes, own, mark)
     panels[0].set_ylabel("epochs")
     drawing.legend(figure, panels[0])
-    rates = {weights: [own["models"][f"{weights}-{shape}"] for shape in own["shapes"]] for weights in own["weights"]}
-    drawing.caption(figure, f"{caption(own)} Learning rates at these depths: {_rates(rates)}.")
+    drawing.caption(figure, caption(own))
     return figure
-
-
-def _rates(models: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    return "; ".join(
-        f"{growth.LABELS.get(weights, weights)} {', '.join(number(model['rate']) for model in shown)}"
-        for weights, shown in models.items()
-    )
 
 
 def _panel(axes: "Axes", own: Mapping[str, Any], mark: str) -> None:
@@ -80,8 +72,9 @@ def _panel(axes: "Axes", own: Mapping[str, Any], mark: str) -> None:
 
 def caption(own: Mapping[str, Any]) -> str:
     """How the training was scaled."""
+    rates = ", ".join(map(number, own["rates"]))
+    rate = f"learning rate {rates}" if len(own["rates"]) == 1 else f"each at its best of the rates {rates}"
     return (
-        f"MNIST, {own['steps']:,} updates of {own['batch_size']}, {own['seeds']} seeds: means, and all seeds as bars. "
-        f"Dotted: the budget, which a network that never got there counts with. Each at its best of the rates "
-        f"{', '.join(map(number, own['rates']))} by validation error."
+        f"MNIST, {own['steps']:,} updates of {own['batch_size']}, {rate}, {own['seeds']} seeds: means, and all seeds "
+        "as bars. Dotted: the budget, which a network that never got there counts with."
     )
