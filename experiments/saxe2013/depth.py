@@ -16,7 +16,7 @@ DEEP = 10  # layers from which on the step size is said to fall as 1 / N_l
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """`deviation` from eq. 15, s = 1; the `slope` of ln step size in ln L; `growth` of steps over the last factor of ten."""
+    """`deviation` from eq. 15; `slope` of ln step size in ln L; `growth` of steps over the last tenfold of depth."""
     stage = found["modes"]
     layers = np.array(stage["best_layers"])
     tenth = int(np.argmin(np.abs(np.log(10 * layers / layers[-1]))))
@@ -24,7 +24,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     return {
         "depth.deviation": exact(float(max(deviations))),
         "depth.slope": exact(slope(layers, np.array(stage["rate"]))),
-        "depth.growth": exact(stage["steps"][-1] / stage["steps"][tenth]),
+        "depth.growth": exact(stage["needed"][-1] / stage["needed"][tenth]),
         "depth.deepest": exact(float(layers[-1])),
         "depth.tenth": exact(float(layers[tenth])),
         "depth.predicted": exact(stage["time"][-1] / stage["time"][tenth]),
@@ -46,7 +46,9 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         look = drawing.look(i)
         courses.plot(own["time"], own["closed"], color=look.colour, lw=1.2, ls=look.dashes, label=f"{layers} layers")
         courses.plot(own["time"][::8], own["network"][::8], look.marker, color=look.colour, ms=3.5)
-    courses.set(title="one mode at depth", xlabel="($N_l$ - 1) t / τ", ylabel="strength u", xscale="log", xlim=(1, None))
+    courses.set(
+        title="one mode at depth", xlabel="($N_l$ - 1) t / τ", ylabel="strength u", xscale="log", xlim=(1, None)
+    )
     courses.legend(frameon=False, loc="upper left")
     layers = np.array(stage["best_layers"])
     rates.plot(layers, stage["rate"], "o", color="#0072B2", ms=4, label="found")
@@ -54,11 +56,13 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     rates.set(title="best step size", xlabel="layers $N_l$", ylabel="step size x s²", xscale="log", yscale="log")
     rates.legend(frameon=False)
     scale = np.nanmean(np.array(stage["rate"]) * (layers - 1))
-    times.plot(layers, stage["steps"], "o", color="#0072B2", ms=4, label="found")
+    times.plot(layers, stage["needed"], "o", color="#0072B2", ms=4, label="found")
     times.plot(layers, np.array(stage["time"]) / scale, color="0.5", lw=1, ls="--", label="eq. 15")
     times.axhline(stage["infinite"] / scale, color="0.5", lw=0.8, ls=":", label="eq. 17, infinitely deep")
     times.set(title="steps until learnt", xlabel="layers $N_l$", ylabel="steps", xscale="log", ylim=(0, None))
     times.legend(frameon=False, loc="lower right")
     start = f"{stage['strength']:g} to {stage['reach']:g}"
-    drawing.caption(figure, f"Lines left: eq. 15; markers: gradient descent on whole matrices. Strength from {start}, s = 1.")
+    drawing.caption(
+        figure, f"Lines left: eq. 15; markers: gradient descent on whole matrices. Strength from {start}, s = 1."
+    )
     return figure

@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("hierarchy",)
-COURSES = {"closed": ("eq. 12", "#D55E00", "--"), "linear": ("linear", "#0072B2", "-"), "tanh": ("tanh", "#009E73", "-")}
+COURSES = {
+    "closed": ("eq. 12", "#D55E00", "--"),
+    "linear": ("linear", "#0072B2", "-"),
+    "tanh": ("tanh", "#009E73", "-"),
+}
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
@@ -41,17 +45,19 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     curves, delays = figure.subplots(1, 2, width_ratios=(1.5, 1))
     for name in ("linear", "tanh", "closed"):
         label, colour, dashes = COURSES[name]
-        lines = curves.plot(stage["steps"], stage[name], color=colour, ls=dashes, lw=1.4)
+        lines = curves.plot(stage["step"], stage[name], color=colour, ls=dashes, lw=1.4)
         lines[0].set_label(label)
     _name_modes(curves, stage)
-    curves.set(title="strength of each mode", xlabel="steps", ylabel="strength u", xlim=(0, stage["steps"][-1]))
+    curves.set(title="strength of each mode", xlabel="steps", ylabel="strength u", xlim=(0, stage["step"][-1]))
     for name in ("linear", "tanh"):
         _panel(delays, 100 * _delays(stage, name), *COURSES[name])
     delays.axhline(0, color="0.6", lw=0.8)
     delays.set(title="half learnt later than eq. 11 says", xlabel="mode", ylabel="delay, %")
     drawing.legend(figure, curves)
     seeds = f"Bars: one standard deviation over {stage['seeds']} random starts; curves: the first of them."
-    drawing.caption(figure, f"{stage['things']} things of {stage['features']} features, {stage['things']} hidden units. {seeds}")
+    drawing.caption(
+        figure, f"{stage['things']} things of {stage['features']} features, {stage['things']} hidden units. {seeds}"
+    )
     return figure
 
 

@@ -19,7 +19,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     """
     stage = found["starts"]
     steps = {start: learning_times.steps(stage, start) for start in stage["starts"]}
-    metrics = {}
+    metrics: dict[str, Any] = {}
     for start, own in steps.items():
         metrics[f"figure6a.{start}.growth"] = learning_times.mean(own[:, -1] / own[:, 0])
         metrics[f"figure6a.{start}.first"] = learning_times.mean(own[:, 0])

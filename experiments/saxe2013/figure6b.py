@@ -25,9 +25,9 @@ def largest_squared(count: int) -> float:
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """Of the longest product, by scheme: `largest` squared over the Gaussian law, `spread` smallest over largest, `median`."""
+    """Of the longest product: `largest` squared over the Gaussian law, `spread`, smallest over largest; `median`."""
     stage = found["products"]
-    count, metrics = stage["counts"][-1], {}
+    count, metrics = stage["counts"][-1], dict[str, Any]()
     for label, products in stage["products"].items():
         own = {name: np.array(values) for name, values in products[str(count)].items()}
         by_seed = {
@@ -48,7 +48,9 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         for i, (label, products) in enumerate(stage["products"].items()):
             density, look = np.array(products[str(count)]["density"]), drawing.look(i)
             axes.stairs(density, edges, color=look.colour, ls=look.dashes, lw=1.3, label=label)
-        axes.axvline(largest_squared(count) ** 0.5, color="0.4", lw=1, ls=":", label="largest of wide Gaussian ones, by law")
+        axes.axvline(
+            largest_squared(count) ** 0.5, color="0.4", lw=1, ls=":", label="largest of wide Gaussian ones, by law"
+        )
         title = f"{count} {'matrix' if count == 1 else 'matrices'}"
         axes.set(title=title, xlabel="singular value", yscale="log", xlim=(0, edges[-1]), ylim=(1e-3, 40))
     figure.axes[0].set_ylabel("density")

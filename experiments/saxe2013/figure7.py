@@ -23,8 +23,8 @@ def label(gain: str) -> str:
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """`<gain>.<variance>.share` of singular values above `LEAST`; `.median`, and `.spread`, log10 of largest over median."""
-    metrics = {}
+    """`<gain>.<variance>`: `share` of singular values above `LEAST`; `median`; `spread`, log10 of largest by median."""
+    metrics: dict[str, Any] = {}
     for gain, by_variance in found["jacobians"]["jacobians"].items():
         for variance, values in by_variance.items():
             own_SN = np.array(values)
@@ -49,7 +49,9 @@ def draw(found: Mapping[str, Any]) -> "Figure":
             values = np.log10(np.array(stage["jacobians"][f"{gain:g}"][f"{variance:g}"]).ravel())
             density, _ = np.histogram(np.clip(values, BINS[0], None), BINS)
             look = drawing.layer_look(i)
-            axes.stairs(density / len(values) / (BINS[1] - BINS[0]), BINS, color=look.colour, lw=1.2, label=f"gain {gain:g}")
+            axes.stairs(
+                density / len(values) / (BINS[1] - BINS[0]), BINS, color=look.colour, lw=1.2, label=f"gain {gain:g}"
+            )
         axes.axvline(0, color="0.6", lw=0.8, ls=":")
         axes.set(title=f"inputs of variance {variance:g}", xlabel="log10 of a singular value", xlim=(BINS[0], BINS[-1]))
         axes.set_yscale("log")
@@ -57,7 +59,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     drawing.legend(figure, panels[0])
     drawing.caption(
         figure,
-        f"{stage['layers']} layers of {stage['width']} units, weights {stage['scheme']}, {stage['seeds']} networks. What is "
-        "smaller than the axis is in its first bin.",
+        f"{stage['layers']} layers of {stage['width']} units, weights {stage['scheme']}, {stage['seeds']} networks. "
+        "What is smaller than the axis is in its first bin.",
     )
     return figure

@@ -18,11 +18,13 @@ STAGES = ("jacobians",)
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
     """`<gain>`, the variance at depth; `<gain>.ratio`, over the fixed point of eq. 49, where that is not 0."""
-    stage, metrics = found["jacobians"], {}
+    stage, metrics = found["jacobians"], dict[str, Any]()
     for gain, values in stage["settled"].items():
         metrics[f"figure8.{label(gain)}"] = over_runs(mean_interval(values))
         if stage["fixed_point"][gain] > 0:
-            metrics[f"figure8.{label(gain)}.ratio"] = over_runs(mean_interval(np.array(values) / stage["fixed_point"][gain]))
+            metrics[f"figure8.{label(gain)}.ratio"] = over_runs(
+                mean_interval(np.array(values) / stage["fixed_point"][gain])
+            )
     return metrics
 
 
@@ -47,5 +49,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     settled.set(title=f"after {stage['variance_layers']} layers", xlabel="gain g", ylabel="variance q")
     for axes in (maps, settled):
         axes.legend(frameon=False)
-    drawing.caption(figure, f"Width {stage['width']}, mean and extremes of {stage['seeds']} networks, inputs of variance 1.")
+    drawing.caption(
+        figure, f"Width {stage['width']}, mean and extremes of {stage['seeds']} networks, inputs of variance 1."
+    )
     return figure

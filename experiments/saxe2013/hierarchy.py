@@ -1,8 +1,8 @@
 """The stage of Figure 3: three layers learn a hierarchy of things, one mode after the other.
 
 Things are the leaves of a binary tree, and features diffuse down it: a thing's feature is that of its parent, turned
-over with a small probability. Inputs are one-hot, E x x^T = 1 up to a factor that is put into the rate, and the modes are
-the levels of the tree. Axes: R record, M mode, S seed, T thing, F feature.
+over with a small probability. Inputs are one-hot, E x x^T = 1 up to a factor that is put into the rate, and the modes
+are the levels of the tree. Axes: R record, M mode, S seed, T thing, F feature.
 """
 
 import functools
@@ -31,7 +31,8 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     own = settings[name]
     if max(own["modes"]) > 2 ** own["levels"]:
         raise InputError(
-            f"{name}.modes asks for mode {max(own['modes'])}; a tree of {own['levels']} levels has {2 ** own['levels']}."
+            f"{name}.modes asks for mode {max(own['modes'])}; a tree of {own['levels']} levels has "
+            f"{2 ** own['levels']} modes."
         )
     return lambda: measure(own)
 
@@ -55,8 +56,8 @@ def measure(own: Mapping[str, Any]) -> dict[str, Any]:
     every = max(1, round(LONGEST * half_M[-1] / own["records"]))
     of_modes = lambda w_RFT: np.einsum("fm,rft,mt->rm", u_FM, np.asarray(w_RFT, float), vt_MT)
     run = lambda network: of_modes(linear.course(network, task, own["rate"], every, own["records"]))
-    tanh = lambda network: of_modes(_tanh_course(network, task.cross_CI, own["rate"], every, own["records"]))
-    random = [_random(own["strength"], features_FT.shape, seed) for seed in range(own["seeds"])]
+    tanh = lambda network: of_modes(_tanh_course(network, task.cross, own["rate"], every, own["records"]))
+    random = [_random(own, features_FT.shape, seed) for seed in range(own["seeds"])]
     courses = {"linear": np.stack([*map(run, random)]), "tanh": np.stack([*map(tanh, random)])}
     steps_R = every * np.arange(own["records"])
     shown = np.array(own["modes"]) - 1
@@ -66,7 +67,7 @@ def measure(own: Mapping[str, Any]) -> dict[str, Any]:
         **{name: own[name] for name in ("modes", "seeds", "strength", "rate", "features")},
         "things": features_FT.shape[1],
         "s": s_M.tolist(),
-        "steps": steps_R.tolist(),
+        "step": steps_R.tolist(),
         "closed": closed_RM[:, shown].tolist(),
         "decoupled": decoupled_RM[:, shown].tolist(),
         **{name: found_SRM[0][:, shown].tolist() for name, found_SRM in courses.items()},
@@ -76,11 +77,16 @@ def measure(own: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _random(strength: float, shape: tuple[int, int], seed: int) -> linear.Weights:
-    """Normal weights in which the part of a mode that grows, (a + b) / 2, has squared length `strength` on average."""
+def _random(own: Mapping[str, Any], shape: tuple[int, int], seed: int) -> linear.Weights:
+    """Normal weights, those of the first matrix `balance` times as large as those of the second.
+
+    Equally large ones are such that the part of a mode that grows, (a + b) / 2, has squared length `strength` on
+    average: a and b have `width` entries each.
+    """
     random, (outputs, width) = np.random.default_rng(seed), shape
-    std = np.sqrt(2 * strength / width)
-    return linear.weights(std * random.standard_normal((1, width, width)), std * random.standard_normal((outputs, width)))
+    std, root = np.sqrt(2 * own["strength"] / width), np.sqrt(own["balance"])
+    first, last = random.standard_normal((1, width, width)), random.standard_normal((outputs, width))
+    return linear.weights(root * std * first, std / root * last)
 
 
 def _half(course_RM: np.ndarray, s_M: np.ndarray, every: int) -> list[float]:
@@ -97,7 +103,7 @@ def _half(course_RM: np.ndarray, s_M: np.ndarray, every: int) -> list[float]:
 @functools.partial(jax.jit, static_argnames="records")
 def _tanh_course(network: linear.Weights, target_FT: jax.Array, rate: float, every: int, records: int) -> jax.Array:
     """(R, F, T) outputs of W^2 tanh(W^1 x) for the one-hot inputs, as `linear.course` has those without tanh."""
-    outputs = lambda network: network.last_CI @ jnp.tanh(network.inner_LII[0])
+    outputs = lambda network: network.last @ jnp.tanh(network.inner[0])
     cost = lambda network: jnp.sum((target_FT - outputs(network)) ** 2) / 2
 
     def step(_: int, network: linear.Weights) -> linear.Weights:

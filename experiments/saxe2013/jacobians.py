@@ -1,7 +1,7 @@
 """The stage of Figures 7 and 8: tanh networks of orthogonal weights at gains around 1.
 
-x^{l+1} = g W^l tanh(x^l) (eq. 20), from inputs of a given variance; the Jacobian is that of the last layer with respect to
-the first (eq. 22). Networks of one seed share their matrices at every gain. Axes: S seed, N unit.
+x^{l+1} = g W^l tanh(x^l) (eq. 20), from inputs of a given variance; the Jacobian is that of the last layer with respect
+to the first (eq. 22). Networks of one seed share their matrices at every gain. Axes: S seed, N unit.
 """
 
 from collections.abc import Callable, Mapping, Sequence

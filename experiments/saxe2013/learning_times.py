@@ -49,19 +49,22 @@ def draw(stage: Mapping[str, Any]) -> "Figure":
         at = np.array(stage["layers"])[lost.any(0)] * SIDE[start]
         times.plot(at, [stage["most"]] * len(at), "^", color=look.colour, ms=8, mfc="white", zorder=4)
     layers = np.array(stage["layers"])
-    first = np.nanmean(rates(stage, next(reversed(stage["starts"]))), axis=0)[-1]
-    sizes.plot(layers, first * (layers[-1] - 1) / (layers - 1), color="0.5", lw=1, ls="--", label="∝ 1 / ($N_l$ - 1)")
+    deepest = rates(stage, next(reversed(stage["starts"])))[:, -1]
+    if np.isfinite(deepest).any():
+        falling = np.nanmean(deepest) * (layers[-1] - 1) / (layers - 1)
+        sizes.plot(layers, falling, color="0.5", lw=1, ls="--", label="as one over the matrices")
     sizes.set(yscale="log", ylabel="step size, for an error summed over images", title="best step size")
     times.set(ylabel="steps", title="steps until learnt", ylim=(0, None))
     for axes in (times, sizes):
-        axes.set(xscale="log", xlabel="layers $N_l$", xticks=layers, xticklabels=layers)
-        axes.minorticks_off()
+        axes.set(xlabel="layers $N_l$")
+    sizes.set(xscale="log", xticks=layers, xticklabels=layers)
+    sizes.minorticks_off()
+    times.set_xlim(0, None)
     drawing.legend(figure, sizes)
-    drawing.caption(
-        figure,
-        f"MNIST, width {stage['width']}, means and extremes of {stage['seeds']} seeds. Open triangles: not learnt "
-        f"within {stage['most']} steps by some or all.",
-    )
+    seeds = f", means and extremes of {stage['seeds']} seeds" if stage["seeds"] > 1 else ""
+    lost = any((steps(stage, start) >= stage["most"]).any() for start in stage["starts"])
+    triangles = f" Open triangles: some or all did not learn within {stage['most']} steps." if lost else ""
+    drawing.caption(figure, f"MNIST, width {stage['width']}{seeds}.{triangles}")
     return figure
 
 

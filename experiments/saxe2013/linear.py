@@ -18,18 +18,18 @@ DIVERGED = 100.0  # times the error of a network that answers 0: no run that lea
 
 
 class Task(NamedTuple):
-    """What gradient descent sees of the data: E t x^T, the diagonal of E x x^T, and E |t|^2."""
+    """What gradient descent sees of the data: E t x^T (C, I), the diagonal of E x x^T (I,), and E |t|^2."""
 
-    cross_CI: Array
-    variance_I: Array
+    cross: Array
+    variance: Array
     target: float = 0.0
 
 
 class Weights(NamedTuple):
-    """The square matrices, from the input upwards, and the one to the outputs; each acts as W x."""
+    """The square matrices (L-1, I, I) from the input upwards, and the last (C, I); each acts as W x."""
 
-    inner_LII: Array
-    last_CI: Array
+    inner: Array
+    last: Array
 
 
 def weights(inner: np.ndarray, last: np.ndarray) -> Weights:
@@ -39,12 +39,12 @@ def weights(inner: np.ndarray, last: np.ndarray) -> Weights:
 
 def composite(network: Weights) -> Array:
     """W = W^L ... W^1, (C, I)."""
-    return lax.scan(lambda above_CI, w_II: (above_CI @ w_II, None), network.last_CI, network.inner_LII, reverse=True)[0]
+    return lax.scan(lambda above_CI, w_II: (above_CI @ w_II, None), network.last, network.inner, reverse=True)[0]
 
 
 def error(w_CI: Array, task: Task) -> Array:
     """E |t - W x|^2 / 2 = (tr W E[x x^T] W^T - 2 tr W E[t x^T]^T + E |t|^2) / 2."""
-    return (jnp.sum(w_CI**2 * task.variance_I[None, :]) - 2 * jnp.sum(w_CI * task.cross_CI) + task.target) / 2
+    return (jnp.sum(w_CI**2 * task.variance[None, :]) - 2 * jnp.sum(w_CI * task.cross) + task.target) / 2
 
 
 def step(network: Weights, task: Task, rate: Array | float) -> tuple[Weights, Array]:
@@ -53,16 +53,16 @@ def step(network: Weights, task: Task, rate: Array | float) -> tuple[Weights, Ar
     W^l <- W^l + rate (W^L ... W^{l+1})^T (E t x^T - W E x x^T) (W^{l-1} ... W^1)^T
     """
     w_CI, above_LCI = lax.scan(
-        lambda above_CI, w_II: (above_CI @ w_II, above_CI), network.last_CI, network.inner_LII, reverse=True
+        lambda above_CI, w_II: (above_CI @ w_II, above_CI), network.last, network.inner, reverse=True
     )
 
     def through(below_CI: Array, matrix: tuple[Array, Array]) -> tuple[Array, Array]:
         w_II, above_CI = matrix
         return below_CI @ w_II.T, w_II + rate * above_CI.T @ below_CI
 
-    rest_CI = task.cross_CI - w_CI * task.variance_I[None, :]
-    below_CI, inner_LII = lax.scan(through, rest_CI, (network.inner_LII, above_LCI))
-    return Weights(inner_LII, network.last_CI + rate * below_CI), w_CI
+    rest_CI = task.cross - w_CI * task.variance[None, :]
+    below_CI, inner_LII = lax.scan(through, rest_CI, (network.inner, above_LCI))
+    return Weights(inner_LII, network.last + rate * below_CI), w_CI
 
 
 @functools.partial(jax.jit, static_argnames="records")

@@ -1,12 +1,12 @@
 """Stages of Figures 4 and 6A: how many steps deep linear networks need for MNIST, each start at its best step size.
 
 As in Appendix C: batch gradient descent by the correlations of 50,000 images, pixels in [0, 1], one-hot targets, until
-the squared error of all of them, halved, is 13,000, "nearly complete learning". Affordable is a width of a hundred, with
-the inputs' leading principal components in place of the pixels.
+the squared error of all of them, halved, is 13,000, "nearly complete learning". Affordable is a width of a hundred,
+with the inputs' leading principal components in place of the pixels.
 """
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -67,7 +67,7 @@ def measure(own: Mapping[str, Any], images: np.ndarray, labels: np.ndarray) -> d
 
 def _least_error(task: linear.Task) -> float:
     """The error of the best linear network, halved and summed as the threshold is."""
-    cross_CI, variance_I = np.asarray(task.cross_CI, float), np.asarray(task.variance_I, float)
+    cross_CI, variance_I = np.asarray(task.cross, float), np.asarray(task.variance, float)
     return float(IMAGES * (task.target - np.sum(cross_CI**2 / variance_I)) / 2)
 
 
@@ -83,10 +83,10 @@ def _network(kind: str, own: Mapping[str, Any], task: linear.Task, count: int, s
         return starts.decoupled(task, own["strength"], count, seed)
     if kind == starts.PRETRAINED:
         return starts.pretrained(task, own["pretraining"], count, seed)
-    return starts.drawn(kind, own["width"], task.cross_CI.shape[0], count, seed)
+    return starts.drawn(kind, own["width"], task.cross.shape[0], count, seed)
 
 
-def rate_grid(own: Mapping[str, Any]) -> Sequence[float]:
+def rate_grid(own: Mapping[str, Any]) -> np.ndarray:
     """Step sizes, the largest first, for an error that is a mean over images; the paper's are for a sum."""
     return np.geomspace(own["rates"]["largest"], own["rates"]["smallest"], own["rates"]["count"]) * IMAGES
 

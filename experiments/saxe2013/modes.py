@@ -43,7 +43,7 @@ def measure(own: Mapping[str, Any]) -> dict[str, Any]:
         **{name: own[name] for name in kept},
         "courses": {str(layers): _course(layers - 1, own) for layers in own["layers"]},
         "rate": [rate for rate, _ in best],
-        "steps": [steps for _, steps in best],
+        "needed": [steps for _, steps in best],
         "time": [closed_forms.time_at_depth(own["reach"], 1.0, own["strength"], n - 1) for n in own["best_layers"]],
         "infinite": closed_forms.time_at_infinite_depth(own["reach"], 1.0, own["strength"]),
     }
@@ -64,7 +64,7 @@ def _course(matrices: int, own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _best(matrices: int, own: Mapping[str, Any]) -> tuple[float, float]:
-    """The step size of fewest steps until u is within 1 - reach of s = 1, on a fine grid, and those steps; nan if none."""
+    """The step size of fewest steps until u is within 1 - reach of s = 1, and those steps; nan if none gets there."""
     rates = np.geomspace(2.0, 0.2, own["rates"]) / matrices  # above 2 / L the optimum is not stable (eq. 41)
     each = own["strength"] ** (1 / (matrices if own["fixed"] == "product" else 2))
     a, steps, learnt = np.full(len(rates), each), 0, np.zeros(len(rates), bool)

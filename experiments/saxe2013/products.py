@@ -32,8 +32,10 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 
 def measure(own: Mapping[str, Any]) -> dict[str, Any]:
-    """Of every scheme and number of factors: densities of the singular values, and their largest, network by network."""
-    found = {label: [_values(scheme, own, seed) for seed in range(own["seeds"])] for label, scheme in own["schemes"].items()}
+    """Of every scheme and number of factors: density of the singular values, and their largest in each network."""
+    found = {
+        label: [_values(scheme, own, seed) for seed in range(own["seeds"])] for label, scheme in own["schemes"].items()
+    }
     return {
         **{name: own[name] for name in ("width", "counts", "seeds", "schemes")},
         "edges": EDGES.tolist(),

@@ -1,6 +1,7 @@
 """Where the networks start: on the decoupled submanifold, pre-trained, or by one of xinit's schemes."""
 
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ DECOUPLED, PRETRAINED = "decoupled", "pretrained"
 
 
 def check(kind: str) -> None:
-    """InputError unless a start is decoupled, pretrained or the name of a scheme of independent or orthogonal weights."""
+    """InputError unless a start is decoupled, pretrained, or a scheme that draws weights without data."""
     if kind not in (DECOUPLED, PRETRAINED):
         matrices(kind, (2, 2), 0)
 
@@ -28,7 +29,9 @@ def check(kind: str) -> None:
 def check_layers(name: str, layers: Sequence[int], least: int = 3) -> None:
     """InputError where a network has fewer layers, inputs and outputs included, than a mode needs."""
     if min(layers) < least:
-        raise InputError(f"{name} has {min(layers)}; a network must have at least {least} layers, counted with its ends.")
+        raise InputError(
+            f"{name} has {min(layers)}; a network must have at least {least} layers, counted with its ends."
+        )
 
 
 def matrices(scheme: str, widths: Sequence[int], seed: int) -> list[np.ndarray]:
@@ -41,7 +44,9 @@ def matrices(scheme: str, widths: Sequence[int], seed: int) -> list[np.ndarray]:
     try:
         params, _ = draw(jax.random.key(seed), _linear(tuple(widths)), {"gain": jnp.float32(1)}, None)
     except TypeError as wrong:  # as lsuv, which looks at a batch
-        raise InputError(f"The scheme {scheme} draws no weights without data; use one that does, such as lecun.") from wrong
+        raise InputError(
+            f"The scheme {scheme} draws no weights without data; use one that does, such as lecun."
+        ) from wrong
     return [np.asarray(layer["kernel"]).T for layer in params["layers"].values()]
 
 
@@ -61,11 +66,11 @@ def decoupled(task: linear.Task, strength: float, count: int, seed: int) -> line
 
     W^l = R_{l+1} D R_l^T with R_1 = V and R_{L+1} = U of E t x^T = U S V^T, other R_l random and orthogonal.
     """
-    u, _, vt = np.linalg.svd(np.asarray(task.cross_CI, float), full_matrices=False)
+    u, _, vt = np.linalg.svd(np.asarray(task.cross, float), full_matrices=False)
     between = [_orthogonal(vt.shape[1], seed, l)[:, : len(vt)] for l in range(count - 1)]
     bases = [vt.T, *between, u]
     each = strength ** (1 / count)
-    *inner, last = [each * above @ below.T for below, above in zip(bases, bases[1:], strict=False)]
+    *inner, last = [each * above @ below.T for below, above in itertools.pairwise(bases)]
     return linear.weights(np.stack(inner), last)
 
 
@@ -76,14 +81,14 @@ def pretrained(task: linear.Task, settings: Mapping[str, Any], count: int, seed:
     `steps` at `rate`; M is the closed form of its modes. R_1 are the principal components of the inputs, the basis that
     the task is in.
     """
-    variance, below = np.asarray(task.variance_I, float), np.eye(len(task.variance_I))
+    variance, below = np.asarray(task.variance, float), np.eye(len(task.variance))
     inner = []
     for l in range(count - 1):
         above = _orthogonal(len(variance), seed, l)
         restored = closed_forms.autoencoder(variance, settings["steps"] * settings["rate"], settings["strength"])
         inner.append(above * np.sqrt(restored) @ below.T)
         variance, below = variance * restored, above
-    last = _orthogonal(len(variance), seed, count)[: task.cross_CI.shape[0]]
+    last = _orthogonal(len(variance), seed, count)[: task.cross.shape[0]]
     return linear.weights(np.stack(inner), last)
 
 

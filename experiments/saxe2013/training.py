@@ -1,4 +1,4 @@
-"""What the paper's section 4 suggests and does not show: tanh networks trained from orthogonal weights at gains around 1."""
+"""What section 4 suggests and does not show: tanh networks trained from orthogonal weights at gains around 1."""
 
 import itertools
 from collections.abc import Mapping
