@@ -65,11 +65,15 @@ def _key(study: Study, name: str, settings: Mapping[str, Any], place: Place) -> 
     from xinit.core import backend
 
     shared = {key: value for key, value in settings.items() if key not in study.stages}
-    figures = set(study.parts) - set(study.stages.values())  # a drawing may change, and nothing is measured again
-    code = [file.read_text() for file in sorted(study.folder.glob("*.py")) if file.stem not in figures]
     machine = [backend.device_words(), backend.versions()]
-    all_of_it = json.dumps([name, settings[name], shared, place.stop_after, code, machine], sort_keys=True)
+    all_of_it = json.dumps([name, settings[name], shared, place.stop_after, _code(study), machine], sort_keys=True)
     return hashlib.sha256(all_of_it.encode()).hexdigest()[:16]
+
+
+def _code(study: Study) -> list[str]:
+    """The study's code, but for figures and tables: they may change, and nothing is measured again."""
+    shown = set(study.parts) - set(study.stages.values())
+    return [file.read_text() for file in sorted(study.folder.glob("*.py")) if file.stem not in shown]
 
 
 def about(

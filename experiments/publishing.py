@@ -114,24 +114,25 @@ def render(study: Study, said: Mapping[str, Any], found: Mapping[str, Any]) -> s
     measured; `{claims}` and `{table}` in it are the part's, elsewhere `{claims}` are all.
     """
     parts = study.asked(said["figure"], said["tier"], said["settings"])
-    checked = check(study, parts, said, found)
     metrics = measured(study, parts, found, said.get("not_run", {}))
+    by_part = {part: claims.check(study.claims_of(part), metrics, said["tier"]) for part in parts}
+    checked = [one for own in by_part.values() for one in own]
     results = {**said, **found, "states": page.states(checked), "claims": page.claims_table(checked)}
     head, *sections = (study.folder / "page.md").read_text().split("\n## ")
+    shown = _shown(study, parts, found)
     pages = [page.fill(head, page.facts(head, results, metrics)), page.by_chance(checked)]
     for section in sections:
         part, _, rest = section.partition(" ")
-        if part in study.parts and part not in _shown(study, parts, found):
-            continue
-        text = f"## {rest if part in study.parts else section}"
-        tables = _tables(study, part, said, found) if part in study.parts else {}
-        pages.append(page.fill(text, page.facts(text, results | tables, metrics)))
+        if part not in study.parts:
+            pages.append(page.fill(f"## {section}", page.facts(section, results, metrics)))
+        elif part in shown:
+            tables = _tables(study, part, by_part[part], found)
+            pages.append(page.fill(f"## {rest}", page.facts(rest, results | tables, metrics)))
     return "\n".join(pages)
 
 
-def _tables(study: Study, part: str, said: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, str]:
+def _tables(study: Study, part: str, own: Sequence[claims.Checked], found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of a section: its claims, and its results where a figure does not say all."""
-    own = check(study, [part], said, found)
     tables = {"claims": "\n".join([page.claims_table(own), "", *_remarks(own)]).rstrip() if own else ""}
     table = getattr(study.module(part), "table", None)
     return tables | ({"table": page.table(table(own_results(study, part, found)))} if table else {})

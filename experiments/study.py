@@ -24,6 +24,7 @@ are absent, but never all of a part's.
 import functools
 import importlib
 import pathlib
+import re
 import sys
 import textwrap
 import time
@@ -120,15 +121,14 @@ class Study:
         return [part for part in self.parts if part in wanted]
 
     def _part(self, figure: str) -> str:
-        part = f"figure{figure}" if figure.isdigit() else figure
-        if part not in self.parts:
+        by_name = dict(zip(self.figures(), self.parts, strict=True)) | {part: part for part in self.parts}
+        if figure not in by_name:
             raise InputError(f"Unknown figure {figure!r}; {allowed_words(figure, ['all', *self.figures()])}")
-        return part
+        return by_name[figure]
 
     def figures(self) -> list[str]:
-        """The parts as figure=... names them."""
-        numbered = [part.removeprefix("figure") for part in self.parts]
-        return [number if number.isdigit() else part for number, part in zip(numbered, self.parts, strict=True)]
+        """The parts as figure=... names them: 6 is figure6."""
+        return [re.sub(r"^figure(?=\d)", "", part) for part in self.parts]
 
 
 def names() -> list[str]:

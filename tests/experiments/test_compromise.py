@@ -10,81 +10,16 @@ import re
 import numpy as np
 import pytest
 
-from experiments import claims, page, tiers
-from experiments.claims import FAIL, NOT_RUN, PASS, Claim, Measured, NotRun
-from experiments.compromise import __main__ as study
+from experiments import claims, page, publishing, study, tiers
+from experiments.claims import FAIL, PASS
+from experiments.compromise import __main__ as command
 from experiments.compromise import ends, linear, minimax, propagation, roughness, trained
-from experiments.compromise import page as compromise_page
-from tests.conftest import assert_same_but_for_rounding
 from xinit.commands import cli
-from xinit.core.errors import InputError
 from xinit.settings.compose import overrides_from
 
-RESULTS = pathlib.Path(study.__file__).with_name("results")
-CLAIMS = claims.load(study.CLAIMS)
-
-
-def claim(direction, bound, metric="a.b", tier="init"):
-    return Claim("one", "It holds.", metric, direction, bound, "because", tier)
-
-
-@pytest.mark.parametrize(
-    ("direction", "bound", "found", "state"),
-    [
-        ("above", 1.0, Measured(2, 1.5, 2.5, 8), PASS),
-        ("above", 1.0, Measured(2, 0.9, 3.1, 8), FAIL),  # the interval reaches across the bound
-        ("below", 1.0, claims.exact(0.5), PASS),
-        ("below", 1.0, claims.exact(1.0), FAIL),
-        ("within", [0, 1], Measured(0.5, 0.1, 0.9, 8), PASS),
-        ("within", [0, 1], Measured(0.5, 0.1, 1.1, 8), FAIL),
-        ("within", [0, 1], claims.exact(float("nan")), FAIL),
-        ("above", 0.0, claims.exact(float("inf")), FAIL),
-        ("above", 0.0, NotRun("no data"), NOT_RUN),
-    ],
-)
-def test_an_interval_must_lie_on_the_right_side_as_a_whole(direction, bound, found, state):
-    (checked,) = claims.check([claim(direction, bound)], {"a.b": found}, "init")
-    assert checked.state == state
-    assert claims.exit_code([checked]) == (cli.FAILED if state == FAIL else cli.DONE)
-    assert json.loads(claims.as_json([checked]))[0]["state"] == state
-
-
-@pytest.mark.parametrize(
-    ("metrics", "tier", "why"),
-    [
-        ({}, "init", "not among"),
-        ({"a": NotRun("no data")}, "init", "no data"),
-        ({"a.b": claims.exact(1)}, "cpu", "needs tier=cpu"),
-    ],
-)
-def test_what_was_not_measured_is_not_run_with_the_reason(metrics, tier, why):
-    (checked,) = claims.check([claim("above", 0, tier=tier)], metrics, "init")
-    assert checked.state == NOT_RUN
-    assert why in checked.found.why
-
-
-@pytest.mark.parametrize(("direction", "bound"), [("near", 1), ("within", 1), ("above", [0, 1])])
-def test_a_claim_that_could_not_be_checked_is_refused(direction, bound):
-    with pytest.raises(ValueError, match="The claim one"):
-        claim(direction, bound)
-
-
-@pytest.mark.parametrize(
-    ("tier", "changes", "words"),
-    [
-        ("gpu", [], "Unknown tier 'gpu'; did you mean cpu? Allowed: cpu, init."),
-        ("init", ["widht=8"], "Unknown setting widht; did you mean width?"),
-        ("init", ["nonlinear.depht=8"], "Unknown setting nonlinear.depht; did you mean depth?"),
-        ("init", ["width=0"], "width is 0; it must be a whole number above 0"),
-        ("init", ["width=8.5"], "width is 8.5"),
-        ("init", ["schemes=xavier"], "schemes is 'xavier'; it must be a mapping"),
-        ("init", ["ratios=4"], "ratios is 4; it must be a list"),
-        ("init", ["schemes.xavier=[1]"], "schemes.xavier is [1]; it must be a text"),
-    ],
-)
-def test_a_wrong_setting_is_one_sentence(tier, changes, words):
-    with pytest.raises(InputError, match=re.escape(words)):
-        tiers.load("compromise", tier, changes)
+STUDY = study.load("compromise")
+CLAIMS = STUDY.claims()
+COUNTEREXAMPLES = [claim.id for claim in CLAIMS if claim.counterexample]  # tried here
 
 
 @pytest.mark.parametrize(
@@ -99,7 +34,7 @@ def test_a_wrong_setting_is_one_sentence(tier, changes, words):
     ],
 )
 def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, words):
-    assert study.main([*arguments, f"out={tmp_path / 'out'}"]) == cli.BAD_INPUT
+    assert command.main([*arguments, f"out={tmp_path / 'out'}"]) == cli.BAD_INPUT
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
@@ -154,11 +89,17 @@ def test_the_least_worst_error_is_where_both_are_equal(n_in, n_out):
 
 
 SMALL = {
-    "width": 16, "networks": 2, "depth": 2, "longest": 6, "ratios": [2.0], "nonlinear.depth": 2, "nonlinear.width": 8,
-    "nonlinear.networks": 2, "nonlinear.examples": 10, "trained.search_seeds": 2, "trained.score_seeds": 2,
-    "trained.settings.shapeset": {"data": "synthetic", "depth": 2, "width": 8, "steps": 20, "rates": [0.1],
-                                  "profiles": ["constant"]},
-}  # fmt: skip
+    "width": 16,
+    "networks": 2,
+    "depth": 2,
+    "longest": 6,
+    "roughness.ratios": [2.0],
+    "nonlinear": {"depth": 2, "width": 8, "networks": 2, "examples": 10},
+    "trained": {"search_seeds": 2, "score_seeds": 2},
+    "trained.settings.shapeset": {"data": "synthetic", "depth": 2, "width": 8, "steps": 20},
+    "trained.settings.shapeset.rates": [0.1],
+    "trained.settings.shapeset.profiles": ["constant"],
+}
 # Few shapes and programs, so that little is compiled.
 ALIKE = {f"profiles.{label}": "alternating" for label in ("taper", "grow", "bottleneck")}
 ALIKE |= {
@@ -169,21 +110,24 @@ TINY = ["tier=cpu", *overrides_from(SMALL | ALIKE)]
 
 @pytest.mark.heavy
 def test_a_tiny_run_writes_everything_and_does_not_train_twice(tmp_path, capsys):
-    code = study.main([*TINY, f"out={tmp_path}"])
-    results = json.loads((tmp_path / "results.json").read_text())
+    code = command.main([*TINY, f"out={tmp_path}"])
+    results = json.loads((tmp_path / "trained.json").read_text())
     records = {record["id"]: record for record in json.loads((tmp_path / "claims.json").read_text())}
     states = [record["state"] for record in records.values()]
     assert code == (cli.FAILED if FAIL in states else cli.DONE)
     assert [records[name]["state"] for name in ("telescoping", "he-product", "minimax")] == [PASS] * 3
     assert records["deep-zigzag"]["why"] == "needs its data: data_dir=FOLDER"
     assert records["zigzag-glorot"]["why"] == "needs depth=20 or more"
-    figures = {f"{name}.png" for name in ("propagation", "roughness", "minimax", "ends", "trained")}
-    assert {file.name for file in tmp_path.iterdir()} == {"results.json", "claims.json", "page.md", "runs", *figures}
-    assert results["trained"]["cells"]["shapeset.constant"]["schemes"]["xavier"]["n"] == 2
+    figures = {f"{name}.{kind}" for name in STUDY.parts if name != "nonlinear" for kind in ("png", "svg")}
+    stages = {f"{name}.json" for name in STUDY.stages}
+    kept = {"about.json", "claims.json", "page.md", "runs", *stages, *figures}
+    assert {file.name for file in tmp_path.iterdir()} == kept
+    assert results["cells"]["shapeset.constant"]["schemes"]["xavier"]["n"] == 2
+    (tmp_path / "trained.json").unlink()
     capsys.readouterr()
-    settings = tiers.load("compromise", "cpu", TINY[1:])
-    trained.run(settings, trained.prepare(settings, tmp_path))
+    assert command.main([*TINY, "figure=trained", f"out={tmp_path}"]) == code
     assert capsys.readouterr().out.count("are done already") == 2
+    assert json.loads((tmp_path / "trained.json").read_text()) == results
 
 
 def relabelled(results, tier):
@@ -200,36 +144,38 @@ def relabelled(results, tier):
 @functools.cache  # claims share counterexamples
 def exact_under(tier, changes):
     """What needs no drawn networks, or few."""
-    quick = tiers.load("compromise", tier, changes) | {"ratios": [1.0], "networks": 2, "depth": 20}
-    return {"roughness": roughness.run(quick), "minimax": minimax.run(quick), "ends": ends.run(quick)}
+    quick = tiers.load("compromise", tier, changes) | {"roughness": {"ratios": [1.0]}, "networks": 2, "depth": 20}
+    return {"roughness": roughness.measure(quick), "minimax": minimax.measure(quick), "ends": ends.measure(quick)}
 
 
-def measured_under(changes, results):
-    """The metrics under a counterexample: what is exact computed anew, what was drawn or trained relabelled."""
-    tier = tiers.load("compromise", results["tier"], changes)
+def found_under(changes, tier, results):
+    """The results under a counterexample: what is exact computed anew, what was drawn or trained relabelled."""
+    settings = tiers.load("compromise", tier, changes)
     rows = {(row["activation"], row["scheme"]): row for row in results["nonlinear"]["rows"].values()}
-    asked = tier["nonlinear"]["rows"].items()
-    exact = exact_under(results["tier"], tuple(changes)).copy()
+    asked = settings["nonlinear"]["rows"].items()
+    exact = exact_under(tier, tuple(changes)).copy()
     exact["nonlinear"] = results["nonlinear"] | {"rows": {label: rows[tuple(row.values())] for label, row in asked}}
-    return study.measured(relabelled(results, tier) | exact)
+    return relabelled(results, settings) | exact
 
 
 @pytest.fixture(scope="module")
-def results():
-    """What is kept of the largest tier that was run."""
-    return json.loads((RESULTS / "results.json").read_text())
+def kept():
+    """What is kept of the largest tier that was run: what it says of itself, and its results."""
+    return publishing.read(STUDY, STUDY.results)
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.counterexample], ids=lambda claim: claim.id)
 @pytest.mark.heavy
-def test_a_claim_fails_under_its_counterexample(claim, results):
-    (kept,) = claims.check([claim], study.measured(results), results["tier"])
-    (against,) = claims.check([claim], measured_under(claim.counterexample, results), results["tier"])
-    assert (kept.state, against.state) == (PASS, FAIL)
+def test_a_claim_fails_under_its_counterexample(claim, kept):
+    about, results = kept
+    measured = lambda found: publishing.measured(STUDY, STUDY.parts, found, {})
+    (holds,) = claims.check([claim], measured(results), about["tier"])
+    (fails,) = claims.check([claim], measured(found_under(claim.counterexample, about["tier"], results)), about["tier"])
+    assert (holds.state, fails.state) == (PASS, FAIL)
 
 
-@pytest.mark.parametrize("metric", ["agreement", "loss.agreement"])
-def test_networks_of_another_scheme_would_not_agree(metric, results):
+@pytest.mark.parametrize("metric", ["propagation.agreement", "roughness.agreement"])
+def test_networks_of_another_scheme_would_not_agree(metric):
     """The claims without a counterexample among the settings: xavier's exact products beside geometric's networks."""
     (claim,) = (claim for claim in CLAIMS if claim.metric == metric)
     widths = (256, 64) * 10 + (256,)
@@ -240,26 +186,14 @@ def test_networks_of_another_scheme_would_not_agree(metric, results):
     assert checked.state == FAIL
 
 
-def test_every_claim_was_measured_and_the_page_is_that_of_the_results(results):
-    metrics = study.measured(results)
-    checked = claims.check(CLAIMS, metrics, results["tier"])
-    assert [one.claim.id for one in checked if one.state == NOT_RUN] == []
-    assert_same_but_for_rounding(claims.as_json(checked), (RESULTS / "claims.json").read_text(), digits=9)
-    kept = (RESULTS / "page.md").read_text()
-    assert_same_but_for_rounding(compromise_page.render(results, metrics, checked), kept, digits=3)
-    assert page.ABSENT not in kept
-    assert len(page.answer(kept)) == 12
-    for figure in re.findall(r"\]\((\w+\.png)\)", kept):
-        assert (RESULTS / figure).exists()
-
-
 def test_the_readme_answers_with_the_lines_of_the_page():
     readme = page.answer((pathlib.Path(__file__).parents[2] / "README.md").read_text())
     without_claims = lambda line: re.sub(r" \[[a-z][a-z, -]*\]\.$", ".", line)
-    assert readme == [without_claims(line) for line in page.answer((RESULTS / "page.md").read_text())]
+    assert readme == [without_claims(line) for line in page.answer((STUDY.results / "page.md").read_text())]
+    assert len(readme) == 12
 
 
 def test_no_number_on_the_page_is_typed():
     """Digits stand only in formulas, in a year, in the level of intervals and in the question itself."""
-    words = re.sub(r"`[^`]*`|\{[^}]*\}|\(2010\)|95 %|1:|:1|# Why 2 / .*", "", compromise_page.TEMPLATE.read_text())
+    words = re.sub(r"`[^`]*`|\{[^}]*\}|\(2010\)|95 %|1:|:1|# Why 2 / .*", "", (STUDY.folder / "page.md").read_text())
     assert re.findall(r"\d+", words) == ["2", "6", "2"]  # "2 or 6?" and He's factor, themselves the question

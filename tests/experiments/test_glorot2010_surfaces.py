@@ -13,6 +13,7 @@ import pytest
 from experiments import claims, drawing, tiers
 from experiments.claims import FAIL, PASS
 from experiments.glorot2010 import figure1, figure5
+from experiments.study import Place
 from xinit.core import readings
 from xinit.core.errors import InputError
 from xinit.data import scenes as shapeset
@@ -25,8 +26,7 @@ SMALL = {"rows": 1, "columns": 2, "size": 16, "scenes": 50, "seeds": 2}  # setti
 
 @functools.cache
 def surfaces(*changes):
-    settings = tiers.load("glorot2010", "init", changes)["surfaces"]
-    return figure5.run(settings, figure5.prepare(settings))
+    return figure5.prepare("surfaces", tiers.load("glorot2010", "init", changes), Place(pathlib.Path()))()
 
 
 @pytest.mark.parametrize("claim", SURFACES, ids=lambda claim: claim.id)
@@ -124,7 +124,7 @@ def test_words_of_a_class_are_its_objects(first, second):
 
 def test_a_mosaic_needs_enough_scenes():
     with pytest.raises(InputError, match=r"samples.scenes is 1; it must be at least rows times columns, here 2."):
-        figure1.prepare(SMALL | {"scenes": 1})
+        figure1.prepare("samples", {"samples": SMALL | {"scenes": 1}}, Place(pathlib.Path()))
 
 
 def counted(shares, seeds=10, scenes=10_000):
@@ -142,7 +142,7 @@ def test_the_prior_passes_and_balanced_classes_fail(claim):
 
 
 def test_figure_1_shows_the_samples_that_were_drawn():
-    found = json.loads(json.dumps({"samples": figure1.run(SMALL, figure1.prepare(SMALL))}))
+    found = json.loads(json.dumps({"samples": figure1.prepare("samples", {"samples": SMALL}, Place(pathlib.Path()))()}))
     results = found["samples"]
     assert np.sum(results["counts"], axis=1).tolist() == [SMALL["scenes"]] * SMALL["seeds"]
     figure = figure1.draw(found)
