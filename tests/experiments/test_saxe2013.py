@@ -1,21 +1,16 @@
 """Saxe et al. 2013, executable: its closed forms, its networks, a tiny run, and every claim's counterexample."""
 
-import functools
-import json
-import pathlib
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import claims, measuring, publishing, study, tiers
+from experiments import claims, measuring, page, publishing, study, tiers
 from experiments.claims import FAIL, PASS
 from experiments.saxe2013 import __main__ as command
-from experiments.saxe2013 import closed_forms, figure6b, hierarchy, jacobians, linear, mnist, modes, products, starts
+from experiments.saxe2013 import closed_forms, figure6b, hierarchy, linear, mnist, products, starts
 from xinit.commands import cli
 from xinit.core.errors import InputError
-from xinit.settings.compose import overrides_from
 
 SAXE = study.load("saxe2013")
 pytestmark = pytest.mark.usefixtures("compile_quickly")
@@ -173,88 +168,46 @@ def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, word
     assert not list(tmp_path.glob("out/*"))
 
 
-SMALL = {
-    "hierarchy": {"levels": 3, "features": 32, "modes": [1, 2, 8], "records": 100, "seeds": 5, "rate": 1e-3},
-    "modes": {"layers": [3, 6], "best_layers": [3, 10, 100, 1000], "records": 30, "rates": 60, "width": 4, "most": 300},
-    "products": {"width": 96, "counts": [1, 4], "seeds": 5},
-    "jacobians": {"width": 60, "layers": 100, "gains": [0.9, 1.0, 1.05, 1.3], "seeds": 3},
-}
-
-
 @pytest.mark.heavy
 def test_a_small_run_draws_every_figure_and_measures_nothing_twice(tmp_path, capsys):
-    asked = [*overrides_from(SMALL), f"out={tmp_path}"]
+    asked = [*SAXE.small["init"], f"out={tmp_path}"]
     assert command.main(asked) in (cli.DONE, cli.FAILED)
-    shown = SAXE.parts_of(tiers.load("saxe2013", "init"))
-    assert {file.stem for file in tmp_path.glob("*.png")} == set(shown)
-    assert "Not measured" not in (tmp_path / "page.md").read_text()
+    assert {file.stem for file in tmp_path.glob("*.png")} == set(SAXE.parts_of(tiers.load("saxe2013", "init")))
+    assert page.ABSENT not in (tmp_path / "page.md").read_text()
     capsys.readouterr()
     command.main(asked)
     assert capsys.readouterr().out.count("measured before") == 4
 
 
-MEASURE = {"hierarchy": hierarchy, "modes": modes, "products": products, "jacobians": jacobians}
+# ---- counterexamples that exchange starts
 
 
-@functools.cache  # claims share stages
-def measured(stage, changes=()):
-    """A stage of tier init, small, under changed settings."""
-    settings = tiers.load("saxe2013", "init", [*overrides_from({stage: SMALL[stage]}), *changes])
-    return measuring.rounded(MEASURE[stage].measure(settings[stage]))
+def of_starts():
+    """The claims about learning times: (stage, claim)."""
+    parts = {part: SAXE.module(part).STAGES[0] for part in SAXE.parts}
+    stages = {part: stage for part, stage in parts.items() if SAXE.stages[stage] == "mnist"}
+    return [(part, stage, claim) for part, stage in stages.items() for claim in SAXE.claims_of(part)]
 
 
-def state(claim, part, found):
-    return claims.check([claim], publishing.measured(SAXE, [part], found, {}), claim.tier)[0].state
+COUNTEREXAMPLES = [claim.id for *_, claim in of_starts()]
 
 
-def of_tier(tier):
-    pairs = [(part, claim) for part in SAXE.parts for claim in SAXE.claims_of(part) if claim.tier == tier]
-    return pytest.mark.parametrize(("part", "claim"), pairs, ids=[claim.id for _, claim in pairs])
-
-
-@of_tier("init")
-@pytest.mark.heavy
-def test_a_claim_about_initial_networks_holds_and_fails_under_its_counterexample(part, claim):
-    (stage,) = SAXE.module(part).STAGES
-    assert state(claim, part, {stage: measured(stage)}) == PASS
-    assert state(claim, part, {stage: measured(stage, tuple(claim.counterexample))}) == FAIL
-
-
-RESULTS = SAXE.results
-
-
-@pytest.fixture(scope="module")
-def kept():
-    """The results of the stages of the largest tier that was run."""
-    return publishing.read(SAXE, RESULTS)[1]
-
-
-def relabelled(found, changes):
-    """The kept results under settings that turn one start or model into another: its results under the other's name."""
-    own, changed = tiers.load("saxe2013", "cpu"), tiers.load("saxe2013", "cpu", changes)
-    all_starts = {start["kind"]: start for name in ("decoupled", "starts") for start in found[name]["starts"].values()}
-    replaced = dict(found)
-    for stage in ("decoupled", "starts"):
-        kinds = changed[stage]["starts"].items()
-        replaced[stage] = found[stage] | {"starts": {label: all_starts[kind] for label, kind in kinds}}
-    trained = {json.dumps(own["gains"]["models"][label]): model for label, model in found["gains"]["models"].items()}
-    models = {label: trained[json.dumps(model)] for label, model in changed["gains"]["models"].items()}
-    return replaced | {"gains": found["gains"] | {"models": models}}
-
-
-@of_tier("cpu")
-def test_a_claim_about_training_fails_under_its_counterexample(part, claim, kept):
-    (stage,) = SAXE.module(part).STAGES
-    assert state(claim, part, {stage: kept[stage]}) in (PASS, FAIL)  # which one is what the table says
-    assert state(claim, part, {stage: relabelled(kept, claim.counterexample)[stage]}) == FAIL
+@pytest.mark.parametrize(("part", "stage", "claim"), of_starts(), ids=COUNTEREXAMPLES)
+def test_a_claim_about_learning_times_fails_where_starts_are_exchanged(part, stage, claim):
+    """The kept results of one start under the name of another, as the counterexample asks."""
+    _, found = publishing.read(SAXE, SAXE.results)
+    every = {own["kind"]: own for name in ("decoupled", "starts") for own in found[name]["starts"].values()}
+    kinds = tiers.load("saxe2013", "cpu", claim.counterexample)[stage]["starts"]
+    exchanged = found[stage] | {"starts": {label: every[kind] for label, kind in kinds.items()}}
+    states = [
+        claims.check([claim], publishing.measured(SAXE, [part], {stage: results}, {}), "cpu")[0].state
+        for results in (found[stage], exchanged)
+    ]
+    assert states[0] in (PASS, FAIL)  # which one is what the page says
+    assert states[1] == FAIL
 
 
 @pytest.mark.parametrize("kind", ["lsuv", "nix"])
 def test_a_start_that_cannot_be_drawn_is_refused(kind):
     with pytest.raises(InputError):
         starts.check(kind)
-
-
-def test_the_page_is_that_of_the_kept_results():
-    assert pathlib.Path(RESULTS / "page.md").exists()
-    assert "Not measured" not in (RESULTS / "page.md").read_text()
