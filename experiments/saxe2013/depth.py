@@ -47,7 +47,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         courses.plot(own["time"], own["closed"], color=look.colour, lw=1.2, ls=look.dashes, label=f"{layers} layers")
         courses.plot(own["time"][::8], own["network"][::8], look.marker, color=look.colour, ms=3.5)
     courses.set(
-        title="one mode at depth", xlabel="($N_l$ - 1) t / τ", ylabel="strength u", xscale="log", xlim=(1, None)
+        title="one mode at depth", xlabel="($N_l$ - 1) t / τ", ylabel="strength u", xscale="log", xlim=(0.05, None)
     )
     courses.legend(frameon=False, loc="upper left")
     layers = np.array(stage["best_layers"])
