@@ -196,6 +196,8 @@ COUNTEREXAMPLES = [claim.id for *_, claim in of_starts()]
 def test_a_claim_about_learning_times_fails_where_starts_are_exchanged(part, stage, claim):
     """The kept results of one start under the name of another, as the counterexample asks."""
     _, found = publishing.read(SAXE, SAXE.results)
+    if not {"decoupled", "starts"} <= found.keys():
+        pytest.skip("The kept results are of tier=init, which measures no learning times.")
     every = {own["kind"]: own for name in ("decoupled", "starts") for own in found[name]["starts"].values()}
     kinds = tiers.load("saxe2013", "cpu", claim.counterexample)[stage]["starts"]
     exchanged = found[stage] | {"starts": {label: every[kind] for label, kind in kinds.items()}}
