@@ -49,11 +49,11 @@ def draw(stage: Mapping[str, Any]) -> "Figure":
         at = np.array(stage["layers"])[lost.any(0)] * SIDE[start]
         times.plot(at, [stage["most"]] * len(at), "^", color=look.colour, ms=8, mfc="white", zorder=4)
     layers = np.array(stage["layers"])
-    deepest = rates(stage, next(reversed(stage["starts"])))[:, -1]
+    deepest = [np.mean(rates(stage, start)[:, -1]) for start in stage["starts"]]
     if np.isfinite(deepest).any():
-        falling = np.nanmean(deepest) * (layers[-1] - 1) / (layers - 1)
+        falling = np.nanmin(deepest) * (layers[-1] - 1) / (layers - 1)
         sizes.plot(layers, falling, color="0.5", lw=1, ls="--", label="as one over the matrices")
-    sizes.set(yscale="log", ylabel="step size, for an error summed over images", title="best step size")
+    sizes.set(yscale="log", ylabel="step size (error summed over images)", title="best step size")
     times.set(ylabel="steps", title="steps until learnt", ylim=(0, None))
     for axes in (times, sizes):
         axes.set(xlabel="layers $N_l$")
