@@ -7,7 +7,7 @@ import numpy as np
 
 from experiments import drawing, runs
 from experiments.claims import Measured, Metrics, NotRun, number, over_runs
-from experiments.hanin2018 import growth, training
+from experiments.hanin2018 import growth
 from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("equal",)
-TITLES = {"accuracy20": "until accuracy passes 20 %", "error20": "until error falls below 20 %"}
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
@@ -37,35 +36,36 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     return metrics
 
 
-def epochs_of(own: Mapping[str, Any], weights: str, shape: str, mark: str = "accuracy20") -> np.ndarray:
-    """Epochs until a mark, by seed; the whole budget where it was not passed."""
-    return np.array(own["models"][f"{weights}-{shape}"][mark])
+def epochs_of(own: Mapping[str, Any], weights: str, shape: str) -> np.ndarray:
+    """Epochs until accuracy passes 20 %, by seed; the whole budget where it did not."""
+    return np.array(own["models"][f"{weights}-{shape}"]["accuracy20"])
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
-    """A panel for each mark: epochs against depth."""
+    """Epochs until accuracy passes 20 %, and the validation error when the budget ends, against depth."""
     own = found["equal"]
     figure = drawing.figure(9.5, 4)
-    panels = figure.subplots(1, 2, sharey=True)
-    for axes, mark in zip(panels, training.MARKS, strict=True):
-        _panel(axes, own, mark)
-    panels[0].set_ylabel("epochs")
-    drawing.legend(figure, panels[0])
-    drawing.caption(figure, caption(own))
+    left, right = figure.subplots(1, 2)
+    _panel(left, own, "accuracy20")
+    left.axhline(own["epochs"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
+    left.set(ylabel="epochs until accuracy passes 20 %", ylim=(0, 1.08 * own["epochs"]))
+    _panel(right, own, "valid")
+    right.set(ylabel="validation error at the end, %", ylim=(0, 100))
+    drawing.legend(figure, left)
+    drawing.caption(figure, f"Means over seeds, and all seeds as bars. {caption(own)}")
     return figure
 
 
-def _panel(axes: "Axes", own: Mapping[str, Any], mark: str) -> None:
+def _panel(axes: "Axes", own: Mapping[str, Any], name: str) -> None:
     depths = np.array([shape["depth"] for shape in own["shapes"].values()])
-    axes.axhline(own["epochs"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
     for i, weights in enumerate(own["weights"]):
         look = growth.look(weights)
         at = depths * 1.03 ** (i - (len(own["weights"]) - 1) / 2)  # kinds stand beside one another
-        values_SD = np.array([epochs_of(own, weights, shape, mark) for shape in own["shapes"]]).T
+        values_SD = np.array([own["models"][f"{weights}-{shape}"][name] for shape in own["shapes"]]).T
         mean_D, low_D, high_D = values_SD.mean(0), values_SD.min(0), values_SD.max(0)
         drawing.points(axes, at, mean_D, low_D, high_D, look, growth.LABELS.get(weights, weights))
         axes.plot(at, mean_D, color=look.colour, ls=look.dashes, lw=1.2)
-    axes.set(title=TITLES[mark], xlabel="depth = width", xscale="log", ylim=(0, 1.08 * own["epochs"]))
+    axes.set(xlabel="depth = width", xscale="log")
     axes.set_xticks(depths, [str(depth) for depth in depths])
     axes.minorticks_off()
 
@@ -75,6 +75,6 @@ def caption(own: Mapping[str, Any]) -> str:
     rates = ", ".join(map(number, own["rates"]))
     rate = f"learning rate {rates}" if len(own["rates"]) == 1 else f"each at its best of the rates {rates}"
     return (
-        f"MNIST, {own['steps']:,} updates of {own['batch_size']}, {rate}, {own['seeds']} seeds: means, and all seeds "
-        "as bars. Dotted: the budget, which a network that never got there counts with."
+        f"MNIST, {own['steps']:,} updates of {own['batch_size']}, {rate}, {own['seeds']} seeds. "
+        "Dotted: the budget, which a network that never got there counts with."
     )

@@ -40,23 +40,21 @@ def _shapes(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
-    """Epochs until each mark against sum 1/n_l = depth / width."""
-    own = _shapes(found)
+    """Epochs until accuracy passes 20 %, every seed a point, by sum 1/n_l = depth / width."""
+    own = sorted(_shapes(found).values(), key=lambda one: (one[0]["depth"] / one[0]["width"], one[0]["depth"]))
     figure = drawing.figure(7, 4)
     axes = figure.subplots()
-    sums = np.array([shape["depth"] / shape["width"] for shape, _ in own.values()])
-    order = np.argsort(sums, kind="stable")
-    for i, mark in enumerate(start.TITLES):
-        values = np.array([model[mark] for _, model in own.values()])
-        look = drawing.look(i)
-        at = sums * 1.02 ** (i - 0.5)
-        drawing.points(axes, at, values.mean(1), values.min(1), values.max(1), look, start.TITLES[mark])
+    look = drawing.look(0)
+    for i, (_, model) in enumerate(own):
+        epochs = np.array(model["accuracy20"])
+        beside = i + 0.08 * (np.arange(len(epochs)) - (len(epochs) - 1) / 2)
+        axes.plot(beside, epochs, look.marker, color=look.colour, ms=5)
+        axes.hlines(epochs.mean(), i - 0.3, i + 0.3, color="0.3", lw=1.2)
     axes.axhline(found["narrow"]["epochs"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
-    for j in order:
-        label, (_, model) = list(own.items())[j]
-        place = sums[j], np.mean(model["accuracy20"])
-        axes.annotate(label, place, xytext=(6, 4), textcoords="offset points", fontsize=7.5)
-    axes.set(xlabel="Σ 1/n = depth / width", ylabel="epochs", ylim=(0, 1.08 * found["narrow"]["epochs"]))
-    drawing.legend(figure, axes)
-    drawing.caption(figure, f"Labels: depth x width. {start.caption(found['narrow'])}")
+    words = [
+        f"{shape['depth']} layers of {shape['width']}\nΣ 1/n = {shape['depth'] / shape['width']:g}" for shape, _ in own
+    ]
+    axes.set_xticks(range(len(own)), words)
+    axes.set(ylabel="epochs until accuracy passes 20 %", ylim=(0, 1.08 * found["narrow"]["epochs"]))
+    drawing.caption(figure, f"Points are seeds, lines their means. {start.caption(found['narrow'])}")
     return figure
