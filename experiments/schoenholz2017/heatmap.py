@@ -69,10 +69,12 @@ def _reach(trained: Mapping[str, Any], gain_DWS: np.ndarray) -> Any:
 
 def _half_depth(depths: list[int], gain_D: np.ndarray) -> float:
     """The depth at which half of the gain at the least depth is lost, between two depths by their logarithms."""
+    if gain_D[0] <= 0:
+        return float(depths[0])
     share_D = gain_D / gain_D[0]
     below = np.flatnonzero(share_D < 0.5)
-    if not below.size or gain_D[0] <= 0:
-        return float(depths[-1] if gain_D[0] > 0 else depths[0])
+    if not below.size:
+        return float(depths[-1])
     last = below[0]
     logs = np.log(depths)
     part = (share_D[last - 1] - 0.5) / (share_D[last - 1] - share_D[last])

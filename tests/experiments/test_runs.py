@@ -9,7 +9,7 @@ from experiments.study import Place
 from xinit.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
-SMALL = {"data": "synthetic", "depth": 2, "width": 8, "steps": 20}
+SMALL = {"data": "synthetic", "activation": "linear", "depth": 2, "width": 8, "steps": 20}
 HUGE = 1e30  # a learning rate at which every run diverges
 
 

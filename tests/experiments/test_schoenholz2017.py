@@ -85,7 +85,7 @@ def test_half_of_the_gain_is_lost_between_two_depths():
 @pytest.mark.heavy
 def test_claims_about_the_map_fail_where_networks_have_not_learnt(tmp_path):
     by_id = {claim.id: claim for claim in STUDY.claims_of("heatmap")}
-    (change,) = {claim.counterexample for claim in map(by_id.get, COUNTEREXAMPLES)}
+    (change,) = {tuple(by_id[name].counterexample) for name in COUNTEREXAMPLES}
     settings = tiers.load("schoenholz2017", "cpu", [*TINY, "trained.weight_variances=[1.0,1.76,4.0]", *change])
     measure = STUDY.module("trained").prepare("trained", settings, Place(tmp_path))
     found = {"trained": json.loads(json.dumps(measure()))}
