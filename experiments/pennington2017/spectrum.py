@@ -29,8 +29,9 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
 
 def variances(row: Mapping[str, Any]) -> np.ndarray:
-    """(S, L) variance of the eigenvalues of J J^T over their squared mean."""
-    return np.array(row["variance"]) / np.array(row["mean"]) ** 2
+    """(S, L) variance of the eigenvalues of J J^T over their squared mean; nan where a network lets nothing through."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.array(row["variance"]) / np.array(row["mean"]) ** 2
 
 
 def _theory(spectra: Mapping[str, Any], row: Mapping[str, Any]) -> np.ndarray:

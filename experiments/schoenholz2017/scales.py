@@ -11,7 +11,9 @@ FITTED = {"ordered": (1e-9, 0.06), "chaotic": (0.06, 0.5)}
 
 
 def rate(course_SL: np.ndarray, layers: np.ndarray) -> np.ndarray:
-    """(S,) the slope of the logarithm over those layers, by least squares."""
+    """(S,) the slope of the logarithm over those layers, by least squares; nan where there are fewer than two."""
+    if len(layers) < 2:
+        return np.full(len(course_SL), np.nan)
     return np.polyfit(layers, np.log(np.maximum(course_SL[:, layers], np.finfo(float).tiny)).T, 1)[0]
 
 

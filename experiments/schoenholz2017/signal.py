@@ -121,7 +121,8 @@ def _measurement(
         b = _unit(b - jnp.sum(a * b, -1, keepdims=True) * a)
         from_weights = q_star - bias_variance  # biases, which all inputs share, give the rest
         cosine = (q_star * first_cosine - bias_variance) / from_weights
-        pairs = jnp.concatenate(jnp.broadcast_arrays(a[None], cosine * a + jnp.sqrt(1 - cosine**2) * b), axis=1)
+        turned = cosine * a[None] + jnp.sqrt(1 - cosine**2) * b[None]
+        pairs = jnp.concatenate(jnp.broadcast_arrays(a[None], turned), axis=1)
         return jnp.sqrt(width * from_weights / variance) * pairs
 
     def up(h: Array, key: Array) -> tuple[Array, tuple[Array, Array, Array]]:
