@@ -25,7 +25,8 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     """`<phase>`, measured xi_c over the c-map's in the same layers, the mean over a phase.
 
     `divergence`, xi_c nearest to the edge of chaos over that furthest from it, in the ordered phase; `ordered.settled`,
-    1 - cosine in the last layer furthest from the edge, and `chaotic.settled`, the mean over the phase less 1 - c*;
+    1 - cosine in the last layer furthest from the edge, and `chaotic.settled`, the mean over the phase less 1 - c*, of
+    the pairs that began below c* or of those above it, which are further from it;
     `fit`, of xi_c read off the c-map over its asymptotic value, the one furthest from 1.
     """
     signal, measured, fits = found["signal"], {}, []
@@ -33,13 +34,14 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
         xi_WS, map_W = scales.correlation_scales(signal, phase)
         measured[f"correlation.{phase}"] = over_runs(mean_interval(np.mean(xi_WS / map_W[:, None], axis=0)))
         fits += (map_W / np.array(own["theory"]["xi_c"])).tolist()
-        last_WS = np.mean([start["distance"] for start in own["starts"]], axis=0)[:, :, -1]
+        last_KWS = np.array([start["distance"] for start in own["starts"]])[..., -1]
         if phase == "ordered":
             measured["correlation.divergence"] = over_runs(mean_interval(xi_WS[-1] / xi_WS[0]))
-            measured["correlation.ordered.settled"] = over_runs(mean_interval(last_WS[0]))
+            measured["correlation.ordered.settled"] = over_runs(mean_interval(last_KWS.mean(0)[0]))
         else:
-            from_theory_WS = last_WS - (1 - np.array(own["theory"]["c_star"]))[:, None]
-            measured["correlation.chaotic.settled"] = over_runs(mean_interval(np.mean(from_theory_WS, axis=0)))
+            from_theory_KS = (last_KWS - (1 - np.array(own["theory"]["c_star"]))[:, None]).mean(1)
+            furthest_S = max(from_theory_KS, key=lambda of_start: abs(of_start.mean()))
+            measured["correlation.chaotic.settled"] = over_runs(mean_interval(furthest_S))
     return measured | {"correlation.fit": exact(max(fits, key=lambda fit: abs(np.log(fit))))}
 
 
