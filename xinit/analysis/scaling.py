@@ -34,7 +34,7 @@ def exponent(values: Sequence[int], y: Float[np.ndarray, "size seed"]) -> Interv
 
     log y = a + p log value, a line by least squares for each seed.
 
-    >>> exponent((4, 16), np.array([[1.0, 2.0], [2.0, 4.0]])).mean
+    >>> round(float(exponent((4, 16), np.array([[1.0, 2.0], [2.0, 4.0]])).mean), 3)
     0.5
     """
     x = np.log(values) - np.log(values).mean()

@@ -122,7 +122,14 @@ def begin(outcomes: Sequence[Outcome]) -> pathlib.Path:
 
 
 def withdraw(path: pathlib.Path, out: pathlib.Path) -> None:
-    """Take back what `begin` wrote below `out`, where the sweep was refused; whatever else lies there stays."""
+    """Take back what `begin` wrote below `out`, where the sweep was refused; whatever else lies there stays.
+
+    >>> path = pathlib.Path("refused", "sweeps", "ab12")
+    >>> path.mkdir(parents=True)
+    >>> withdraw(path, pathlib.Path("refused"))
+    >>> list(pathlib.Path("refused").iterdir())
+    []
+    """
     (path / RUNNING).unlink(missing_ok=True)
     for folder in (path, *path.parents[:2]):
         if folder != out:
