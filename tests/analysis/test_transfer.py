@@ -41,6 +41,7 @@ def test_beside_a_run_that_diverged_it_is_one_that_was_tried():
         (-0.5, 0.3, 0.1, "FAIL", "costs"),
         (-0.5, 0.001, 0.1, "WARN", "it drifts and may cost more beyond width 512"),  # so flat that nothing is lost
         (0.0, 0.3, 2.0, "WARN", "more seeds are needed to tell"),
+        (-0.2, 3.0, 0.0, "WARN", "rates that lie closer may cost less"),
     ],
 )
 def test_the_verdict_rests_on_the_cost_and_on_the_exponent(power, depth, noise, level, words):

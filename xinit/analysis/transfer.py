@@ -75,7 +75,7 @@ class Transfer(NamedTuple):
         """The level, and what led to it."""
         over, first, last = self.losses.over, self.bests[0].value, self.bests[-1].value
         words = (
-            f"at {over} {last} the best learning rate of {over} {first} {self._costs}; the best one goes as {self.law}"
+            f"at {over} {last} the best learning rate of {over} {first} {self._price}; the best one goes as {self.law}"
         )
         edges = [best for best in self.bests if best.edge]
         if edges and self.level == "WARN":
@@ -83,13 +83,17 @@ class Transfer(NamedTuple):
             where = ", ".join(str(best.value) for best in edges)
             return f"WARN: {words}. At {over} {where} it is the {ends} rate tried: give more of learning_rates."
         if self.level == "WARN":
-            drifts = _drifts(self.exponent)
-            hint = f"it drifts and may cost more beyond {over} {last}" if drifts else "more seeds are needed to tell"
-            return f"WARN: {words}: {hint}."
+            return f"WARN: {words}: {self._hint}."
         return f"{self.level}: {words}."
 
     @property
-    def _costs(self) -> str:
+    def _hint(self) -> str:
+        if _drifts(self.exponent):
+            return f"it drifts and may cost more beyond {self.losses.over} {self.losses.values[-1]}"
+        return "rates that lie closer may cost less" if _costs(self.cost) else "more seeds are needed to tell"
+
+    @property
+    def _price(self) -> str:
         if not math.isfinite(self.cost.mean):
             return "diverges"
         return f"costs {self.cost.mean:.1%} [{self.cost.low:.1%}, {self.cost.high:.1%}] of the loss"
@@ -133,10 +137,11 @@ class Transfer(NamedTuple):
 def judge(losses: Losses) -> Transfer:
     """Find the best rate of every size and seed, and judge whether the smallest network's will do for the largest.
 
-    The rate carries over where it costs little (Yang et al. 2022, "Tensor Programs V", Figure 1). FAIL: the cost is
-    more than `COSTLY` and its interval above 0, or the largest network diverges there. WARN: an interval is too wide
-    to tell; or the best rate goes as width^p with |p| above `TOLERANCE` and no 0 in its interval, so that it will cost
-    more at other widths; or a best rate lies at an end of those tried, and the true one beyond it.
+    The rate carries over where it costs little (Yang et al. 2022, "Tensor Programs V", Figure 1). Two things speak
+    against it: it costs more than `COSTLY`, with an interval above 0; and the best rate drifts as width^p, with |p|
+    above `TOLERANCE` and no 0 in its interval. FAIL: both, or the largest network diverges. WARN: one of them, since
+    the rates tried may lie far apart, and a drift may cost more at other widths; or an interval is too wide to tell;
+    or a best rate lies at an end of those tried, and the true one beyond it.
 
     >>> rates, best = np.array([0.01, 0.02, 0.04, 0.08, 0.16]), np.array([0.08, 0.04, 0.02])
     >>> loss = 1 + np.log(rates[None, None, :] / best[:, None, None]) ** 2 * np.ones((3, 2, 1))
@@ -199,8 +204,12 @@ def _drifts(p: Interval[float]) -> bool:
     return abs(p.mean) > TOLERANCE and not p.low <= 0 <= p.high
 
 
+def _costs(cost: Interval[float]) -> bool:
+    return cost.mean > COSTLY and cost.low > 0
+
+
 def _level(p: Interval[float], cost: Interval[float], at_an_end: bool) -> str:
-    if cost.mean > COSTLY and cost.low > 0:
+    if (_costs(cost) and _drifts(p)) or math.isinf(cost.mean):
         return "FAIL"
     is_known = cost.high < 2 * COSTLY and p.low > -WRONG and p.high < WRONG
-    return "OK" if is_known and not _drifts(p) and not at_an_end else "WARN"
+    return "OK" if is_known and not (_costs(cost) or _drifts(p) or at_an_end) else "WARN"
