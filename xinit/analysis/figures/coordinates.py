@@ -23,7 +23,7 @@ def figure(check: Coordinates) -> "Figure":
     from xinit.core.figure import Figure
 
     sizes = check.sizes
-    drawn = Figure(figsize=(11, 4.5), layout="constrained")
+    drawn = Figure(figsize=(12, 4.5), layout="constrained")
     panels = drawn.subplots(1, 2)
     colours = [f"C{number % 10}" for number in range(len(sizes.layers))]
     for axes, step in zip(panels, (0, sizes.steps), strict=True):
@@ -42,7 +42,8 @@ def figure(check: Coordinates) -> "Figure":
         axes.set_xticks(sizes.values, [str(value) for value in sizes.values])
         axes.set_xlabel(sizes.over)
         if axes.get_lines():
-            legend = axes.legend(fontsize=8, frameon=False, title="layer: exponent", title_fontsize=8)
+            beside = {"loc": "upper left", "bbox_to_anchor": (1, 1)}  # lines go through every corner
+            legend = axes.legend(fontsize=8, frameon=False, title="layer: exponent", title_fontsize=8, **beside)
             for text in legend.get_texts():
                 text.set_parse_math(False)
     drawn.suptitle(check.level, fontsize=10)
