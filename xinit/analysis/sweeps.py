@@ -2,7 +2,7 @@
 
 <out>/[<name>/]sweeps/<hash of the members>/  sweep.json  table.csv  runs.csv  readings.nc
 
-While they are trained there is running.json instead, or beside what an earlier command left: the list of the runs.
+While they are trained there is running.json instead, or beside what an earlier command left (`analysis.running`).
 """
 
 import json
@@ -15,6 +15,7 @@ import numpy as np
 
 from xinit.analysis.intervals import Interval, mean_interval
 from xinit.analysis.outcomes import Outcome
+from xinit.analysis.running import RUNNING
 from xinit.analysis.stacking import stacked
 from xinit.analysis.swept import SEEDS, as_text, swept
 from xinit.analysis.verdict import LEVELS
@@ -26,7 +27,6 @@ from xinit.core.readings import EDGES, ERROR_IS, READINGS
 if TYPE_CHECKING:
     import xarray
 
-RUNNING = "running.json"
 FILES = ("sweep.json", "table.csv", "runs.csv", "readings.nc", RUNNING)
 # What a run's summary adds to the dataset of a sweep: name there, key in summary.json, definition.
 SCORES = {
@@ -104,36 +104,6 @@ def folder(outcomes: Sequence[Outcome]) -> pathlib.Path:
     out, names = outcomes[0].config.out, {outcome.config.name for outcome in outcomes}
     name = folders.name_of_members(outcome.path.name for outcome in outcomes)
     return pathlib.Path(out, *(names if len(names) == 1 else ()), "sweeps", name)
-
-
-def begin(outcomes: Sequence[Outcome]) -> pathlib.Path:
-    """List the runs of a sweep before they are trained, so that a page can follow them; `write` takes the list away.
-
-    >>> sorted(file.name for file in begin(outcomes).glob("*.json"))
-    ['running.json', 'sweep.json']
-    """
-    path = folder(outcomes)
-    settings_of = zip(outcomes, swept([outcome.config for outcome in outcomes]), strict=True)
-    runs = [{"path": os.path.relpath(outcome.path, path), **settings} for outcome, settings in settings_of]
-    with files.writing(path):
-        path.mkdir(parents=True, exist_ok=True)
-        files.write_atomically(path / RUNNING, (json.dumps({"runs": runs}, indent=2) + "\n").encode())
-    return path
-
-
-def withdraw(path: pathlib.Path, out: pathlib.Path) -> None:
-    """Take back what `begin` wrote below `out`, where the sweep was refused; whatever else lies there stays.
-
-    >>> path = pathlib.Path("refused", "sweeps", "ab12")
-    >>> path.mkdir(parents=True)
-    >>> withdraw(path, pathlib.Path("refused"))
-    >>> list(pathlib.Path("refused").iterdir())
-    []
-    """
-    (path / RUNNING).unlink(missing_ok=True)
-    for folder in (path, *path.parents[:2]):
-        if folder != out:
-            manifests.remove_if_empty(folder)
 
 
 def write(outcomes: Sequence[Outcome]) -> pathlib.Path:

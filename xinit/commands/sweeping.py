@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from xinit.analysis import sweeps
+from xinit.analysis import running, sweeps
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.swept import label, swept
 from xinit.core.errors import InputError
@@ -74,12 +74,14 @@ def begun(configs: Sequence[Config]) -> Iterator[None]:
         yield
         return
     jobs = {path_of(config): config for config in configs}  # equal jobs are one run
-    path = sweeps.begin([Outcome(config, run, "not begun", {}, [], {}) for run, config in jobs.items()])
+    outcomes = [Outcome(config, run, "not begun", {}, [], {}) for run, config in jobs.items()]
+    path = sweeps.folder(outcomes)
+    running.begin(path, outcomes)
     try:
         yield
     except InputError:
         if not any(run.exists() for run in jobs):
-            sweeps.withdraw(path, pathlib.Path(configs[0].out))
+            running.withdraw(path, pathlib.Path(configs[0].out))
         raise
 
 

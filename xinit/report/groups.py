@@ -12,6 +12,7 @@ import numpy as np
 
 from xinit.analysis import sweeps
 from xinit.analysis.intervals import Interval, mean_interval
+from xinit.analysis.running import RUNNING
 from xinit.analysis.sweeps import SCORES
 from xinit.analysis.swept import SEEDS, as_text, label
 from xinit.core import files
@@ -139,10 +140,10 @@ def running(path: pathlib.Path) -> list[Member]:
     """
     unknown = dict.fromkeys((*SCORES, "verdict"), None)
     try:
-        return [_member({**unknown, **one}, i) for i, one in enumerate(files.read_json(path, sweeps.RUNNING)["runs"])]
+        return [_member({**unknown, **one}, i) for i, one in enumerate(files.read_json(path, RUNNING)["runs"])]
     except (KeyError, TypeError, ValueError) as error:
         fault = files.printable(" ".join(repr(error).split()))
-        raise DamagedError(f"{path / sweeps.RUNNING} is no list of a sweep's runs: {fault}.") from None
+        raise DamagedError(f"{path / RUNNING} is no list of a sweep's runs: {fault}.") from None
 
 
 def folder_of(sweep: pathlib.Path, member: str) -> pathlib.Path | None:

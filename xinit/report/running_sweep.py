@@ -1,7 +1,7 @@
 """The page of a sweep that is being trained: how far each run is, and what the runs have shown so far.
 
-It is made from the list that was written before the first run began (`sweeps.begin`), and from the folders of the runs.
-A sweep that has come to its end has the page of `sweep`.
+It is made from the list that was written before the first run began (`analysis.running`), and from the folders of the
+runs. A sweep that has come to its end has the page of `sweep`.
 """
 
 import os

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from xinit.analysis import saved_monitors, saved_probes, sweeps
+from xinit.analysis import running, saved_monitors, saved_probes
 from xinit.analysis.layout import layout_of
 from xinit.core import files
 from xinit.core.errors import InputError
@@ -19,7 +19,7 @@ from xinit.runs import record
 
 # The file that tells each kind of folder apart.
 MARKERS = {
-    "running sweep": sweeps.RUNNING, "sweep": "sweep.json", "study": "claims.json", "run": "config.yaml",
+    "running sweep": running.RUNNING, "sweep": "sweep.json", "study": "claims.json", "run": "config.yaml",
     "probe": saved_probes.FACTS, "monitor": saved_monitors.FACTS,
 }  # fmt: skip
 KINDS = "a run, a sweep, a study, a monitor or a saved probe"
