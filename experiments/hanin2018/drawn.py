@@ -19,6 +19,8 @@ from xinit.core.errors import InputError
 from xinit.initializers import variance_scaling
 
 ACTIVATIONS = ("relu", "linear")
+# Every width is a program of its own, which takes longer to compile than to run: half the time with less optimisation.
+_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
 
 
 class Logs(NamedTuple):
@@ -79,7 +81,7 @@ def logs(
     return Logs(signal_NL, change_NL)
 
 
-@functools.partial(jax.jit, static_argnames=("n_out", "distribution", "activation"))
+@functools.partial(_jit, static_argnames=("n_out", "distribution", "activation"))
 def _layer(
     keys_N: Array, h_NI: Array, v_NI: Array, numbers: Array, n_out: int, distribution: str, activation: str
 ) -> tuple[Array, Array, tuple[Array, Array]]:
@@ -100,7 +102,7 @@ def _folded(keys_N: Array, number: int) -> Array:
     return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys_N)
 
 
-@functools.partial(jax.jit, static_argnames="n")
+@functools.partial(_jit, static_argnames="n")
 def _normal(keys_N: Array, n: int) -> Array:
     return jax.vmap(lambda key: jax.random.normal(key, (n,)))(keys_N)
 
