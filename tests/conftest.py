@@ -45,8 +45,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
     programs.forget_if_too_many()
 programs.begin(OWN_PROGRAMS)
 
-LONGEST = ("glorot2010", "launcher", "runner", "population", "engines", "inspect", "trackers", "damage", "sweep",
-           "surroundings", "compare", "compromise", "cli", "sweeps", "loop")  # fmt: skip
+LONGEST = ("study", "glorot2010", "launcher", "runner", "population", "engines", "inspect", "trackers", "damage",
+           "sweep", "surroundings", "compare", "compromise", "cli", "sweeps", "loop")  # fmt: skip
 SHARED = pathlib.Path(__file__).resolve().parents[2] / "shared"
 
 

@@ -10,9 +10,11 @@ import numpy as np
 
 from experiments.he2015 import equations
 from xinit import probes
-from xinit.settings.compose import compose, overrides_from
+from xinit.networks.network import completed
+from xinit.settings.compose import compose_many, overrides_from
 from xinit.settings.parse import parse
 from xinit.training import ensemble, inspection
+from xinit.training.choices import scheme_of
 from xinit.training.problem import init_key, load, plan
 
 if TYPE_CHECKING:
@@ -22,13 +24,14 @@ if TYPE_CHECKING:
 Label = TypeVar("Label")
 
 
-def prepared(settings: Mapping[str, Any]) -> "Plan":
-    """The plan of networks that are only measured.
+def prepared(networks: "Mapping[Label, Mapping[str, Any]]") -> "dict[Label, Plan]":
+    """The plans of networks that are only measured, given by their settings.
 
     Raises:
       InputError: a setting is wrong.
     """
-    return plan([parse(compose("train", overrides_from({"probe": "economy", **settings})))])
+    jobs = [overrides_from({"probe": "economy", **settings}) for settings in networks.values()]
+    return {label: plan([parse(raw)]) for label, raw in zip(networks, compose_many("train", jobs), strict=True)}
 
 
 def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[str, list]]":
@@ -47,7 +50,8 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     measure, x_NI = _measurement(first, batch), batch[0]
     found = {}
     for label, planned in plans.items():
-        rows = [measure(_draw(planned, seed, batch)) for seed in range(networks)]
+        draw = _drawing(planned, batch)
+        rows = [measure(draw(seed)) for seed in range(networks)]
         signal_SL, gradient_SL = (np.stack(side).astype(float) for side in zip(*rows, strict=True))
         found[label] = {
             "signal": (signal_SL / float(np.mean(np.square(x_NI)))).tolist(),
@@ -57,11 +61,17 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     return found
 
 
-def _draw(planned: "Plan", seed: int, batch: probes.Batch) -> "Params":
-    """A network of this seed; what is compiled for a shape of a layer serves every other network that has it."""
-    own = dataclasses.replace(planned.configs[0], init_seed=seed)
-    params, _, _ = planned.draws[0].__wrapped__(init_key(own), planned.hypers[0], batch)
-    return params
+def _drawing(planned: "Plan", batch: probes.Batch) -> "Callable[[int], Params]":
+    """The network of a seed. Not jitted: what is compiled for a shape of a layer serves every network that has it."""
+    config, network, hyper = planned.configs[0], planned.problem.network, planned.hypers[0]
+    scheme = scheme_of(config.scheme)
+    start, _ = network.start(init_key(config))
+
+    def draw(seed: int) -> "Params":
+        params, _ = scheme(init_key(dataclasses.replace(config, init_seed=seed)), network, hyper, batch)
+        return completed(start, params)
+
+    return draw
 
 
 def _measurement(planned: "Plan", batch: probes.Batch) -> "Callable[[Params], tuple[np.ndarray, np.ndarray]]":

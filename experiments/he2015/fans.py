@@ -37,13 +37,11 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     own = settings[name]
     shared = {"data": "synthetic", "activation": "relu", "scheme": "he", "probe.examples": own["examples"]}
     shared |= {"data.inputs": own["width"]}
-    plans = {
-        (profile, depth): {
-            label: drawn.prepared(shared | {"width": _widths(profile, own["width"], depth), "scheme.fan": fan})
-            for label, fan in own["fans"].items()
-        }
-        for profile, depth in itertools.product(own["profiles"], own["depths"])
-    }
+    plans = {}
+    for profile, depth in itertools.product(own["profiles"], own["depths"]):
+        widths = _widths(profile, own["width"], depth)
+        networks = {label: shared | {"width": widths, "scheme.fan": fan} for label, fan in own["fans"].items()}
+        plans[profile, depth] = drawn.prepared(networks)
 
     def measure() -> dict[str, Any]:
         cells = []

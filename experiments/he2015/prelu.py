@@ -42,11 +42,12 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
         raise InputError(f"{name}.schemes has {wrong[0]!r}; {allowed_words(wrong[0], ASSUMED)}")
     shared = {"data": "synthetic", "data.inputs": own["width"], "depth": own["depth"], "width": own["width"]}
     shared |= {"activation": "prelu", "scheme": "he", "probe.examples": own["examples"]}
-    plans = {
-        (label, a): drawn.prepared(shared | {"activation.negative_slope": a, "scheme.negative_slope": ASSUMED[assumed]})
+    networks = {
+        (label, a): shared | {"activation.negative_slope": a, "scheme.negative_slope": ASSUMED[assumed]}
         for label, assumed in own["schemes"].items()
         for a in own["slopes"]
     }
+    plans = drawn.prepared(networks)
 
     def measure() -> dict[str, Any]:
         found = {cell: _factors(moments, own["depth"]) for cell, moments in drawn.measured(plans, own["draws"]).items()}

@@ -33,7 +33,7 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     """
     own = settings[name]
     plans = {
-        kind: {label: drawn.prepared(_run(own, network, scheme)) for label, scheme in own["schemes"].items()}
+        kind: drawn.prepared({label: _run(own, network, scheme) for label, scheme in own["schemes"].items()})
         for kind, network in own["networks"].items()
     }
 

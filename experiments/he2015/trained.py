@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from experiments.study import Place
 
 EDGES = {"lowest": "<", "highest": ">", "": ""}  # a best rate that is an end of its grid
-SHARED = ("data", "network", "network.halve", "width", "batch_size", "steps", "optimizer")
+SHARED = ("data", "data.valid", "network", "network.halve", "width", "batch_size", "steps", "optimizer")
 
 
 def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[[], dict[str, Any]] | NotRun:

@@ -69,7 +69,7 @@ NETWORKS = {
 @pytest.mark.heavy
 def test_drawn_networks_scatter_about_the_products(kind):
     settings = {"activation": "relu", "scheme": "he", "probe.examples": 4, **NETWORKS[kind]}
-    found = drawn.measured({"he": drawn.prepared(settings)}, 100)["he"]
+    found = drawn.measured(drawn.prepared({"he": settings}), 100)["he"]
     for side in signal.SIDES:
         moments_SL, expected_L = np.array(found[side]), np.array(found[f"expected_{side}"])
         error_L = moments_SL.std(axis=0, ddof=1) / math.sqrt(len(moments_SL))
