@@ -72,7 +72,7 @@ def _panel(axes: "Axes", check: Mapping[str, Any], layer: int) -> None:
         label = f"after {step + 1} step{'s' if step else ''}"
         axes.plot(check["sizes"], rms_S, color=look.colour, marker=look.marker, ms=4, lw=1.2, label=label)
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    drawing.logarithmic(axes.yaxis)
     axes.set_xticks(check["sizes"], [str(size) for size in check["sizes"]])
 
 
@@ -84,8 +84,8 @@ def title(check: Mapping[str, Any]) -> str:
 def _scale(checks: Mapping[str, Any]) -> str:
     """What was trained, for a caption."""
     own = next(iter(checks.values()))
-    rates = ", ".join(f"{title(check)} {check['rate']:g}" for check in checks.values())
-    return f"{own['steps']} steps on one batch of {own['batch_size']}, {own['seeds']} seeds; learning rates: {rates}."
+    rates = "; ".join(f"{title(check)}: {check['rate']:g}" for check in checks.values())
+    return f"{own['steps']} steps on one batch of {own['batch_size']}, {own['seeds']} seeds. Learning rates: {rates}."
 
 
 def table(found: Mapping[str, Any]) -> list[Mapping[str, str]]:

@@ -55,11 +55,11 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     right.plot(sizes, np.full(len(sizes), np.exp(np.log(level).mean())), color="0.5", ls=":", lw=1.2, label="width^0")
     right.set(xlabel="width")
     for axes in (left, right):
-        axes.legend(frameon=False, loc="lower left")
+        axes.legend(frameon=False, loc="upper right")
     drawing.caption(
         figure,
-        f"Plain relu networks, Var W = 2/fan-in, muP over width; one step of SGD on one example. Geometric means over "
-        f"{checks['depth']['seeds']} networks with 95 % intervals. Left: width {checks['depth']['width']}; right: "
+        f"Plain relu networks, Var W = 2/fan-in, muP over width; one step of SGD on one example. Points: means of "
+        f"logarithms over {checks['depth']['seeds']} networks with 95 % intervals. Left: width {checks['depth']['width']}; right: "
         f"{checks['width']['depth']} hidden layers.",
     )
     return figure
@@ -69,7 +69,7 @@ def _points(axes: "Axes", check: Mapping[str, Any]) -> tuple[np.ndarray, np.ndar
     """The sizes and the geometric means of the rates, which are drawn."""
     sizes, logs = np.array(check["sizes"]), mean_interval(np.log(largest(check)).T)
     mean, low, high = (np.exp(end) for end in (logs.mean, logs.low, logs.high))
-    drawing.points(axes, sizes, mean, low, high, drawing.look(0), "measured")
+    drawing.points(axes, sizes, mean, low, high, drawing.look(0))
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(sizes, [str(size) for size in sizes])

@@ -78,7 +78,7 @@ def bests(axes: "Axes", transfers: Mapping[str, Transfer]) -> None:
     for i, (label, own) in enumerate(transfers.items()):
         look, sizes = drawing.look(i), np.array(own.losses.values)
         mean, low, high = (np.array([getattr(best, end) for best in own.bests]) for end in ("rate", "low", "high"))
-        drawing.points(axes, sizes, mean, low, high, look, f"{label}: p = {own.exponent.mean:.2f}")
+        drawing.points(axes, sizes, mean, low, high, look, f"{label}: p = {round(own.exponent.mean, 2) + 0:.2f}")
         axes.plot(sizes, mean, color=look.colour, ls=look.dashes, lw=1.2)
     axes.set_xscale("log", base=2)
     axes.set_yscale("log", base=2)
