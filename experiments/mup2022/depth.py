@@ -59,8 +59,8 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     drawing.caption(
         figure,
         f"Plain relu networks, Var W = 2/fan-in, muP over width; one step of SGD on one example. Points: means of "
-        f"logarithms over {checks['depth']['seeds']} networks with 95 % intervals. Left: width {checks['depth']['width']}; right: "
-        f"{checks['width']['depth']} hidden layers.",
+        f"logarithms over {checks['depth']['seeds']} networks with 95 % intervals. Left: width "
+        f"{checks['depth']['width']}; right: {checks['width']['depth']} hidden layers.",
     )
     return figure
 

@@ -6,7 +6,7 @@ def change(layers: int) -> float:
 
     With Var W = 2/fan-in the step of layer m reaches layer L through J J^T, J the Jacobian of the k = L - m layers
     between them. Two such terms, of k and of k' >= k layers, have the mean product of the second moment of the spectrum
-    of J J^T, 1 + 2k (Pennington et al. 2017, eq. 17 at Gaussian weights and relu). Summed over all pairs:
+    of J J^T, 1 + 2k (Pennington et al. 2017, Gaussian weights and relu). Summed over all pairs:
 
         S(L) = sum_{k, k' < L} (1 + 2 min(k, k')) = L^2 + L (L - 1) (2L - 1) / 3
 
