@@ -38,11 +38,12 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 def _configs(check: Mapping[str, Any], place: "Place") -> dict[int, Config]:
     sizes = check_sizes(check["over"], check["sizes"])
-    return {size: parse(runs.config("check", _settings(check, size), place)) for size in sizes}
+    raw = runs.config("check", _settings(check), place)
+    return {size: parse({**raw, check["over"]: size}) for size in sizes}
 
 
-def _settings(check: Mapping[str, Any], size: int) -> dict[str, Any]:
-    shape = {key: check[key] for key in ("width", "depth") if key in check} | {check["over"]: size}
+def _settings(check: Mapping[str, Any]) -> dict[str, Any]:
+    shape = {key: check[key] for key in ("width", "depth") if key in check}
     shared = {key: check[key] for key in ("activation", "batch_size", "steps", "optimizer")}
     data = {"data": "synthetic", "data.inputs": check["inputs"], "optimizer.learning_rate": check["rate"]}
     return {**shape, **shared, **data, **scheme_of(check, check["scheme"])}

@@ -34,9 +34,10 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     if lacking := runs.lacks_data(own["data"], place):
         return lacking
     sizes = check_sizes(own["over"], own["sizes"])
+    raws = {label: runs.config(name, _settings(own, model), place) for label, model in own["models"].items()}
     configs = {
-        f"{label}-{size}": runs.config(f"{name}-{label}-{size}", _settings(own, model, size), place)
-        for label, model in own["models"].items()
+        f"{label}-{size}": {**raw, "name": f"{name}-{label}-{size}", own["over"]: size}
+        for label, raw in raws.items()
         for size in sizes
     }
     asked = runs.grid(configs, sorted(own["rates"]), range(own["seeds"]))
@@ -44,11 +45,11 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     return lambda: _measured(own, sizes, runs.train(asked))
 
 
-def _settings(own: Mapping[str, Any], model: Mapping[str, Any], size: int) -> dict[str, Any]:
+def _settings(own: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any]:
     probe = {"probe": "economy", "probe.points": 2, "probe.examples": 10}
     scale = {"network.scale": _scale(model["scale"])} if own["network"] == "residual" else {}
-    shape = {key: own[key] for key in SHARED if key in own} | {own["over"]: size}
-    return {**shape, **probe, **scale, **scheme_of(own, model["scheme"])}
+    shared = {key: own[key] for key in SHARED if key in own}
+    return {**shared, **probe, **scale, **scheme_of(own, model["scheme"])}
 
 
 def _scale(name: str) -> float | str:
