@@ -19,7 +19,7 @@ from xinit.training.problem import plan
 if TYPE_CHECKING:
     from experiments.study import Place
 
-KEPT = ("over", "width", "depth", "scheme", "optimizer", "rate", "seeds", "steps", "batch_size")
+KEPT = ("over", "scheme", "optimizer", "rate", "seeds", "steps", "batch_size")
 
 
 def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[[], dict[str, Any]]:
@@ -43,15 +43,14 @@ def _configs(check: Mapping[str, Any], place: "Place") -> dict[int, Config]:
 
 
 def _settings(check: Mapping[str, Any]) -> dict[str, Any]:
-    shape = {key: check[key] for key in ("width", "depth") if key in check}
-    shared = {key: check[key] for key in ("activation", "batch_size", "steps", "optimizer")}
+    shared = {key: check[key] for key in ("depth", "activation", "batch_size", "steps", "optimizer")}
     data = {"data": "synthetic", "data.inputs": check["inputs"], "optimizer.learning_rate": check["rate"]}
-    return {**shape, **shared, **data, **scheme_of(check, check["scheme"])}
+    return {**shared, **data, **scheme_of(check, check["scheme"])}
 
 
 def _measured(check: Mapping[str, Any], configs: Mapping[int, Config]) -> dict[str, Any]:
     sizes = coordinates.check_configs(check["over"], configs, check["seeds"], check["steps"]).sizes
-    kept = {key: check[key] for key in KEPT if key in check}
+    kept = {key: check[key] for key in KEPT}
     return {**kept, "sizes": sizes.values, "layers": sizes.layers, "rms": sizes.rms.tolist()}
 
 

@@ -1,7 +1,7 @@
 """The largest learning rate of a plain relu network, over depth and over width (Jelassi et al. 2023).
 
-It is the rate at which one step of gradient descent on one example changes the pre-activations of the last hidden layer
-by 1 in the mean square. The step is so small that the change is in proportion to it.
+It is the rate at which one step of gradient descent on one example would change the pre-activations of the last hidden
+layer by 1 in the mean square, were the change in proportion to the rate.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STAGES = ("response",)
-LAST_HIDDEN = -2  # of the layers; the output is the last
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
@@ -33,7 +32,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
 def largest(check: Mapping[str, Any]) -> np.ndarray:
     """(size, seed) the rate at which the mean squared change after one step is 1."""
-    return check["rate"] / np.array(check["rms"])[:, :, 1, LAST_HIDDEN]
+    return np.array(check["change"]) ** -0.5
 
 
 def _law(depths: np.ndarray) -> np.ndarray:
@@ -58,7 +57,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         axes.legend(frameon=False, loc="upper right")
     drawing.caption(
         figure,
-        f"Plain relu networks, Var W = 2/fan-in, muP over width; one step of SGD on one example. Points: means of "
+        f"Plain relu networks, Var W = 2/fan-in, muP over width; one step on one example. Points: means of "
         f"logarithms over {checks['depth']['seeds']} networks with 95 % intervals. Left: width "
         f"{checks['depth']['width']}; right: {checks['width']['depth']} hidden layers.",
     )

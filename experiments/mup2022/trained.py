@@ -49,6 +49,7 @@ def _settings(own: Mapping[str, Any], model: Mapping[str, Any]) -> dict[str, Any
     probe = {"probe": "economy", "probe.points": 2, "probe.examples": 10}
     scale = {"network.scale": _scale(model["scale"])} if own["network"] == "residual" else {}
     shared = {key: own[key] for key in SHARED if key in own}
+    shared |= {"data.inputs": own["inputs"]} if "inputs" in own else {}
     return {**shared, **probe, **scale, **scheme_of(own, model["scheme"])}
 
 
