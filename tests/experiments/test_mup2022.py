@@ -1,21 +1,25 @@
 """The laws of the study against independent draws, its transfers on losses that are known, and a tiny training."""
 
+import functools
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from experiments import study, tiers
 from experiments.claims import FAIL, PASS, NotRun
-from experiments.mup2022 import depth, law, trained, transfers
+from experiments.mup2022 import depth, law, response, trained, transfers
 from experiments.study import Place
 from tests.experiments import counterexamples
 from xinit.commands import cli
 from xinit.core.errors import InputError
+from xinit.initializers import lecun
 from xinit.networks import activations
 from xinit.networks.mlp import plain
 from xinit.networks.network import Frame
 from xinit.networks.residual import residual
-from xinit.schemes import depth_mup, mup
+from xinit.schemes import depth_mup, layerwise, mup
 
 OWN = study.load("mup2022")
 COUNTEREXAMPLES = [claim.id for claim in OWN.claims() if claim.tier == "cpu"]  # tried below
@@ -36,45 +40,68 @@ def test_for_deep_networks_the_rate_goes_as_the_depth_to_the_power_of_minus_thre
     assert np.log2(deeper / deep) == pytest.approx(-1.5, abs=0.01)
 
 
-def one_step(layers, width, random):
-    """Mean squared change of the last of `layers` relu layers to first order, over rate and gradient squared; numpy."""
-    h, passed = random.normal(size=width), []
-    h *= np.sqrt(width) / np.linalg.norm(h)
-    for _ in range(layers):
-        kernel = random.normal(size=(width, width)) * np.sqrt(2 / width)
-        passed.append((kernel, h))
-        z = kernel @ h
-        h = np.maximum(z, 0)
-    top = np.where(z > 0, random.normal(size=width), 0)
-    gradient, change, jacobian = top, np.zeros(width), np.eye(width)
-    for kernel, before in reversed(passed):
-        change += jacobian @ gradient * (before @ before) / width
-        step = kernel * (before > 0)  # dz of this layer by z of the one below, whose signal was relu(z)
-        gradient, jacobian = step.T @ gradient, jacobian @ step
-    return np.mean(change**2) / np.mean(top**2)
+@pytest.mark.parametrize("depth", [2, 6])
+def test_the_closed_form_is_that_of_networks_that_are_drawn(depth):
+    keys = jax.random.split(jax.random.key(0), 60)
+    squares = np.array([mean_squares(key, depth, 150) for key in keys])
+    ratio = squares[:, 0].mean() / squares[:, 1].mean()
+    assert ratio == pytest.approx(law.change(depth), rel=0.25)
 
 
-@pytest.mark.parametrize("layers", [2, 6])
-def test_the_closed_form_is_that_of_networks_drawn_in_numpy(layers):
-    random = np.random.default_rng(0)
-    drawn = np.array([one_step(layers, 200, random) for _ in range(30)])
-    error = drawn.std(ddof=1) / np.sqrt(len(drawn))
-    assert drawn.mean() == pytest.approx(law.change(layers), abs=4 * error + 0.1 * law.change(layers))
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def mean_squares(key, depth, width):
+    """Of the change, over the width of what each layer reads, and of the gradient at the top."""
+    weights, x = response.drawn(key, width, depth, 16, 2**0.5, 1 / width**2)
+    weights = weights._replace(last=weights.last * 1e-3)  # so that the error is the same for all networks
+    top = top_gradient(weights, x)
+    changed = response.change(weights, x, width / 16) / width
+    return jnp.stack([jnp.mean(jnp.square(changed)), jnp.mean(jnp.square(top))])
 
 
-def response(sizes, rms):
-    """A check of which only the last hidden layer's change after one step is known, for two seeds."""
-    rms_SNTL = np.repeat(np.array(rms)[:, None, None, None], 2, axis=1) * np.ones((1, 1, 2, 4))
-    return {"sizes": sizes, "rate": 0.5, "rms": rms_SNTL.tolist()}
+def pre_activations(weights, x):
+    z = weights.first @ x
+    for kernel in weights.hidden:
+        z = kernel @ jax.nn.relu(z)
+    return z
+
+
+def loss_at(weights, z):
+    return -jax.nn.log_softmax(weights.last @ jax.nn.relu(z))[0]
+
+
+def top_gradient(weights, x):
+    return jax.grad(lambda z: loss_at(weights, z))(pre_activations(weights, x))
+
+
+@pytest.mark.parametrize("first_rate", [1.0, 3.0])
+def test_the_change_is_the_derivative_of_the_network_along_its_gradient(first_rate):
+    weights, x = response.drawn(jax.random.key(3), width=7, depth=4, inputs=5, gain=2**0.5, last_variance=0.2)
+    gradient = jax.grad(lambda weights: loss_at(weights, pre_activations(weights, x)))(weights)
+    step = gradient._replace(first=first_rate * gradient.first)
+    _, expected = jax.jvp(lambda weights: pre_activations(weights, x), (weights,), (step,))
+    np.testing.assert_allclose(response.change(weights, x, first_rate), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_its_parametrisations_are_those_of_the_library():
+    network = plain((16, 64, 64, 10), [activations.relu()] * 2)
+    for name, scheme in {"lecun": layerwise(lecun()), "mup": mup(16, "sgd")}.items():
+        variances, rates = variances_and_rates(scheme, network)
+        first_rate, last_variance = response.PARAMETRISATIONS[name](64, 16)
+        assert (rates[0], variances[-1]) == pytest.approx((first_rate, last_variance))
+        assert (rates[1], variances[0], variances[1]) == pytest.approx((1, 1 / 16, 1 / 64))
+
+
+def check_of(sizes, changes):
+    return {"sizes": sizes, "change": np.outer(changes, [1.0, 1.0]).tolist()}
 
 
 def test_the_largest_rate_is_where_the_change_would_be_one():
     sizes = [4, 8, 16]
-    found = {"response": {"depth": response(sizes, [2.0 * n**1.5 for n in sizes]), "width": response(sizes, [1.0] * 3)}}
+    found = {"response": {"depth": check_of(sizes, [4.0 * n**3 for n in sizes]), "width": check_of(sizes, [1.0] * 3)}}
     metrics = depth.metrics(found)
     assert metrics["depth.depth"].value == pytest.approx(-1.5)
     assert metrics["depth.width"].value == pytest.approx(0)
-    assert depth.largest(found["response"]["depth"])[0, 0] == pytest.approx(0.5 / 16)
+    assert depth.largest(found["response"]["depth"])[0, 0] == pytest.approx(1 / 16)
 
 
 # ---- parametrisations
