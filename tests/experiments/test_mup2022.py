@@ -108,7 +108,7 @@ def test_the_largest_rate_is_where_the_change_would_be_one():
 
 
 def variances_and_rates(scheme, network):
-    batch = np.zeros((2, network.n_inputs), np.float32), np.zeros(2, int)
+    batch = jnp.zeros((2, network.n_inputs)), jnp.zeros(2, int)
     _, lr_scale = scheme(jax.random.key(0), network, {"gain": 1.0}, batch)
     return [law.variance for law in scheme.law(network)], np.asarray(lr_scale)
 
