@@ -72,7 +72,8 @@ def _panel(axes: "Axes", check: Mapping[str, Any], layer: int) -> None:
         label = f"after {step + 1} step{'s' if step else ''}"
         axes.plot(check["sizes"], rms_S, color=look.colour, marker=look.marker, ms=4, lw=1.2, label=label)
     axes.set_xscale("log", base=2)
-    drawing.logarithmic(axes.yaxis)
+    axes.set_yscale("log")
+    axes.yaxis.set_minor_formatter("")
     axes.set_xticks(check["sizes"], [str(size) for size in check["sizes"]])
 
 

@@ -70,6 +70,6 @@ def _points(axes: "Axes", check: Mapping[str, Any]) -> tuple[np.ndarray, np.ndar
     mean, low, high = (np.exp(end) for end in (logs.mean, logs.low, logs.high))
     drawing.points(axes, sizes, mean, low, high, drawing.look(0))
     axes.set_xscale("log", base=2)
-    axes.set_yscale("log")
+    drawing.logarithmic(axes.yaxis)
     axes.set_xticks(sizes, [str(size) for size in sizes])
     return sizes, mean
