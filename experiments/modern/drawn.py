@@ -9,8 +9,10 @@ import numpy as np
 from jax import Array
 
 from experiments.modern import networks
+from xinit.networks.network import completed
 from xinit.settings.compose import compose, overrides_from
 from xinit.settings.parse import parse
+from xinit.training.choices import scheme_of
 from xinit.training.problem import init_key, plan
 
 if TYPE_CHECKING:
@@ -36,13 +38,15 @@ def plans(name: str, own: Mapping[str, Any]) -> "dict[str, Plan]":
 
 def drawn(planned: "Plan", own: Mapping[str, Any]) -> "Iterator[tuple[Params, State, Array]]":
     """Parameters, state and inputs of every network of a plan; the i-th ones of two plans share their seeds."""
+    network, config = planned.problem.network, planned.configs[0]
+    scheme = scheme_of(config.scheme)
+    start, state = network.start(init_key(config))  # zeros and ones whatever the key, and slow to make
     for seed in range(own["networks"]):
         x_BI = inputs(own["examples"], own["width"], seed)
-        config = dataclasses.replace(planned.configs[0], init_seed=seed)
         batch = x_BI, jnp.zeros(len(x_BI), int)
         # Not jitted as a whole: what is compiled to draw one layer serves all others of its shape.
-        params, state, _ = planned.draws[0].__wrapped__(init_key(config), planned.hypers[0], batch)
-        yield params, state, x_BI
+        weights, _ = scheme(init_key(dataclasses.replace(config, init_seed=seed)), network, planned.hypers[0], batch)
+        yield completed(start, weights), state, x_BI
 
 
 def inputs(n_examples: int, n_inputs: int, seed: int) -> Array:
