@@ -109,7 +109,7 @@ def _ends(measured: Measured, function: Callable[[float], float]) -> Measured:
 def draw(found: Mapping[str, Any]) -> "Figure":
     """The correlation against the number of rectifiers: markers measured, lines in the limit of infinite width."""
     own = found["shattering"]
-    figure = drawing.figure(7, 4.4)
+    figure = drawing.figure(9, 4.6)
     axes = figure.subplots()
     for i, (label, model) in enumerate(own["models"].items()):
         correlation_SL, look = np.array(model["correlation"]), drawing.look(i)
@@ -118,14 +118,14 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         shown = np.unique(np.geomspace(1, l[-1], 14).astype(int))
         interval = bootstrap_interval(correlation_SL[:, shown])
         drawing.points(axes, l[shown], interval.mean, interval.low, interval.high, look, LABELS.get(label, label))
-    axes.set(xscale="log", yscale="log", ylim=(1e-3, 1.5), xlabel="rectifiers in front",
-             ylabel="correlation between derivatives at two inputs")  # fmt: skip
+    axes.set(yscale="log", ylim=(1e-3, 1.5), xlabel="rectifiers in front")
+    axes.set_ylabel("correlation between derivatives at two inputs")
     drawing.logarithmic(axes.xaxis)
     drawing.legend(figure, axes)
     drawing.caption(
         figure,
         f"Networks of width {own['width']} at initialisation; He's weights but for looks-linear. Means over "
         f"{own['networks']} networks and all pairs of {own['examples']} independent inputs, with 95 % intervals; "
-        "lines: infinite width. Correlations below 0.01 are within what finite width leaves by chance.",
+        "lines: infinite width.",
     )
     return figure

@@ -106,8 +106,12 @@ def draw(found: Mapping[str, Any]) -> "Figure":
             _markers(right, l[1:], share_SL, drawing.look(i), words)
     right.plot(l[1:], l[1:] ** -0.5, color="0.45", lw=1, ls=(0, (1, 1.5)))
     left.set(yscale="log", xlabel="block", ylabel="mean square of the stream, start = 1")
-    right.set(xscale="log", yscale="log", xlabel="block l", ylabel="size of the branch over the stream")
-    right.text(l[-1], l[-1] ** -0.5, "1/√l ", ha="right", va="bottom", fontsize=8.5, color="0.3")
+    right.set(xlabel="block l", ylabel="size of the branch over the stream")
+    right.text(3, 3**-0.5, "  1/√l", ha="left", va="bottom", fontsize=8.5, color="0.3")
+    drawing.logarithmic(right.xaxis)
+    right.set_yscale("log")
+    right.set_yticks([0.2, 0.3, 0.5, 1], ["0.2", "0.3", "0.5", "1"])
+    right.minorticks_off()
     drawing.legend(figure, left)
     drawing.caption(
         figure,
