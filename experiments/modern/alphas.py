@@ -46,7 +46,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     panels[0].set_ylabel("validation error, %")
     panels[0].set_ylim(1.5, 120)
     drawing.logarithmic(panels[0].yaxis)
-    drawing.legend(figure, panels[0])
+    drawing.legend(figure, panels[-1])  # the deepest, where every rule is
     words = "Lines: means over seeds; dotted: chance, where a run that diverges counts."
     drawing.caption(figure, f"{words} {trained.scale(own)}")
     return figure

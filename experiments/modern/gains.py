@@ -57,7 +57,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     axes.set_xticks(gains_G, [f"{gain:g}" for gain in gains_G])
     axes.minorticks_off()
     drawing.legend(figure, axes)
-    words = f"Lines: means over seeds, bands: all seeds; dotted: chance. 18 weight layers. {trained.scale(own)}"
+    words = f"Lines: means over seeds, bands: all seeds; dotted: chance. 14 weight layers. {trained.scale(own)}"
     drawing.caption(figure, words)
     return figure
 
