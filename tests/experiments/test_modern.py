@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from experiments import study, tiers
-from experiments.claims import NotRun
+from experiments.claims import FAIL, PASS, NotRun
 from experiments.modern import alphas, choices, coactivation, drawn, gains, networks, shattering, trained, variance
 from experiments.study import Place
+from tests.experiments import counterexamples
 from xinit.commands import cli
 from xinit.core.errors import InputError
 
@@ -31,7 +32,7 @@ def test_coactivation_is_that_of_numbers_drawn_in_numpy(cosine):
 
 def test_the_same_input_twice_shares_all_and_opposite_ones_nothing():
     assert (coactivation.both_active(1.0), coactivation.next_cosine(1.0)) == (1.0, 1.0)
-    assert coactivation.both_active(-1.0) == coactivation.next_cosine(-1.0) == 0.0
+    assert coactivation.both_active(-1.0) == pytest.approx(0) == coactivation.next_cosine(-1.0)
 
 
 @pytest.mark.parametrize("network", coactivation.EXPECTED)
@@ -190,3 +191,45 @@ def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, word
     assert study.main("modern", [*arguments, f"out={tmp_path / 'out'}"]) == cli.BAD_INPUT
     assert words in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+# ---- claims about trained networks
+
+
+COUNTEREXAMPLES = [claim.id for claim in OWN.claims() if claim.tier != "init"]
+CHANCE = 88.65
+ERRORS = {  # percent of test error at the gains of the stage, or of each scheme, as the claims expect them
+    "plain": [CHANCE, CHANCE, 12, CHANCE, CHANCE],
+    "normed": [20, 15, 12, 14, 30],
+    "residual": [13, 11, 10, CHANCE, CHANCE],
+    "both": [10, 9, 9, 10, 11],
+    "plain-relu": [CHANCE, 20, 10, 12, 11],
+    "plain-tanh": [CHANCE, 9, 12, 8, 9],
+    "both-relu": [9, 9, 9.5, 9, 9],
+    "one25": [CHANCE],
+    "learned25": [9],
+}
+
+
+def as_expected(stage, settings):
+    """Results of a stage with these errors; three seeds that scatter by a tenth of a point."""
+    own, models = settings[stage], {}
+    for label, model in own["models"].items():
+        starts = list(itertools.product(model["schemes"], own["gains"]))
+        by_scheme = {scheme: {} for scheme in model["schemes"]}
+        for (scheme, gain), error in zip(starts, ERRORS[label], strict=True):
+            by_scheme[scheme][f"{gain:g}"] = row([error, error + 0.1, error + 0.2], [error])
+        models[label] = {**model, "starts": by_scheme}
+    return {stage: {"models": models, "steps": 1, "done": 1}}
+
+
+@pytest.mark.parametrize("claim", [c for c in OWN.claims() if c.id in COUNTEREXAMPLES], ids=lambda claim: claim.id)
+def test_a_claim_about_training_holds_as_expected_and_fails_where_models_are_exchanged(claim):
+    (stage,) = OWN.module(counterexamples.part_of(OWN, claim)).STAGES
+    before, after = (tiers.load("modern", claim.tier, changes) for changes in ((), claim.counterexample))
+    found = as_expected(stage, before)
+    assert counterexamples.state(OWN, claim, found) == PASS
+    models = found[stage]["models"]
+    now = {label: counterexamples.becomes(found[stage], stage, label, before, after) for label in models}
+    found[stage] = {**found[stage], "models": {label: models[other] for label, other in now.items()}}
+    assert counterexamples.state(OWN, claim, found) == FAIL
