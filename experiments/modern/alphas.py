@@ -1,7 +1,7 @@
 """What a branch is multiplied with: deep residual networks without normalisation, at every rate of a grid.
 
-Scale 1; 1/sqrt(L); learned from 0 on, which is SkipInit (De & Smith 2020) and ReZero (Bachlechner et al. 2020); and
-Fixup (Zhang et al. 2019).
+A label is a rule and the number of branches: scale 1; 1/sqrt(L); learned from 0 on, which is SkipInit (De & Smith 2020)
+and ReZero (Bachlechner et al. 2020); Fixup (Zhang et al. 2019).
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing, runs
-from experiments.claims import Metrics, over_runs
+from experiments.claims import Metrics, number, over_runs
 from experiments.modern import trained
 from xinit.analysis.intervals import mean_interval
 
@@ -43,9 +43,11 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     for axes, depth in zip(panels, depths, strict=True):
         _panel(axes, {label: model for label, model in own["models"].items() if model["depth"] == depth})
         axes.set(title=f"{depth} branches of two weight layers", xlabel="learning rate", xscale="log")
+        axes.set_xticks(own["rates"], [number(rate) for rate in own["rates"]])
+        axes.xaxis.minorticks_off()
     panels[0].set_ylabel("validation error, %")
-    panels[0].set_ylim(1.5, 120)
     drawing.logarithmic(panels[0].yaxis)
+    panels[0].set_ylim(3, 120)
     drawing.legend(figure, panels[-1])  # the deepest, where every rule is
     words = "Lines: means over seeds; dotted: chance, where a run that diverges counts."
     drawing.caption(figure, f"{words} {trained.scale(own)}")
