@@ -9,16 +9,11 @@ from typing import Any
 from experiments import kept, page, publishing, study
 from experiments.claims import PASS, Checked, number
 from experiments.modern import choices
-from xinit.analysis.intervals import Interval
+from xinit.analysis.intervals import Interval, mean_interval
 
 STUDY = "modern"
 PAGE = f"experiments/{STUDY}/results/page.md#what-to-use"
-COLUMNS = (
-    "start from",
-    "what `standard` loses to it, points",
-    "worst start - best start, points",
-    "claims that passed",
-)
+COLUMNS = ("start from", "test error, %", "points that `standard` loses", "points between best and worst", "claim")
 
 
 def table() -> str:
@@ -38,10 +33,11 @@ def _cells(label: str, model: Mapping[str, Any], checked: Sequence[Checked]) -> 
     if not passed:
         return dict.fromkeys(COLUMNS, "")
     best = choices.best(model)
+    lost, error = choices.lost(model, best), mean_interval(choices.tests_of(model)[best])
+    advice = f"`{best}`" if lost.low > 0 else "any of them"
     links = ", ".join(f"[{one.claim.id}]({PAGE})" for one in passed)
-    cells = (f"`{best}`", _points(choices.lost(model, best)), _points(choices.spread(model)), links)
-    return dict(zip(COLUMNS, cells, strict=True))
+    return dict(zip(COLUMNS, (advice, *map(_words, (error, lost, choices.spread(model))), links), strict=True))
 
 
-def _points(interval: Interval[float]) -> str:
+def _words(interval: Interval[float]) -> str:
     return f"{number(interval.mean)} [{number(interval.low)}, {number(interval.high)}]"
