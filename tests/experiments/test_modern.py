@@ -77,8 +77,8 @@ def stream_in_numpy(random, blocks, width, examples, normed):
 @pytest.mark.parametrize("label", ["one", "normed"])
 def test_the_residual_stream_grows_as_networks_in_numpy_do(label):
     random = np.random.default_rng(0)
-    drawn_SL = [stream_in_numpy(random, 6, 100, 100, label == "normed") for _ in range(60)]
-    np.testing.assert_allclose(np.mean(drawn_SL, 0), variance.EXPECTED[label](np.arange(7), 6), rtol=0.06)
+    drawn_SL = [stream_in_numpy(random, 4, 64, 64, label == "normed") for _ in range(60)]
+    np.testing.assert_allclose(np.mean(drawn_SL, 0), variance.EXPECTED[label](np.arange(5), 4), rtol=0.08)
 
 
 SMALL = {"width": 64, "examples": 32, "networks": 2}
@@ -144,20 +144,21 @@ def test_a_stage_has_every_model_from_every_start():
 
 
 TINY = ["gains.data=synthetic", "gains.width=8", "gains.steps=4", "gains.seeds=2", "gains.rates=[0.01]",
-        "gains.gains=[0.5,1.0]", *(f"gains.models.{label}.depth=2" for label in gains.MODELS)]  # fmt: skip
+        "gains.gains=[0.5,1.0]", "gains.models.plain.depth=2"]  # fmt: skip
 
 
 @pytest.mark.heavy
-def test_a_tiny_run_trains_every_model_and_goes_on_where_it_was_stopped(tmp_path):
+def test_a_tiny_run_trains_and_goes_on_where_it_was_stopped(tmp_path):
     settings = tiers.load("modern", "cpu", TINY)
+    settings["gains"]["models"] = {"plain": settings["gains"]["models"]["plain"]}
     stopped = trained.prepare("gains", settings, Place(tmp_path, stop_after="2"))()
     assert isinstance(gains.metrics({"gains": stopped})["gains"], NotRun)
     results = trained.prepare("gains", settings, Place(tmp_path))()
     assert results["done"] == 4
     measured = gains.metrics({"gains": results})
-    assert measured["gains.both.range"].n == 2
+    assert measured["gains.plain.range"].n == 2
     assert gains.draw({"gains": results}).axes
-    assert len(gains.table({"gains": results})) == 4
+    assert len(gains.table({"gains": results})) == 1
 
 
 def test_a_figure_of_scales_has_a_panel_for_each_depth():
