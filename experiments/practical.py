@@ -8,11 +8,12 @@ from typing import Any
 
 from experiments import kept, page, publishing, study
 from experiments.claims import PASS, Checked, number
-from experiments.modern import choices
+from experiments.modern import choices, trained
 from xinit.analysis.intervals import Interval, mean_interval
 
 STUDY = "modern"
 PAGE = f"experiments/{STUDY}/results/page.md#what-to-use"
+NEAR_CHANCE = 0.9  # of the error of chance: a network with more has learned nothing
 COLUMNS = ("start from", "test error, %", "points that `standard` loses", "points between best and worst", "claim")
 
 
@@ -35,6 +36,8 @@ def _cells(label: str, model: Mapping[str, Any], checked: Sequence[Checked]) -> 
     best = choices.best(model)
     lost, error = choices.lost(model, best), mean_interval(choices.tests_of(model)[best])
     advice = f"`{best}`" if lost.low > 0 else "any of them"
+    if error.mean > NEAR_CHANCE * trained.rows_at_gain_1(model)[best]["chance"]:
+        advice = "none of them trains"
     links = ", ".join(f"[{one.claim.id}]({PAGE})" for one in passed)
     return dict(zip(COLUMNS, (advice, *map(_words, (error, lost, choices.spread(model))), links), strict=True))
 
