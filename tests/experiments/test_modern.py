@@ -206,7 +206,13 @@ ERRORS = {  # percent of test error at the gains of the stage, or of each scheme
     "both": [10, 9, 9, 10, 11],
     "plain-relu": [CHANCE, 20, 10, 12, 11],
     "plain-tanh": [CHANCE, 9, 12, 8, 9],
+    "plain-sigmoid": [CHANCE, 89, 89, CHANCE, 89],
+    "plain-selu": [20, 9, 30, 9, 9],
+    "normed-relu": [9, 10, 11, 9, 9],
+    "residual-relu": [9, 8, 11, 10, 9],
     "both-relu": [9, 9, 9.5, 9, 9],
+    "conv-relu": [CHANCE, CHANCE, 20, 80, 25],
+    "conv-normed": [9, 7, 10, 9, 6],
     "one25": [CHANCE],
     "learned25": [9],
 }

@@ -173,7 +173,7 @@ def test_a_claim_about_best_rates_holds_as_published_and_fails_under_its_counter
 TINY = ["sizes=[3,4]", "width=4", "data=synthetic", "batch_size=4", "steps=3", "seeds=2", "rates=[0.001,0.01,0.2]"]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_tiny_training_has_a_loss_at_every_rate_and_goes_on_where_it_was_stopped(tmp_path):
     settings = tiers.load("mup2022", "cpu", [f"branches.{change}" for change in TINY])
     stopped = trained.prepare("branches", settings, Place(tmp_path, stop_after="2"))()

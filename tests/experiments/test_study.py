@@ -141,18 +141,8 @@ def test_no_claim_contradicts_one_of_another_study():
 # ---- counterexamples
 
 
-def quick():
-    """The claims that can be tried small; all but the first of each study are slow."""
-    tried = set()
-    for one in CLAIMS:
-        own, claim = one.values
-        if counterexamples.is_quick(own, claim):
-            yield pytest.param(own, claim, id=one.id, marks=pytest.mark.slow if own.name in tried else ())
-            tried.add(own.name)
-
-
-@pytest.mark.parametrize(("own", "claim"), quick())
-@pytest.mark.heavy
+@pytest.mark.parametrize(("own", "claim"), [one for one in CLAIMS if counterexamples.is_quick(*one.values)])
+@pytest.mark.slow  # minutes in all; of some studies a single one takes one
 def test_a_quick_claim_holds_when_small_and_fails_under_its_counterexample(own, claim):
     if counterexamples.state_kept(own, claim) != FAIL:
         assert counterexamples.state_small(own, claim, ()) == PASS
