@@ -26,7 +26,7 @@ SMALL = ["data=synthetic", "width=16", "depth=2", "steps=100", "probe=economy", 
 MINE = "def my_init(key, shape, dtype):\n    import jax\n    return 0.001 * jax.random.normal(key, shape, dtype)\n"
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_scheme_of_ones_own_among_ours(tmp_path, monkeypatch, capsys):
     (tmp_path / "of_a_user.py").write_text(MINE)
     arguments = ["schemes=[of_a_user:my_init,xavier]", "learning_rates=[0.1,0.3]", "score_seeds=5", "search_seeds=1"]

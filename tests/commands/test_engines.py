@@ -95,6 +95,7 @@ def whole(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_through_joblib_with_a_group_that_is_refused(whole, tmp_path):
     """What is refused is named and costs the others nothing; what is done is not handed over again."""
     needs("hydra_plugins.hydra_joblib_launcher")
@@ -158,6 +159,7 @@ def processes_of(folder):
     return [line for line in lines if str(folder) in line]
 
 
+@pytest.mark.slow
 def test_through_a_local_ray_cluster(whole, tmp_path, ray_environment):
     needs("hydra_plugins.hydra_ray_launcher")
     arguments = ["hydra/launcher=population_ray", "hydra.launcher.inner.ray.remote.num_cpus=2"]

@@ -115,6 +115,7 @@ def test_there_is_no_score_without_a_band(found):
     assert all(row["act z"] == "" and "±" not in row["act pred."] for row in rows)
 
 
+@pytest.mark.slow
 def test_gelu_under_he_at_depth_30_is_foreseen():
     """Its fixed point repels: sizes of networks differ a hundredfold, and none is what the mean leads to."""
     found = inspection.inspect_config(configured("scheme=he", "activation=gelu", "depth=30", "width=128"), 8)

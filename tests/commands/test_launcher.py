@@ -218,6 +218,7 @@ def command(*arguments):
     return [sys.executable, "-m", "xinit.train", "-m", *SMALL, *arguments]
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_re_issued_equals_an_uninterrupted_one(tmp_path, monkeypatch):
     """SIGKILL at random moments of training; what is done stays, what was cut goes on."""
     arguments = [*SWEEP, "steps=5000", "checkpoint_every=0", "population.chunk=6"]
@@ -286,6 +287,7 @@ def test_a_second_sweep_of_the_same_shape_compiles_nothing(tmp_path, no_programs
     assert counts[1] == 0
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_single_process_result(whole, tmp_path):
     """Joined by jax.distributed on the loopback address; each trains its share, the first writes the aggregate."""
     with contextlib.closing(socket.socket()) as free:

@@ -108,7 +108,7 @@ ALIKE |= {
 TINY = ["tier=cpu", *overrides_from(SMALL | ALIKE)]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_tiny_run_writes_everything_and_does_not_train_twice(tmp_path, capsys):
     code = command.main([*TINY, f"out={tmp_path}"])
     results = json.loads((tmp_path / "trained.json").read_text())
@@ -165,7 +165,7 @@ def kept():
 
 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS if claim.counterexample], ids=lambda claim: claim.id)
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_claim_fails_under_its_counterexample(claim, kept):
     about, results = kept
     measured = lambda found: publishing.measured(STUDY, STUDY.parts, found, {})

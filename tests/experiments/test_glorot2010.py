@@ -86,7 +86,7 @@ def tiny(tmp_path_factory):
     return out, command.main(["tier=paper", *overrides_from(TINY), f"out={out}"])
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_tiny_run_draws_every_figure(tiny):
     out, code = tiny
     checked = json.loads((out / "claims.json").read_text())
@@ -101,7 +101,7 @@ def test_a_tiny_run_draws_every_figure(tiny):
         assert (out / figure).exists()
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_the_same_command_trains_nothing_twice(tiny, tmp_path, capsys):
     """Stages that are there are read; where one is lost, its runs are."""
     out = shutil.copytree(tiny[0], tmp_path / "copy")
@@ -114,7 +114,7 @@ def test_the_same_command_trains_nothing_twice(tiny, tmp_path, capsys):
     assert re.findall(r"(\d+) runs; (\d+) are done", capsys.readouterr().out) == [("2", "4"), ("8", "16"), ("2", "2")]
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     """`stop_after`: curves so far, no test errors; then the whole, equal to a run that was never cut."""
     asked = ["tier=paper", "figure=10", *overrides_from(TINY), f"out={tmp_path}"]
@@ -127,7 +127,7 @@ def test_a_piece_says_how_far_it_got_and_the_next_goes_on(tiny, tmp_path):
     assert cut == whole
 
 
-@pytest.mark.heavy
+@pytest.mark.slow
 def test_the_choice_is_the_best_on_validation(tiny):
     for stage in CHOOSING:
         for own in json.loads((tiny[0] / f"{stage}.json").read_text())["models"].values():
