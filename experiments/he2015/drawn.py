@@ -1,37 +1,23 @@
 """Rectifier networks at initialisation: the second moments that they show, beside what the paper's products say."""
 
-import dataclasses
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import untrained
 from experiments.he2015 import equations
 from xinit import probes
-from xinit.networks.network import completed
-from xinit.settings.compose import compose_many, overrides_from
-from xinit.settings.parse import parse
 from xinit.training import ensemble, inspection
-from xinit.training.choices import scheme_of
-from xinit.training.problem import init_key, load, plan
+from xinit.training.problem import load
 
 if TYPE_CHECKING:
     from xinit.networks.network import Params
     from xinit.training.problem import Plan
 
 Label = TypeVar("Label")
-
-
-def prepared(networks: "Mapping[Label, Mapping[str, Any]]") -> "dict[Label, Plan]":
-    """The plans of networks that are only measured, given by their settings.
-
-    Raises:
-      InputError: a setting is wrong.
-    """
-    jobs = [overrides_from({"probe": "economy", **settings}) for settings in networks.values()]
-    return {label: plan([parse(raw)]) for label, raw in zip(networks, compose_many("train", jobs), strict=True)}
 
 
 def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[str, list]]":
@@ -50,8 +36,8 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
     measure, x_NI = _measurement(first, batch), batch[0]
     found = {}
     for label, planned in plans.items():
-        draw = _drawing(planned, batch)
-        rows = [measure(draw(seed)) for seed in range(networks)]
+        draw = untrained.drawing(planned)
+        rows = [measure(draw(seed, batch)[0]) for seed in range(networks)]
         signal_SL, gradient_SL = (np.stack(side).astype(float) for side in zip(*rows, strict=True))
         found[label] = {
             "signal": (signal_SL / float(np.mean(np.square(x_NI)))).tolist(),
@@ -59,19 +45,6 @@ def measured(plans: "Mapping[Label, Plan]", networks: int) -> "dict[Label, dict[
             **{name: moments.tolist() for name, moments in _expected(planned, np.asarray(x_NI, float)).items()},
         }
     return found
-
-
-def _drawing(planned: "Plan", batch: probes.Batch) -> "Callable[[int], Params]":
-    """The network of a seed. Not jitted: what is compiled for a shape of a layer serves every network that has it."""
-    config, network, hyper = planned.configs[0], planned.problem.network, planned.hypers[0]
-    scheme = scheme_of(config.scheme)
-    start, _ = network.start(init_key(config))
-
-    def draw(seed: int) -> "Params":
-        params, _ = scheme(init_key(dataclasses.replace(config, init_seed=seed)), network, hyper, batch)
-        return completed(start, params)
-
-    return draw
 
 
 def _measurement(planned: "Plan", batch: probes.Batch) -> "Callable[[Params], tuple[np.ndarray, np.ndarray]]":

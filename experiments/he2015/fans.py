@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import drawing
+from experiments import drawing, untrained
 from experiments.claims import Measured, Metrics, exact
 from experiments.he2015 import drawn
 from xinit.analysis.intervals import bootstrap_interval
@@ -35,13 +35,13 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
       InputError: a setting is wrong.
     """
     own = settings[name]
-    shared = {"data": "synthetic", "activation": "relu", "scheme": "he", "probe.examples": own["examples"]}
-    shared |= {"data.inputs": own["width"]}
+    shared = {"data": "synthetic", "data.inputs": own["width"], "activation": "relu", "scheme": "he"}
+    shared |= {"probe": "economy", "probe.examples": own["examples"]}
     plans = {}
     for profile, depth in itertools.product(own["profiles"], own["depths"]):
         widths = _widths(profile, own["width"], depth)
         networks = {label: shared | {"width": widths, "scheme.fan": fan} for label, fan in own["fans"].items()}
-        plans[profile, depth] = drawn.prepared(networks)
+        plans[profile, depth] = untrained.plans(networks)
 
     def measure() -> dict[str, Any]:
         cells = []

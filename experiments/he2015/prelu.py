@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import drawing
+from experiments import drawing, untrained
 from experiments.claims import Measured, Metrics
 from experiments.he2015 import drawn
 from experiments.he2015.signal import SIDES, a_layer
@@ -41,13 +41,13 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     if wrong := [assumed for assumed in own["schemes"].values() if assumed not in ASSUMED]:
         raise InputError(f"{name}.schemes has {wrong[0]!r}; {allowed_words(wrong[0], ASSUMED)}")
     shared = {"data": "synthetic", "data.inputs": own["width"], "depth": own["depth"], "width": own["width"]}
-    shared |= {"activation": "prelu", "scheme": "he", "probe.examples": own["examples"]}
+    shared |= {"activation": "prelu", "scheme": "he", "probe": "economy", "probe.examples": own["examples"]}
     networks = {
         (label, a): shared | {"activation.negative_slope": a, "scheme.negative_slope": ASSUMED[assumed]}
         for label, assumed in own["schemes"].items()
         for a in own["slopes"]
     }
-    plans = drawn.prepared(networks)
+    plans = untrained.plans(networks)
 
     def measure() -> dict[str, Any]:
         found = {cell: _factors(moments, own["depth"]) for cell, moments in drawn.measured(plans, own["draws"]).items()}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from experiments import drawing
+from experiments import drawing, untrained
 from experiments.claims import Measured, Metrics
 from experiments.he2015 import drawn, equations
 from xinit.analysis.intervals import Interval, bootstrap_interval
@@ -33,7 +33,7 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
     """
     own = settings[name]
     plans = {
-        kind: drawn.prepared({label: _run(own, network, scheme) for label, scheme in own["schemes"].items()})
+        kind: untrained.plans({label: _run(own, network, scheme) for label, scheme in own["schemes"].items()})
         for kind, network in own["networks"].items()
     }
 
@@ -51,7 +51,8 @@ def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[
 
 
 def _run(own: Mapping[str, Any], network: Mapping[str, Any], scheme: str) -> dict[str, Any]:
-    shared = {"data": own["data"], "activation": "relu", "scheme": scheme, "probe.examples": network["examples"]}
+    shared = {"data": own["data"], "activation": "relu", "scheme": scheme}
+    shared |= {"probe": "economy", "probe.examples": network["examples"]}
     return shared | {key: network[key] for key in network if key not in ("title", "draws", "examples")}
 
 

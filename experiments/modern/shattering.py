@@ -21,7 +21,6 @@ from xinit.networks.stack import MOMENTUM
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from experiments.study import Place
     from xinit.networks.network import Network, Params, State
     from xinit.training.problem import Plan
 
@@ -37,24 +36,15 @@ LABELS = {
 }
 
 
-def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[[], dict[str, Any]]:
-    """Check the models; what is returned draws and measures them.
-
-    Raises:
-      InputError: a setting is wrong.
-    """
-    own = settings[name]
-    plans = drawn.plans(name, own)
-    kept = {key: own[key] for key in ("width", "examples", "networks")}
-    return lambda: {**kept, "models": {label: _measured(planned, own) for label, planned in plans.items()}}
-
-
 def _measured(planned: "Plan", own: Mapping[str, Any]) -> dict[str, list]:
     """`correlation`, (network, rectifiers in front)."""
     network = planned.problem.network
     measure = jax.jit(lambda params, state, x_BI: correlations(network, params, state, x_BI))
     rows = [measure(*network_and_inputs) for network_and_inputs in drawn.drawn(planned, own)]
     return {"correlation": np.stack(rows).astype(float).tolist()}
+
+
+prepare = drawn.stage(_measured)
 
 
 def correlations(network: "Network", params: "Params", state: "State", x_BI: jax.Array) -> jax.Array:

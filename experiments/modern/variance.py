@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from experiments.study import Place
     from xinit.networks.network import Params, State
     from xinit.training.problem import Plan
 
@@ -33,18 +32,6 @@ EXPECTED: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
     "root": lambda l, n_blocks: (1 + 1 / n_blocks) ** l,
     "learned": lambda l, n_blocks: 1.0 + 0 * l,
 }
-
-
-def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> Callable[[], dict[str, Any]]:
-    """Check the models; what is returned draws and measures them.
-
-    Raises:
-      InputError: a setting is wrong.
-    """
-    own = settings[name]
-    plans = drawn.plans(name, own)
-    kept = {key: own[key] for key in ("width", "examples", "networks")}
-    return lambda: {**kept, "models": {label: _measured(planned, own) for label, planned in plans.items()}}
 
 
 def _measured(planned: "Plan", own: Mapping[str, Any]) -> dict[str, Any]:
@@ -63,6 +50,9 @@ def _measured(planned: "Plan", own: Mapping[str, Any]) -> dict[str, Any]:
     rows = [measure(*network_and_inputs) for network_and_inputs in drawn.drawn(planned, own)]
     signal_SL, share_SL = (np.stack(row).astype(float).tolist() for row in zip(*rows, strict=True))
     return {"signal": signal_SL, "share": share_SL}
+
+
+prepare = drawn.stage(_measured)
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:

@@ -39,8 +39,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     transfers.bests(last, of)
     panels[0].set_ylabel("loss at the end of training")
     drawing.legend(figure, panels[0])
-    words = "Lines: means over seeds; stars: the best rate tried; dotted: chance. Right: 95 % intervals over seeds."
-    drawing.caption(figure, f"{transfers.scale(own)} {words}")
+    drawing.caption(figure, transfers.caption(own))
     return figure
 
 

@@ -87,9 +87,12 @@ def bests(axes: "Axes", transfers: Mapping[str, Transfer]) -> None:
     axes.legend(frameon=False, fontsize=7.5, handlelength=3.5)
 
 
-def scale(results: Mapping[str, Any]) -> str:
-    """What was trained, for a caption."""
-    return f"{results['title']}; {results['steps']:,} steps of {results['batch_size']}, {results['seeds']} seeds."
+def caption(results: Mapping[str, Any]) -> str:
+    """What was trained, and how to read its panels."""
+    return (
+        f"{results['title']}; {results['steps']:,} steps of {results['batch_size']}, {results['seeds']} seeds. Lines: "
+        "means over seeds; stars: the best rate tried; dotted: chance. Right: 95 % intervals over seeds."
+    )
 
 
 def row(label: str, own: Transfer) -> dict[str, str]:

@@ -37,8 +37,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         transfers.bests(row[-1], of)
         row[0].set_ylabel("loss at the end of training")
     drawing.legend(figure, panels[0, 0])
-    words = "Lines: means over seeds; stars: the best rate tried; dotted: chance. Right: 95 % intervals over seeds."
-    drawing.caption(figure, f"{transfers.scale(next(iter(found.values())))} {words}")
+    drawing.caption(figure, transfers.caption(next(iter(found.values()))))
     return figure
 
 

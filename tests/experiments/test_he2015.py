@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from experiments import kept, study, tiers
+from experiments import kept, study, tiers, untrained
 from experiments.claims import FAIL, PASS, NotRun
 from experiments.he2015 import drawn, equations, fans, signal, trained
 from experiments.study import Place
@@ -68,8 +68,8 @@ NETWORKS = {
 @pytest.mark.parametrize("kind", NETWORKS)
 @pytest.mark.heavy
 def test_drawn_networks_scatter_about_the_products(kind):
-    settings = {"activation": "relu", "scheme": "he", "probe.examples": 4, **NETWORKS[kind]}
-    found = drawn.measured(drawn.prepared({"he": settings}), 100)["he"]
+    settings = {"activation": "relu", "scheme": "he", "probe": "economy", "probe.examples": 4, **NETWORKS[kind]}
+    found = drawn.measured(untrained.plans({"he": settings}), 100)["he"]
     for side in signal.SIDES:
         moments_SL, expected_L = np.array(found[side]), np.array(found[f"expected_{side}"])
         error_L = moments_SL.std(axis=0, ddof=1) / math.sqrt(len(moments_SL))
