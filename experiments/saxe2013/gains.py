@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from experiments.claims import NotRun
     from experiments.study import Place
 
-SHARED = ("data", "depth", "width", "steps", "batch_size", "activation")
+SHARED = ("data", "data.valid", "depth", "width", "steps", "batch_size", "activation")
 
 
 def prepare(name: str, settings: Mapping[str, Any], place: "Place") -> "Callable[[], dict[str, Any]] | NotRun":
