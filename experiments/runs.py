@@ -137,6 +137,53 @@ def train(asked: Mapping[Run, Mapping[str, Any]]) -> dict[Run, Result]:
     return {run: _result(outcome) for run, outcome in zip(asked, outcomes, strict=True)}
 
 
+def train_halving(
+    asked: Mapping[Run, Mapping[str, Any]], rungs: Sequence[tuple[int, int]]
+) -> tuple[dict[Run, Result], dict[Run, Result]]:
+    """Train by successive halving (Jamieson & Talwalkar 2016): at each rung a model's worse rates are left behind.
+
+    Args:
+      asked: the config of every run.
+      rungs: after how many updates, and how many rates of each model then go on: those of least validation error.
+
+    Returns:
+      What was trained to its end, or as far as `stop_after` lets it; and what was left behind at a rung.
+
+    Raises:
+      InputError: a run failed.
+    """
+    going, left = dict(asked), dict[Run, Result]()
+    for updates, keep in rungs:
+        reached = train({run: _until(updates, config) for run, config in going.items()})
+        if any(result.updates < updates and not result.diverged for result in reached.values()):
+            return reached, left
+        kept = _rates_of_least_error(reached, updates, keep)
+        left |= {run: result for run, result in reached.items() if run[:2] not in kept}
+        going = {run: config for run, config in going.items() if run[:2] in kept}
+    return train(going), left
+
+
+def _until(updates: int, config: Mapping[str, Any]) -> dict[str, Any]:
+    (parsed,) = sweeping.parse_all([config])
+    return {**config, "stop_after": min(updates, parsed.stop_after or updates)}
+
+
+def _rates_of_least_error(results: Mapping[Run, Result], updates: int, keep: int) -> set[tuple[str, float]]:
+    """(model, rate) of the rates that go on: by the mean over seeds of the validation error at that update."""
+    point = max(step for result in results.values() for step in result.readings["step"] if step <= updates)
+    errors: dict[str, dict[float, list[float]]] = {}
+    for run, result in results.items():
+        errors.setdefault(run.model, {}).setdefault(run.rate, []).append(_error_at(point, result))
+    ranked = {model: sorted(by_rate, key=lambda rate: np.mean(by_rate[rate])) for model, by_rate in errors.items()}
+    return {(model, rate) for model, rates in ranked.items() for rate in rates[:keep]}
+
+
+def _error_at(point: int, result: Result) -> float:
+    """Validation error at a probe point, from 0 to 1; infinite where the run had diverged before it."""
+    found = result.readings["valid_error"][result.readings["step"] == point]
+    return float(found[0]) if len(found) and np.isfinite(found[0]) else np.inf
+
+
 def _result(outcome: Outcome) -> Result:
     readings = dict(outcome.readings or read_readings(outcome.path / "readings.nc") or {})
     summary, updates = outcome.summary, RunDirectory(outcome.path).status()["step"]
@@ -148,11 +195,15 @@ def _result(outcome: Outcome) -> Result:
     return Result(*errors, chance, diverged, updates, readings)
 
 
-def choose(results: Mapping[Run, Result]) -> dict[str, Choice]:
-    """Each model's rate of least mean validation error, of equal ones the lower; that error; the end it lies at."""
+def choose(results: Mapping[Run, Result], left: Iterable[Run] = ()) -> dict[str, Choice]:
+    """Each model's rate of least mean validation error, of equal ones the lower; that error; the end it lies at.
+
+    `left` are the runs that halving left behind: their rates are of the grid and never the best.
+    """
     trials = [Trial(*run, result.valid, result.diverged) for run, result in results.items()]
-    models, rates = (list(dict.fromkeys(getattr(run, name) for run in results)) for name in ("model", "rate"))
-    return choose_rates(trials, models, rates)
+    trials += [Trial(*run, np.inf, False) for run in left]
+    models = dict.fromkeys(trial.scheme for trial in trials)
+    return choose_rates(trials, list(models), list({trial.learning_rate for trial in trials}))
 
 
 def search_and_score(

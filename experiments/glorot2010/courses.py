@@ -96,9 +96,19 @@ def saturation(axes: "Axes", own: Mapping[str, Any]) -> None:
     axes.set(ylabel="activation", ylim=(0, 1.06))
 
 
-def printed(axes: "Axes", values: Mapping[float, Sequence[float | None]], scale: float) -> None:
-    """Printed values by epoch, one a layer or none: small open markers, `scale` thousand updates to the epoch."""
+def of_the_papers_width(stage: Mapping[str, Any]) -> bool:
+    """Whether the networks are as wide as the paper's, so that its epochs are ours."""
+    return stage["width"] == published.load("training")["width"]
+
+
+def printed(axes: "Axes", values: Mapping[float, Sequence[float | None]], scale: float, end: float) -> None:
+    """Printed values by epoch, one a layer or none: small open markers, `scale` thousand updates to the epoch.
+
+    Those after `end` thousand updates are left out.
+    """
     for epoch, value_L in values.items():
+        if epoch * scale > end * (1 + 1e-6):
+            continue
         for l, value in enumerate(value_L):
             if value is not None:
                 points(axes, [epoch * scale], [value], l, ms=5, mfc="white", mew=1.1, zorder=4, clip_on=False)

@@ -5,6 +5,7 @@ layer is pressed to 0, where sigmoid is flat, and the layer below it rises. In t
 late and suddenly, five never do. Seeds leave it at different times, which a mean over them would smear: one is drawn.
 """
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -75,13 +76,21 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     for axes, own in zip((above, below), shown, strict=True):
         _panel(axes, own)
     until, words = _end_of_saturation(shown[0])
-    courses.printed(above, paper["mean"], until / paper["escape"])
-    lines = {"leaves chance": OWN, "other seeds do": OTHERS, f"printed, its escape\n{words}": courses.OPEN}
+    courses.printed(above, paper["mean"], *_scale(stage, until, paper["escape"]))
+    word = "printed" if courses.of_the_papers_width(stage) else f"printed, its escape\n{words}"
+    lines = {"leaves chance": OWN, "other seeds do": OTHERS, word: courses.OPEN}
     courses.legend(above, shown, lines)
     below.set_xlabel("updates, thousands")
     text = "Means of one seed, that of the median escape; bars: standard deviation."
     courses.caption(figure, stage, MODELS, text)
     return figure
+
+
+def _scale(stage: Mapping[str, Any], until: float, escape: float) -> tuple[float, float]:
+    """Thousand updates to a printed epoch, and after how many thousand nothing is drawn."""
+    if courses.of_the_papers_width(stage):
+        return published.load("training")["epoch"] / 1000, stage["done"] / 1000
+    return until / escape, math.inf
 
 
 def _panel(axes: "Axes", own: Mapping[str, Any]) -> None:

@@ -22,7 +22,7 @@ STAGES = ("shapeset",)
 MODELS = ("tanh", "softsign")
 DRAWS_SO_FAR = True
 EARLY = 0.1  # of the run
-PRINTED = {"printed, run drawn\nover the length of ours": courses.OPEN}
+PRINTED = {True: "printed", False: "printed, run drawn\nover the length of ours"}
 BAR = {"color": "0.7", "lw": 4, "solid_capstyle": "butt"}
 
 
@@ -71,24 +71,25 @@ def half_way(own: Mapping[str, Any]) -> np.ndarray:
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
-    """A panel for each activation; the printed values, their run drawn over the length of ours."""
+    """A panel for each activation; the printed values, their run drawn over the length of ours if ours is narrower."""
     stage, paper = found["shapeset"], published.load("figure3")
-    figure = drawing.figure(8, 6.4)
+    figure, looks = drawing.figure(8, 6.4), {PRINTED[courses.of_the_papers_width(stage)]: courses.OPEN}
     for axes, label in zip(figure.subplots(2, 1, sharex=True), MODELS, strict=True):
         own = stage["models"][label]
         courses.saturation(axes, own)
-        _printed(axes, paper[label], scale=courses.thousands(own)[-1] / max(paper[label]["std"]))
+        _printed(axes, stage, paper[label], courses.thousands(own)[-1])
         axes.set_title(courses.title(own))
-    courses.legend(figure.axes[0], [stage["models"][label] for label in MODELS], courses.READINGS | PRINTED)
+    courses.legend(figure.axes[0], [stage["models"][label] for label in MODELS], courses.READINGS | looks)
     courses.legend(axes, [], {"printed 98-percentiles\nof all layers": BAR})
     axes.set_xlabel("updates, thousands")
     courses.caption(figure, stage, MODELS, "Means over seeds, bands: all seeds.")
     return figure
 
 
-def _printed(axes: "Axes", paper: Mapping[str, Any], scale: float) -> None:
+def _printed(axes: "Axes", stage: Mapping[str, Any], paper: Mapping[str, Any], end: float) -> None:
+    last = max(paper["std"])
+    scale = published.load("training")["epoch"] / 1000 if courses.of_the_papers_width(stage) else end / last
     for values in (paper["std"], paper.get("marker", {})):
-        courses.printed(axes, values, scale)
-    if "marker_last" in paper:
-        end = scale * max(paper["std"])
-        axes.plot([end, end], paper["marker_last"], **BAR)
+        courses.printed(axes, values, scale, end)
+    if "marker_last" in paper and scale * last <= end:
+        axes.plot([scale * last, scale * last], paper["marker_last"], **BAR)

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing, runs
-from experiments.claims import Measured, Metrics, NotRun, number, over_runs
+from experiments.claims import Measured, Metrics, NotRun, exact, number, over_runs
 from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EDGES = {"lowest": "<", "highest": ">", "": ""}  # a best rate that is an end of its grid
-ORDER = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n", "pretraining")  # a look each, everywhere
+# A look each, everywhere.
+ORDER = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n", "pretraining", "tanh_p")
 
 
 def look(model: str) -> drawing.Look:
@@ -43,7 +44,23 @@ def compared(prefix: str, scores: Mapping[str, np.ndarray | NotRun]) -> Metrics:
     if unfinished := [own for own in scores.values() if isinstance(own, NotRun)]:
         return {prefix: unfinished[0]}
     found = scores | {f"{a}-{b}": scores[a] - scores[b] for a, b in itertools.permutations(scores, 2)}
-    return {f"{prefix}.{name}": over_runs(mean_interval(values)) for name, values in found.items()}
+    return {f"{prefix}.{name}": over_seeds(values) for name, values in found.items()}
+
+
+def over_seeds(values_S: np.ndarray) -> Measured:
+    """A mean over seeds with its interval; the value of a single seed, which has none."""
+    if len(values_S) == 1:
+        return exact(float(values_S[0]))._replace(n=1)
+    return over_runs(mean_interval(values_S))
+
+
+def errors_at(campaign: Mapping[str, Any], model: str, examples: float) -> np.ndarray | NotRun:
+    """Validation errors of a model at its best rate after so many examples, percent, by seed; or why there are none."""
+    updates, own = examples / campaign["batch_size"], campaign["models"][model]
+    if campaign["done"] < updates:
+        return NotRun(f"{campaign['done'] * campaign['batch_size']:,} examples seen; it needs {examples:,.0f}")
+    at = int(np.searchsorted(own["step"], updates, side="right")) - 1
+    return np.array(own["valid_error"])[:, at]
 
 
 def curve(axes: "Axes", campaign: Mapping[str, Any], model: str) -> None:

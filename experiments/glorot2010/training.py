@@ -66,19 +66,21 @@ def measure(
     own: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]], asked: Mapping[Run, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Train what is not trained yet; of every model its choice of rate and depth, its errors, and its readings."""
-    results = runs.train(asked)
-    kept = ("data", "width", "profile", "pixel_range", "seeds", "rates", "batch_size")
+    results, left = runs.train_halving(asked, own.get("rungs", []))
+    kept = ("data", "width", "profile", "pixel_range", "seeds", "rates", "rungs", "batch_size")
     return {
-        **{name: own[name] for name in kept},
+        **{name: own[name] for name in kept if name in own},
         **runs.progress(results, own["steps"]),
-        "models": {model: _model(model, chosen, results) for model, chosen in models.items()},
+        "models": {model: _model(model, chosen, results, left) for model, chosen in models.items()},
     }
 
 
-def _model(model: str, chosen: Mapping[str, Any], results: Mapping[Run, Result]) -> dict[str, Any]:
+def _model(
+    model: str, chosen: Mapping[str, Any], results: Mapping[Run, Result], left: Mapping[Run, Result]
+) -> dict[str, Any]:
     labels = {depth: _label(model, depth) for depth in depths(chosen)}
-    own = {run: result for run, result in results.items() if run.model in labels.values()}
-    choices = runs.choose(own)
+    own, behind = ({run: one for run, one in of.items() if run.model in labels.values()} for of in (results, left))
+    choices, every = runs.choose(own, behind), behind | own
     depth = min(labels, key=lambda depth: choices[labels[depth]].error)
     rate, _, edge = choices[labels[depth]]
     shown = [result for run, result in own.items() if (run.model, run.rate) == (labels[depth], rate)]
@@ -91,11 +93,11 @@ def _model(model: str, chosen: Mapping[str, Any], results: Mapping[Run, Result])
         "valid": {
             f"{tried} {rate}": error
             for tried, label in labels.items()
-            for rate, error in runs.valid_by_rate({run: own[run] for run in own if run.model == label}).items()
+            for rate, error in runs.valid_by_rate({run: every[run] for run in every if run.model == label}).items()
         },
         "test": None if None in tests else tests,
-        "diverged": sum(result.diverged for result in own.values()),
-        "runs": len(own),
+        "diverged": sum(result.diverged for result in every.values()),
+        "runs": len(every),
         **_readings(shown),
     }
 

@@ -88,6 +88,29 @@ def test_training_that_was_stopped_early_says_so_and_goes_on(tmp_path):
     assert runs.unfinished({"no": "training"}) is None
 
 
+@pytest.mark.heavy
+def test_halving_leaves_the_worse_rates_behind_and_trains_the_best_as_if_alone(tmp_path):
+    models = configs(tmp_path / "halved", probe="economy", **{"probe.schedule": "linear", "probe.points": 5})
+    asked = runs.grid(models, [1e-6, 0.1, HUGE], range(1))
+    rungs = [(5, 2), (10, 1)]
+    final, left = runs.train_halving(asked, rungs)
+    assert {run[:2] for run in final} == {("he", 0.1), ("xavier", 0.1)}
+    assert {run.rate: result.updates for run, result in left.items()} == {HUGE: 5, 1e-6: 10}
+    alone = runs.train(runs.grid(configs(tmp_path / "alone"), [0.1], range(1)))
+    assert {run: result.test for run, result in final.items()} == {run: one.test for run, one in alone.items()}
+    again, left_again = runs.train_halving(asked, rungs)
+    assert {run: result.test for run, result in again.items()} == {run: result.test for run, result in final.items()}
+    assert left_again.keys() == left.keys()
+
+
+@pytest.mark.heavy
+def test_halving_that_is_stopped_below_a_rung_leaves_nothing_behind(tmp_path):
+    asked = runs.grid(configs(tmp_path, "3", probe="economy"), [0.01, 0.1], range(1))
+    final, left = runs.train_halving(asked, [(5, 1)])
+    assert (len(final), left) == (4, {})
+    assert runs.progress(final, 20) == {"steps": 20, "done": 3}
+
+
 def test_runs_that_diverged_do_not_count_as_unfinished():
     lost, done = Result(90, 90, 90, True, 3, {}), Result(20, 20, 90, False, 20, {})
     assert runs.progress({"a": lost, "b": done}, 20) == {"steps": 20, "done": 20}
