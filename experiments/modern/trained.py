@@ -13,7 +13,7 @@ from experiments.modern import networks
 if TYPE_CHECKING:
     from experiments.study import Place
 
-SHARED = ("data", "width", "batch_size", "steps", "optimizer")
+SHARED = ("data", "data.valid", "width", "batch_size", "steps", "optimizer")
 KEPT = ("data", "width", "batch_size", "optimizer", "rates", "seeds", "gains")
 EDGES = {"lowest": "<", "highest": ">", "": ""}  # a best rate that is an end of its grid
 

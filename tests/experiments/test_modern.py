@@ -8,7 +8,18 @@ import pytest
 
 from experiments import study, tiers
 from experiments.claims import FAIL, PASS, NotRun
-from experiments.modern import alphas, choices, coactivation, drawn, gains, networks, shattering, trained, variance
+from experiments.modern import (
+    alphas,
+    choices,
+    coactivation,
+    depths,
+    drawn,
+    gains,
+    networks,
+    shattering,
+    trained,
+    variance,
+)
 from experiments.study import Place
 from tests.experiments import counterexamples
 from xinit.commands import cli
@@ -161,6 +172,24 @@ def test_a_tiny_run_trains_and_goes_on_where_it_was_stopped(tmp_path):
     assert len(gains.table({"gains": results})) == 1
 
 
+def test_the_largest_gain_that_trains_falls_with_the_power_that_made_it():
+    """Errors that pass half of chance at a gain of 4 / sqrt(L), 10 below and 80 above."""
+    gains_G = 2.0 ** np.arange(-3, 5)
+
+    def model(depth):
+        errors_G = np.interp(np.log2(gains_G * np.sqrt(depth) / 4), [-1, 1], [10, 78.65])
+        return {
+            "depth": depth,
+            "starts": {"lecun": {f"{g:g}": row([e, e]) for g, e in zip(gains_G, errors_G, strict=True)}},
+        }
+
+    models = {f"{scale}{depth}": model(depth) for scale in depths.SCALES for depth in (4, 16, 64)}
+    measured = depths.metrics({"depths": {"models": models}})
+    assert measured["depths.one.exponent"].value == pytest.approx(-0.5, abs=0.02)
+    never = {"starts": {"lecun": {"1": row([9]), "2": row([10])}}}
+    assert np.isnan(depths.largest(never)).all()
+
+
 def test_a_figure_of_scales_has_a_panel_for_each_depth():
     models = {f"{rule}{depth}": {"depth": depth, "starts": {"he": {"1": row([5, 6], [7.0, 5.0])}}}
               for rule in alphas.RULES for depth in (5, 50)}  # fmt: skip
@@ -211,10 +240,34 @@ ERRORS = {  # percent of test error at the gains of the stage, or of each scheme
     "normed-relu": [9, 10, 11, 9, 9],
     "residual-relu": [9, 8, 11, 10, 9],
     "both-relu": [9, 9, 9.5, 9, 9],
+    "normed-tanh": [9, 9, 9, 7.5, 9],
+    "residual-tanh": [8.5, 8.5, 8.4, 8, 10],
+    "both-tanh": [7.3, 7.4, 7.2, 7.2, 7.1],
+    "conv-tanh": [67, 15, 11, 15, 11],
     "conv-relu": [CHANCE, CHANCE, 20, 80, 25],
     "conv-normed": [9, 7, 10, 9, 6],
     "one25": [CHANCE],
     "learned25": [9],
+    "root25": [9],
+    "fixup25": [10],
+    "one100": [CHANCE],
+    "root100": [9],
+    "learned100": [9],
+    "fixup100": [12],
+    "standard": [CHANCE],
+    "he": [50],
+    "lsuv": [40],
+    "looks_linear": [9],
+    "selu": [14],
+    "tanh": [17],
+    "batch_norm": [58],
+    "skips": [9],
+    "one4": [11, 9, 10, 33, 60, 70],
+    "one16": [10, 10, 23, 60, 68, 80],
+    "one64": [11, 20, 65, 70, 83, CHANCE],
+    "root4": [11, 9, 9, 20, 60, 70],
+    "root16": [11, 9, 9, 21, 60, 70],
+    "root64": [11, 9, 9, 22, 60, 70],
 }
 
 
