@@ -12,7 +12,7 @@ import pytest
 from experiments import claims, measuring, page, publishing, study, tiers
 from experiments.claims import FAIL, NOT_RUN, PASS
 from experiments.glorot2010 import __main__ as command
-from experiments.glorot2010 import initial, schemes
+from experiments.glorot2010 import figure11, initial, published, schemes
 from experiments.study import Place
 from tests.conftest import assert_same_but_for_rounding
 from xinit.commands import cli
@@ -32,7 +32,7 @@ COUNTEREXAMPLES = [claim.id for claim in CLAIMS if claim.counterexample]  # trie
     [
         (["figure=13"], "Unknown figure '13'; did you mean 3?"),
         (["figure=tabel1"], "did you mean table1?"),
-        (["figure=2"], "tier=init does not measure figure=2; use tier=cpu or tier=paper."),
+        (["figure=2"], "tier=init does not measure figure=2; use tier=cpu or tier=tenth or tier=paper."),
         (["tier=cpu", "figure=depth"], "tier=cpu does not measure figure=depth; use tier=paper."),
         (
             ["tier=cpu", "figure=12"],
@@ -223,6 +223,19 @@ def drawn_anew(changes):
     return measuring.rounded(initial.prepare("initial", {"initial": small}, Place(pathlib.Path()))())
 
 
+def as_printed(found):
+    """The results, with validation errors at 2.5 million examples that are the printed ones."""
+    paper, replaced = published.load("figure11"), dict(found)
+    for name in figure11.STAGES:
+        updates = int(figure11.FIRST / found[name]["batch_size"])
+        models = {
+            label: own | {"step": [updates], "valid_error": [[paper[label][0]]] * found[name]["seeds"]}
+            for label, own in found[name]["models"].items()
+        }
+        replaced[name] = found[name] | {"models": models, "done": updates, "steps": updates}
+    return replaced
+
+
 def found_under(claim, found):
     """What was measured under a claim's counterexample."""
     if STUDY.module(part_of(claim)).STAGES == ("initial",):
@@ -243,9 +256,10 @@ TRAINED_OR_DRAWN = [
 @pytest.mark.heavy
 def test_a_claim_fails_under_its_counterexample(claim, kept):
     said, found = kept
+    found = as_printed(found) if claim.tier == "tenth" else found
     state = lambda found: (
         claims.check([claim], publishing.measured(STUDY, [part_of(claim)], found, {}), claim.tier)[0].state
     )
-    if claim.tier == said["tier"] or claim.tier == "init":
+    if claim.tier in (said["tier"], "init", "tenth"):
         assert state(found) in (PASS, FAIL)  # which one is what the table says
     assert state(found_under(claim, found)) == FAIL
