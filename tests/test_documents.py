@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
+DOCS = pathlib.Path(__file__).parents[1] / "docs" / "howto"
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 PAGES = ("scaling.md",)
 
