@@ -15,10 +15,11 @@ release = __version__
 language = "en"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "docstrings", "generated"]
+extensions += ["kept_numbers", "mathml", "notebooks"]
 exclude_patterns = ["concepts/answer.md"]  # included by a page of its folder
 highlight_language = "text"
 default_role = "code"  # docstrings write `name` as Markdown does
-myst_enable_extensions = ["colon_fence", "deflist"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
@@ -28,6 +29,7 @@ autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
 napoleon_custom_sections = [("Keys", "params_style")]
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "xinit"
 html_static_path = ["_static"]
