@@ -72,5 +72,5 @@ def _text(output: Mapping[str, Any]) -> str:
 
 def _table(output: Mapping[str, Any]) -> str:
     lines = STYLE.sub("", "".join(output["data"][TABLE])).splitlines()
-    table = "\n".join(line.strip() for line in lines)
+    table = "\n".join(line.strip() for line in lines).replace('border="1" class="dataframe"', 'class="docutils"')
     return f'```{{raw}} html\n<div class="table-wrapper">{table}</div>\n```'
