@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from experiments import kept, practical, study
+from experiments import kept, practical, publishing, study
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ASKED = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
@@ -45,9 +45,15 @@ def _study_page(name: str) -> str:
     return re.sub(r"\]\((\w+\.png)\)", rf"](../../experiments/{name}/results/\1)", (results / "page.md").read_text())
 
 
-def studies() -> str:
-    """Every study with its claims counted."""
-    return kept.readme_table()
+def every_claim() -> str:
+    """The claims of every study: where and when it ran, and each beside its bound."""
+    return "\n\n".join(map(_claims, kept.names()))
+
+
+def _claims(name: str) -> str:
+    own = study.load(name)
+    about, checked = kept.results(name)
+    return f"## {own.title} ({own.source})\n\n{publishing.summary(own, about, checked)}"
 
 
 def gallery() -> str:
@@ -91,7 +97,7 @@ def _first_line(path: pathlib.Path) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
-    "studies": studies,
+    "claims": every_claim,
     "practical": practical.table,
     "gallery": gallery,
     "packages": packages,

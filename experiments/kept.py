@@ -47,9 +47,9 @@ def _row(name: str) -> dict[str, str]:
     return row | {"tier": about["tier"], **counts, "machine": about["machine"], "date": about["date"]}
 
 
-def readme_table() -> str:
-    """The studies as the README shows them, linked to their pages."""
-    link = lambda name: f"[{name}](experiments/{name}/results/page.md)" if name in names() else name
+def linked_table() -> str:
+    """The studies as docs/papers.md shows them, linked to their pages."""
+    link = lambda name: f"[{name}](../experiments/{name}/results/page.md)" if name in names() else name
     return page.table([row | {"study": link(row["study"])} for row in table()])
 
 

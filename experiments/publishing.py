@@ -147,7 +147,7 @@ def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:
 
 
 def summary(study: Study, said: Mapping[str, Any], checked: Sequence[claims.Checked]) -> str:
-    """What the README shows of a run: where and when, how many claims are in each state, and all of them."""
+    """What the documentation shows of a run: where and when, how many claims are in each state, and all of them."""
     of = {claim.id: part for part in study.parts for claim in study.claims_of(part)}
     heading = lambda part: part.replace("figure", "Figure ").replace("table", "Table ")
     shown = ("published", "measured", "bound", "state")
