@@ -1,4 +1,4 @@
-"""What the notebooks show: the networks of Figures 6 to 8, tables of theory beside them, sizes over depth, kept figures."""
+"""What the notebooks show: Figures 6 to 8, tables of theory beside them, sizes over depth, kept figures."""
 
 import functools
 import pathlib
