@@ -2,6 +2,8 @@
 
     make train                                     # writes a sweep of two runs into runs/sweeps
     python scripts/contrast.py runs/sweeps/HASH    # draws experiments/first_run/contrast.png
+
+Both rows share their axes, so that sizes can be compared between the initialisations too.
 """
 
 import pathlib
