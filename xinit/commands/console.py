@@ -2,12 +2,12 @@
 
 import contextlib
 import pathlib
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group
+import rich.console
+from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -16,19 +16,19 @@ from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import error_is
 from xinit.commands.standing import Standing
 from xinit.commands.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
+from xinit.commands.terminal import LINE, Console
 from xinit.core.files import append_line, printable
 from xinit.core.readings import share_of
 from xinit.settings.config import Config
 
-LINE = 120  # characters
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 
 class Reporter:
     """Prints one run's progress. A terminal gets a bar and a table that stay in place; a pipe gets lines."""
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else LINE)
+    def __init__(self, console: rich.console.Console | None = None, quiet: bool = False) -> None:
+        self.console = console or Console(quiet=quiet)
         self._live: Live | None = None
         self._progress: Progress  # beside `_live`
         self._table: Table | str = ""
@@ -150,7 +150,7 @@ class SweepReporter(Reporter):
     Work is counted in weights times steps, so that the time left covers groups of different networks.
     """
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+    def __init__(self, console: rich.console.Console | None = None, quiet: bool = False) -> None:
         super().__init__(console, quiet)
         self._standing = Standing({})
         self._members: Sequence[str] = ()
