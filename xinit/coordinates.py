@@ -57,6 +57,8 @@ def check(raw: dict[str, Any]) -> int:
     folder = pathlib.Path(first.out, "coordinates", record.run_hash(identity, sources_of(first.own_functions())))
     result.save(folder)
     reporter.note(f"coordinates: {folder}")
+    reporter.picture(folder / "coordinates.png")
+    reporter.next("xinit.report", str(folder))
     return cli.exit_code_of(result.level, first.strict)
 
 

@@ -60,6 +60,8 @@ def inspect(raw: dict[str, Any]) -> int:
     title = f"{config.name}: {result.findings[0].level}"
     inspection_figures.write(folder, result, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
+    reporter.picture(folder / "inspection.png")
+    reporter.next("xinit.train", *cli.settings_of_job("seeds"))
     return cli.exit_code_of(result.findings[0].level, config.strict)
 
 

@@ -54,7 +54,10 @@ def transfer(raw: dict[str, Any]) -> int:
         reporter.table(f"best learning rate over {over}; {config.steps:,} steps of {config.batch_size}", result.rows())
         reporter.verdict(result.verdict)
         name = folders.name_of_members(outcome.path.name for outcome in outcomes)
-        reporter.note(f"transfer: {result.save(pathlib.Path(config.out, 'transfers', name))}")
+        folder = result.save(pathlib.Path(config.out, "transfers", name))
+        reporter.note(f"transfer: {folder}")
+        reporter.picture(folder / "transfer.png")
+        reporter.next("xinit.report", str(folder))
     return cli.exit_code_of(result.level, config.strict)
 
 

@@ -94,6 +94,16 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
     return BAD_INPUT if refused else DONE
 
 
+def settings_of_job(*but: str) -> list[str]:
+    """The settings of the command line that made this job, as a person writes them, without some."""
+    from hydra.core.hydra_config import HydraConfig
+
+    given = (
+        [str(setting).lstrip("+") for setting in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+    )
+    return [setting for setting in given if setting.partition("=")[0] not in but]
+
+
 def exit_code_of(level: str, strict: bool = False) -> int:
     """The exit code for the level of a verdict or of claims: FAILED where it is FAIL, WARNED for WARN where strict."""
     return FAILED if level == "FAIL" else WARNED if level == "WARN" and strict else DONE

@@ -215,3 +215,5 @@ def _show(result: Comparison, folder: pathlib.Path) -> None:
     for sentence in comparison.conclusions(result):
         reporter.note(f"- {sentence}")
     reporter.note(f"comparison: {folder}")
+    reporter.picture(folder / "comparison.png")
+    reporter.next("xinit.report", str(folder))

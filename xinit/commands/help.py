@@ -1,4 +1,4 @@
-"""What --help prints: first what most people need; with `--help all` every setting, with the comment of its YAML file."""
+"""What --help prints: what most people need, and with `--help all` every setting with the comment of its YAML file."""
 
 import pathlib
 import re
@@ -118,7 +118,9 @@ def _titled(title: str, settings: Sequence[Setting]) -> str:
 
 
 def _choices(entry: str, more: str) -> str:
-    return f"{more}python -m xinit.list schemes{' ' * (len(entry) + 2)}names the choices of a group, each with its formula"
+    return (
+        f"{more}python -m xinit.list schemes{' ' * (len(entry) + 2)}names the choices of a group, each with its formula"
+    )
 
 
 def _groups() -> str:

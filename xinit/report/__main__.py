@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return cli.complain(str(error))
     print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if not asked.open:
+        print("next: open it in a browser, or have it opened with --open")
     if asked.open:
         webbrowser.open(path.resolve().as_uri())
     return cli.DONE

@@ -26,6 +26,7 @@ from xinit.runs.run_directory import drop_unless_needed
 from xinit.runs.trackers import TrackedRun
 from xinit.runs.trackers.following import Followers
 from xinit.training.expectations import Expectations
+from xinit.training.problem import chance_error
 from xinit.training.trainer import Trainer
 
 
@@ -57,7 +58,8 @@ class Supervisor:
         self._follow()
         steps, asked_for = self.config.steps, self.config.stop_after
         end = min(steps, asked_for or steps)
-        self.reporter.start(self.config, self.trainer.step, device_words())
+        chance = chance_error(self.trainer.problem.dataset, self.trainer.population.data)
+        self.reporter.start(self.config, self.trainer.step, device_words(), chance)
         with _asked_to_stop() as asked:
             self._train_until(end, asked)
             self.reporter.stop()
