@@ -31,9 +31,9 @@ PREDICTED = {
     "grad_pre": "The same of the gradient that comes back, dL/dz, on its way from the last layer to the first.",
 }
 HEAT = (
-    "Time from left to right; the darker, the larger the share of units in the flat tails of a function that "
-    "saturates, where hardly any gradient passes, or of units that are off in a rectifier, of which half is as it "
-    "should be. Bad: layers that turn dark and stay so."
+    "Time goes from left to right. The stronger the colour, the larger the share of units in the flat tails of a "
+    "function that saturates, where hardly any gradient passes, or of units that are off in a rectifier, of which "
+    "half is as it should be. It is bad if layers take on the full colour and keep it."
 )
 TITLES = {"act": "Activations over training", "grad_pre": "Gradients over training"}
 

@@ -101,31 +101,34 @@ DISTRIBUTIONS = Section(
 
 FLATNESS = Section(
     "Where units sit on the activation function",
-    "A row a layer, time from left to right, a column a probe point.",
+    "Each row is a layer, each column a probed step, from left to right. The stronger the colour, the larger the "
+    "share.",
     (
         Shown(
-            "Saturated", ("act_saturated",), lambda run: layers.heat(run.readings, "act_saturated"),
+            "Saturated", ("act_saturated",), lambda run: layers.heat(run.readings, "act_saturated", slider=True),
             "Share of (unit, example) where the function is flat, abs f' below .05 of its largest: hardly any "
-            "gradient passes there. Bad: rows that turn dark, one after the other or all at once.",
+            "gradient passes there. It is bad if rows take on the full colour, one after the other or all at once.",
         ),
         Shown(
-            "Inactive", ("act_inactive",), lambda run: layers.heat(run.readings, "act_inactive"),
+            "Inactive", ("act_inactive",), lambda run: layers.heat(run.readings, "act_inactive", slider=True),
             "Share of (unit, example) with z <= 0, which a rectifier cuts off; about half is sound. Bad: rows near "
             "100 %.",
         ),
         Shown(
-            "Dead", ("act_inactive", "act_dead"), lambda run: layers.heat(run.readings, "act_dead"),
+            "Dead", ("act_inactive", "act_dead"), lambda run: layers.heat(run.readings, "act_dead", slider=True),
             "Share of units that are off on every probe example. Some are to be expected, more of them with depth. "
-            "Bad: rows that turn dark: nothing reaches these units' weights any more.",
+            "It is bad if rows take on the full colour: nothing "
+            "reaches these units' weights any more.",
         ),
         Shown(
-            "Flat", ("act_slope",), lambda run: layers.heat(run.readings, "act_slope"),
-            "1 minus the mean of abs f' over its largest: it also sees units short of the cut. Bad: dark rows, which "
-            "the gradient hardly passes on its way down.",
+            "Flat", ("act_slope",), lambda run: layers.heat(run.readings, "act_slope", slider=True),
+            "1 minus the mean of abs f' over its largest: it also sees units short of the cut. It is bad if rows "
+            "have the full colour: the gradient hardly passes them on its way down.",
             not_only_rectifiers,
         ),
         Shown(
-            "Spread of the activations", ("act_std",), lambda run: training.over_training(run.readings, "act_std"),
+            "Spread of the activations", ("act_std",),
+            lambda run: training.over_training(run.readings, "act_std", slider=True),
             "Standard deviation over units and examples, a line a layer. Bad: lines far apart at step 0, or a line "
             "that goes to 0.",
             over_training,
@@ -153,7 +156,8 @@ ERRORS = Section(
     "",
     (
         Shown(
-            "Error over training", ("valid_error",), lambda run: training.errors(run.readings, run.summary),
+            "Error over training", ("valid_error",),
+            lambda run: training.errors(run.readings, run.summary, slider="act_std" in run.readings),
             lambda run: ERRORS_OF[error_is([run.summary])],
             over_training,
         ),
@@ -208,19 +212,21 @@ GRADIENTS = Section(
         ),
         Shown(
             "Size of the gradients", ("grad_pre_std",),
-            lambda run: training.over_training(run.readings, "grad_pre_std", log=True),
+            lambda run: training.over_training(run.readings, "grad_pre_std", log=True, slider=True),
             "Standard deviation of dL/dz, per example, a line a layer. Bad: lines far apart, so that layers learn at "
             "different speeds.",
             over_training,
         ),
         Shown(
-            "What is left over all layers", ("act_std", "grad_pre_std"), lambda run: training.flow(run.readings),
+            "What is left over all layers", ("act_std", "grad_pre_std"),
+            lambda run: training.flow(run.readings, slider=True),
             "Standard deviation at one end over that at the other; on the dashed line nothing is lost. Bad: far from "
             "it at step 0, by more than the verdict allows; training may mend it.",
             over_depth,
         ),
         Shown(
-            "Update over weights", ("update_ratio",), lambda run: training.update_ratios(run.readings, run.limits),
+            "Update over weights", ("update_ratio",),
+            lambda run: training.update_ratios(run.readings, run.limits, slider=True),
             "Norm of the last step's update over the norm of the weights. The dashed lines are the verdict's bounds: "
             "above, a few steps leave the initialisation behind; below, float32 rounds a step away. Bad too: lines "
             "far apart.",

@@ -58,8 +58,7 @@ class Supervisor:
         self._follow()
         steps, asked_for = self.config.steps, self.config.stop_after
         end = min(steps, asked_for or steps)
-        chance = chance_error(self.trainer.problem.dataset, self.trainer.population.data)
-        self.reporter.start(self.config, self.trainer.step, device_words(), chance)
+        self.reporter.start(self.config, self.trainer.step, device_words(), _chance(self.trainer))
         with _asked_to_stop() as asked:
             self._train_until(end, asked)
             self.reporter.stop()
@@ -181,6 +180,11 @@ class Supervisor:
     def _course(self) -> Course:
         rate = self.meter.rate if self.meter.steps else None
         return Course(rate, self.compile_s, self.started, self.resumed_from, device_words())
+
+
+def _chance(trainer: Trainer) -> float:
+    """The error of the best constant answer."""
+    return chance_error(trainer.problem.dataset, trainer.population.data)
 
 
 @contextlib.contextmanager
