@@ -40,7 +40,7 @@ def _without_dashes(message: str) -> str:
         return "--help shows how it is written"
     known = {setting.name for file in compose.conf_dir().glob("*.yaml") for setting in help.settings_in(file)}
     word = unknown[1].replace("-", "_")
-    name = word if word in known else names.meant(word, known) or names.SETTINGS.get(word)
+    name = word if word in known else names.SETTINGS.get(word) or names.meant(word, known)
     return f"settings have no dashes here: {name}{unknown[2] or '=VALUE'}" if name else "--help shows how it is written"
 
 

@@ -20,11 +20,11 @@ from xinit.report.sources import Run
 
 COURSES = (
     "On 1,000 validation examples, all runs on one axis; the dashed line is chance, the error of the best constant "
-    "answer. Bad: a line that stays there, or leaves it late."
+    "answer. A bad sign is a line that stays there, or leaves it late."
 )
 SIZES = (
-    "A line a run, layer 1 next to the input. Bad: a line that falls or rises over depth by much more than a factor of "
-    "two: signals (activations) or gradients (dL/dz) that vanish or explode on their way."
+    "Each line is a run; layer 1 is next to the input. A bad sign is a line that falls or rises over depth by much "
+    "more than a factor of two: signals (activations) or gradients (dL/dz) that vanish or explode on their way."
 )
 BUDGET, RATE = ("steps", "batch_size", "stop_after"), "optimizer."  # settings that errors depend on
 FEW = 6  # verdicts that are all read

@@ -22,12 +22,12 @@ OVER_SETTING = (
     "better."
 )
 COURSES = (
-    "Means over the seeds on 1,000 validation examples, with 95 % intervals; the dashed line is chance. Bad: a line "
-    "that stays there, or leaves it late."
+    "Means over the seeds on 1,000 validation examples, with 95 % intervals; the dashed line is chance. A bad sign is "
+    "a line that stays there, or leaves it late."
 )
 BY_SEED = (
     "Thin lines are runs, the thick one is their mean with its 95 % interval, the dashed one chance; all on one axis. "
-    "Bad: a run that goes its own way, since then luck decides."
+    "A bad sign is a run that goes its own way, since then luck decides."
 )
 
 
