@@ -26,7 +26,7 @@ FIGURES = {  # title: reading, title of its axis, how to read it
         "learns.",
     ),
     "Saturated": ("act_saturated", "share of values", "There the function is flat. It is bad near 100 %."),
-    "Units without gradient": ("grad_pre_zero_units", "share of units", "No example reaches them. Rising lines are bad."),
+    "Units without gradient": ("grad_pre_zero_units", "share of units", "No example reaches them. Bad if they rise."),
 }  # fmt: skip
 SHARES = ("act_saturated", "grad_pre_zero_units")
 

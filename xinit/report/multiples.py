@@ -21,8 +21,8 @@ RIDGES = {
     "act": "Each ridge is a layer's distribution at the slider's step, layer 1, next to the input, at the bottom; "
     "heights are roots of densities, each scaled to its own largest. Bad signs are ridges that grow narrower from "
     "layer to layer, or pile up at the ends of a bounded activation.",
-    "grad_pre": "The same of the gradient that comes back, dL/dz. Bad signs are ridges much narrower at the bottom than "
-    "at the top, so that the lower layers learn slowly, or the reverse.",
+    "grad_pre": "The same of the gradient that comes back, dL/dz. Bad signs are ridges much narrower at the bottom "
+    "than at the top, so that the lower layers learn slowly, or the reverse.",
 }
 PREDICTED = {
     "act": "How large the signal is: root mean squares of the activations, points, over what theory predicts, ticks, "
