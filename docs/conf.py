@@ -27,11 +27,16 @@ autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
 autodoc_preserve_defaults = True
 napoleon_numpy_docstring = False
+napoleon_use_rtype = False  # "Returns:" is a sentence here, which may have a colon
 napoleon_custom_sections = [("Keys", "params_style")]
 
 html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "xinit"
 html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_theme_options = {
+    "light_css_variables": {"color-api-name": "var(--color-brand-primary)", "color-api-pre-name": "inherit"},
+}
 html_copy_source = False
 html_show_sphinx = False

@@ -62,6 +62,7 @@ def redraw(study: Study, folder: pathlib.Path, given: Mapping[str, str]) -> int:
     reporter = Reporter()
     reporter.table(f"{study.name}, tier={said['tier']}", claims.rows(checked))
     reporter.note(f"page: {folder / 'page.md'}")
+    reporter.next("xinit.report", str(folder))
     return claims.exit_code(checked)
 
 

@@ -345,7 +345,8 @@ MISTAKES = {  # what was done to the folder; what is asked for beside it; what t
     "runs below": (
         lambda folder: None,
         ["."],
-        "is no folder of a run, a sweep, a study, a monitor or a saved probe; below it lies a run, run.",
+        "is no folder of a run, a sweep, a study, a comparison, an inspection, a monitor or a saved probe; below it "
+        "lies a run, run.",
     ),
     "nothing": (lambda folder: (folder.parent / "empty").mkdir(), ["empty"], "nor does one lie below it"),
     "cut readings": (cut, [], "readings.nc cannot be read: it is cut short"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
+ANSWER = "<!-- answer -->"
 STATES = ("FAIL", "NOT RUN", "PASS")
 FACTS = {"tier": "tier", "figure": "figures", "machine": "machine", "date": "date", "wall_s": "seconds in all"}
 LARGEST = {".svg": 1_000_000, ".png": 16_000_000}  # bytes of a picture; of a heavier drawing the PNG is shown
@@ -44,11 +45,13 @@ def page(path: pathlib.Path) -> str:
     count = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     title, written = _written(text, path, filters)
     rows = html.table(list(map(_row, claims)), kinds)
+    n = 2 if ANSWER in "".join(text.split("\n## ")[:2]) else 1  # what comes before the claims: the text's beginning
     content = [
         html.paragraph(f"Claims: {count}."),
-        *_about(path),
+        *written[:n],
         html.section("Claims", filters.controls(), html.paragraph(HOW, "quiet"), rows),
-        *written,
+        *written[n:],
+        html.details("Which run this is", *_about(path)),
     ]
     return html.whole(title, content, f"Made by xinit.report from {path.resolve().name}.")
 
