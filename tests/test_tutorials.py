@@ -26,6 +26,7 @@ EXIT_CODE = re.compile(r"  # exit code (\d)$")
 LIMIT_S = 600
 FACTOR, POINTS, NEAR_0 = 1.5, 6, 0.05  # what numbers may differ by on another processor: the second for percentages
 
+pytestmark = pytest.mark.heavy
 QUICK = ("no-training.md",)
 SLOW = ("first-run.md", "own-scheme.md", "sweep.md")
 
