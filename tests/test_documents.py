@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
 TEXTS = sorted([*ROOT.glob("*.md"), *(path for path in DOCS.rglob("*.md") if path.parent != DOCS / "papers")])
-PAGES_THAT_RUN = ("howto/scaling.md",)
+PAGES_THAT_RUN = ("start.md", "howto/scaling.md")
 README = (ROOT / "README.md").read_text()
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
