@@ -388,7 +388,7 @@ def test_the_command(copy, monkeypatch, capsys):
     monkeypatch.chdir(copy.parent)
     running(copy)
     assert main(["run"]) == cli.DONE
-    assert re.fullmatch(r"page: run/report.html \(\d\.\d MB\)\n", capsys.readouterr().out)
+    assert re.fullmatch(r"page: run/report.html \(\d\.\d MB\)\nnext: .*--open\n", capsys.readouterr().out)
     shown = []
     monkeypatch.setattr("webbrowser.open", shown.append)
     assert main(["run", "-o", "mine.html", "--open"]) == cli.DONE
