@@ -141,6 +141,8 @@ def _tables(study: Study, part: str, own: Sequence[claims.Checked], found: Mappi
 
 def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:
     for one in checked:
+        if one.state == claims.DIRECTION:
+            yield f"- `{one.claim.id}`: the same direction as published, not the same size."
         if one.claim.deviation:
             yield f"- `{one.claim.id}`: {one.claim.deviation}."
         if one.claim.chosen_after:

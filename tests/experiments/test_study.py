@@ -262,5 +262,5 @@ def test_contradictions_are_said():
     }
     assert list(kept.contradicting(checked)) == [
         "x.same is PASS and y.no is FAIL; they must agree.",
-        "x.other and y.yes both PASS; only one of them can be true.",
+        "x.other and y.yes both hold; only one of them can be true.",
     ]

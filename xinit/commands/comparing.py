@@ -63,10 +63,12 @@ def compare(raw: dict[str, Any]) -> None:
     _refuse_one_rate()
     raws = {name: raw | {"scheme": _scheme(name)} for name in protocol.schemes}
     asked = list(itertools.product(raws, protocol.learning_rates, protocol.seeds_of_search))
+    _say(f"the search for each scheme's learning rate: {_runs(asked)}, {len(protocol.learning_rates)} rates for each")
     searched = _train(raws, asked)
     search = _trials(asked, searched, "valid_error")
     chosen = comparison.choose_rates(search, protocol.schemes, protocol.learning_rates)
     asked = [(name, chosen[name].learning_rate, seed) for name in raws for seed in protocol.seeds_of_score]
+    _say(f"the scores at these rates, on fresh seeds: {_runs(asked)}")
     scored = _train(raws, asked)
     result = Comparison(
         title=_title(scored[0].config),
@@ -84,6 +86,18 @@ def compare(raw: dict[str, Any]) -> None:
         folder = _folder([*searched, *scored])
         comparison_figures.write(folder, result)
         _show(result, folder)
+
+
+def _say(message: str) -> None:
+    from xinit.commands.console import Reporter
+
+    if hosts.index_and_count()[0] == 0:
+        Reporter().note(message)
+
+
+def _runs(asked: Sequence[tuple[str, float, int]]) -> str:
+    schemes = len({name for name, _, _ in asked})
+    return f"{len(asked)} runs of {schemes} schemes"
 
 
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
