@@ -6,7 +6,7 @@ ARGS ?=
 PYTEST = $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 INSTALL = $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: train check test test-all lint clean
+.PHONY: train check test test-all lint docs clean
 
 train: $(VENV)/installed  ## the contrast that matters: standard against Xavier initialisation (ARGS= adds settings)
 	$(BIN)/python -m xinit.train -m +scheme=standard,xavier figure=true $(ARGS)
@@ -24,6 +24,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/installed-dev  ## the documentation site, in build/docs; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going docs build/docs
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \

@@ -1,6 +1,7 @@
 """All studies and the state of their claims, from the results that are kept.
 
-    python -m experiments                  every study: how many claims PASS, FAIL or were NOT RUN, where and when
+    python -m experiments                  every study: how many claims PASS, hold in DIRECTION but not in size, FAIL
+                                           or were NOT RUN, where and when
     python -m experiments glorot2010       the claims of one
     python -m experiments.glorot2010 --help
 

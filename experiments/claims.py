@@ -1,4 +1,4 @@
-"""Claims of a study, each checked against what was measured: PASS, FAIL or NOT RUN.
+"""Claims of a study, each checked against what was measured: PASS, DIRECTION, FAIL or NOT RUN.
 
 A study lists its claims in YAML, with the fields of `Claim`, and hands over the metrics that its tier has measured. An
 interval must lie on the right side of the bound, not its middle alone; a claim about something that was not measured is
@@ -17,6 +17,7 @@ from xinit.commands import cli
 
 TIERS = ("init", "cpu", "tenth", "paper")  # the smallest first: a claim of one is checked in those after it too
 PASS, FAIL, NOT_RUN = "PASS", "FAIL", "NOT RUN"
+DIRECTION = "DIRECTION"  # what is claimed holds, in the same direction but not of the same size as what was published
 
 
 class Measured(NamedTuple):
@@ -62,10 +63,11 @@ class Claim:
 
     `bound` is a number, or [low, high] where `direction` is "within"; `reason` says why it is where it is. `tier` is
     the smallest that measures `metric`, `seeds` how many its interval must at least rest on. `published` is what a
-    paper says, `deviation` what is known to differ from it. `counterexample` are settings of the study under which the
+    paper says, `size` the range [low, high] about its number within which ours is called of the same size, and
+    `deviation` what is known to differ from it. `counterexample` are settings of the study under which the
     claim must FAIL, since a claim that cannot fail says nothing; `no_counterexample` is why no setting is one.
     `chosen_after` says what of the claim was chosen after data were seen. `agrees` and `opposes` are claims of other
-    studies, "study.claim-id", that must be in the same state, or cannot both PASS.
+    studies, "study.claim-id", that must both hold or both fail, or cannot both hold.
     """
 
     id: str
@@ -77,6 +79,7 @@ class Claim:
     tier: str
     seeds: int | None = None
     published: str | None = None
+    size: tuple[float, float] | None = None
     deviation: str | None = None
     counterexample: tuple[str, ...] = ()
     no_counterexample: str | None = None
@@ -126,7 +129,12 @@ def _check(claim: Claim, metrics: Metrics, tier: str) -> Checked:
     if claim.seeds and found.n is not None and found.n < claim.seeds:
         return Checked(claim, NOT_RUN, NotRun(f"{found.n} seeds; it must rest on {claim.seeds}"))
     holds = all(map(math.isfinite, found[:3])) and DIRECTIONS[claim.direction](found, claim.bound)
-    return Checked(claim, PASS if holds else FAIL, found)
+    return Checked(claim, _state(claim, found.value) if holds else FAIL, found)
+
+
+def _state(claim: Claim, value: float) -> str:
+    """Of a claim that holds: whether what was measured is of the size that was published, if the claim says which."""
+    return PASS if claim.size is None or claim.size[0] <= value <= claim.size[1] else DIRECTION
 
 
 def _look_up(metrics: Metrics, name: str) -> Measured | NotRun:
@@ -194,7 +202,14 @@ def _bound(claim: Claim) -> str:
 
 def as_records(checked: Sequence[Checked]) -> list[dict[str, Any]]:
     """All there is to know of each claim, for JSON."""
-    return [asdict(one.claim) | {"state": one.state} | one.found._asdict() for one in checked]
+    return [_record(one) for one in checked]
+
+
+def _record(one: Checked) -> dict[str, Any]:
+    claim = asdict(one.claim)
+    if one.claim.size is None:
+        del claim["size"]
+    return claim | {"state": one.state} | one.found._asdict()
 
 
 def as_json(checked: Sequence[Checked]) -> str:

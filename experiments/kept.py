@@ -5,9 +5,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments import page, publishing, study
-from experiments.claims import FAIL, NOT_RUN, PASS, Checked
+from experiments.claims import DIRECTION, FAIL, NOT_RUN, PASS, Checked
 
-STATES = (PASS, FAIL, NOT_RUN)
+STATES = (PASS, DIRECTION, FAIL, NOT_RUN)
+HOLDS = (PASS, DIRECTION)
 
 
 @functools.cache
@@ -47,9 +48,9 @@ def _row(name: str) -> dict[str, str]:
     return row | {"tier": about["tier"], **counts, "machine": about["machine"], "date": about["date"]}
 
 
-def readme_table() -> str:
-    """The studies as the README shows them, linked to their pages."""
-    link = lambda name: f"[{name}](experiments/{name}/results/page.md)" if name in names() else name
+def linked_table() -> str:
+    """The studies as docs/papers.md shows them, linked to their pages."""
+    link = lambda name: f"[{name}](../experiments/{name}/results/page.md)" if name in names() else name
     return page.table([row | {"study": link(row["study"])} for row in table()])
 
 
@@ -64,8 +65,8 @@ def contradicting(checked: Mapping[str, Checked]) -> Iterator[str]:
     ran = {name: one for name, one in checked.items() if one.state != NOT_RUN}
     for name, one in ran.items():
         for other in (other for other in one.claim.agrees if other in ran):
-            if one.state != ran[other].state:
+            if (one.state in HOLDS) != (ran[other].state in HOLDS):
                 yield f"{name} is {one.state} and {other} is {ran[other].state}; they must agree."
         for other in (other for other in one.claim.opposes if other in ran):
-            if one.state == ran[other].state == PASS:
-                yield f"{name} and {other} both PASS; only one of them can be true."
+            if one.state in HOLDS and ran[other].state in HOLDS:
+                yield f"{name} and {other} both hold; only one of them can be true."

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from experiments import kept, page, publishing, study
-from experiments.claims import PASS, Checked, number
+from experiments.claims import DIRECTION, PASS, Checked, number
 from experiments.modern import choices, trained
 from xinit.analysis.intervals import Interval, mean_interval
 
@@ -30,7 +30,9 @@ def rows(models: Mapping[str, Any], checked: Sequence[Checked]) -> list[dict[str
 
 
 def _cells(label: str, model: Mapping[str, Any], checked: Sequence[Checked]) -> dict[str, str]:
-    passed = [one for one in checked if one.state == PASS and one.claim.metric.startswith(f"choices.{label}.")]
+    passed = [
+        one for one in checked if one.state in (PASS, DIRECTION) and one.claim.metric.startswith(f"choices.{label}.")
+    ]
     if not passed:
         return dict.fromkeys(COLUMNS, "")
     best = choices.best(model)

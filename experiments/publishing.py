@@ -62,6 +62,7 @@ def redraw(study: Study, folder: pathlib.Path, given: Mapping[str, str]) -> int:
     reporter = Reporter()
     reporter.table(f"{study.name}, tier={said['tier']}", claims.rows(checked))
     reporter.note(f"page: {folder / 'page.md'}")
+    reporter.next("xinit.report", str(folder))
     return claims.exit_code(checked)
 
 
@@ -140,6 +141,8 @@ def _tables(study: Study, part: str, own: Sequence[claims.Checked], found: Mappi
 
 def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:
     for one in checked:
+        if one.state == claims.DIRECTION:
+            yield f"- `{one.claim.id}`: the same direction as published, not the same size."
         if one.claim.deviation:
             yield f"- `{one.claim.id}`: {one.claim.deviation}."
         if one.claim.chosen_after:
@@ -147,7 +150,7 @@ def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:
 
 
 def summary(study: Study, said: Mapping[str, Any], checked: Sequence[claims.Checked]) -> str:
-    """What the README shows of a run: where and when, how many claims are in each state, and all of them."""
+    """What the documentation shows of a run: where and when, how many claims are in each state, and all of them."""
     of = {claim.id: part for part in study.parts for claim in study.claims_of(part)}
     heading = lambda part: part.replace("figure", "Figure ").replace("table", "Table ")
     shown = ("published", "measured", "bound", "state")

@@ -183,6 +183,7 @@ def run(study: Study, given: Mapping[str, str]) -> int:
     checked = publishing.publish(study, out, said, found)
     reporter.table(f"{study.name}, tier={tier}: {said['wall_s']} s", claims.rows(checked))
     reporter.note(f"page: {out / 'page.md'}")
+    reporter.next("xinit.report", str(out))
     return claims.exit_code(checked)
 
 

@@ -24,7 +24,17 @@ ORDER = [
     {"commands"},
     {"report"},
 ]
-ENTRIES = {"train", "compare", "coordinates", "transfer", "inspect", "list", "theory.__main__", "report.__main__"}
+ENTRIES = {
+    "__main__",
+    "train",
+    "compare",
+    "coordinates",
+    "transfer",
+    "inspect",
+    "list",
+    "theory.__main__",
+    "report.__main__",
+}
 PACKAGES = set.union(*ORDER)
 RANK = {name: rank for rank, names in enumerate([*ORDER, {"entries"}]) for name in names}
 FILES = sorted((ROOT / "xinit").rglob("*.py"))

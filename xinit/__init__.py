@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from xinit.tracing import Probe, initialize, probe
     from xinit.tracing.coordinates import coordinate_check
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _LOADED_AT = time.time()  # a user's module edited after it must be imported anew: see custom
 __all__ = [
     "InputError", "Monitor", "Probe", "coordinate_check", "figure", "frame", "initialize", "open", "predict", "probe",

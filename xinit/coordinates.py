@@ -18,7 +18,7 @@ from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
 from xinit.core.rules import at_least
 from xinit.settings.config import NETWORKS
-from xinit.settings.parse import count_of, parse
+from xinit.settings.parse import check_names, count_of, parse
 
 
 def main() -> int:
@@ -35,6 +35,7 @@ def check(raw: dict[str, Any]) -> int:
     """
     from xinit.core import backend
 
+    check_names(raw, ("seeds", "widths", "depths"))
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     over, values = sizes_of(raw)
     configs = {value: parse({**raw, over: value}) for value in values}
@@ -56,6 +57,8 @@ def check(raw: dict[str, Any]) -> int:
     folder = pathlib.Path(first.out, "coordinates", record.run_hash(identity, sources_of(first.own_functions())))
     result.save(folder)
     reporter.note(f"coordinates: {folder}")
+    reporter.picture(folder / "coordinates.png")
+    reporter.next("xinit.report", str(folder))
     return cli.exit_code_of(result.level, first.strict)
 
 

@@ -17,7 +17,7 @@ from xinit.core.custom import sources_of
 from xinit.core.errors import InputError
 from xinit.core.rules import at_least
 from xinit.settings.config import NETWORKS
-from xinit.settings.parse import count_of, parse
+from xinit.settings.parse import check_names, count_of, parse
 
 
 def main() -> int:
@@ -34,6 +34,7 @@ def inspect(raw: dict[str, Any]) -> int:
     """
     from xinit.core import backend
 
+    check_names(raw, ("seeds",))
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     config = parse(raw)
     if seeds > (left := 2**32 - config.init_seed):
@@ -59,6 +60,8 @@ def inspect(raw: dict[str, Any]) -> int:
     title = f"{config.name}: {result.findings[0].level}"
     inspection_figures.write(folder, result, title, draw=config.figure is not False)
     reporter.note(f"inspection: {folder}")
+    reporter.picture(folder / "inspection.png")
+    reporter.next("xinit.train", *cli.settings_of_job("seeds"))
     return cli.exit_code_of(result.findings[0].level, config.strict)
 
 

@@ -12,16 +12,15 @@ if __name__ == "__main__":
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from xinit.commands import cli, listing
+from xinit.commands.terminal import Console
 from xinit.core.errors import InputError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """List what the command line asks for; the exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 120)
+    console = Console(markup=False)
     try:
         listing.show(words, console)
     except InputError as error:

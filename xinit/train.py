@@ -35,9 +35,12 @@ def job(raw: dict[str, Any], outcomes: "list[Outcome]") -> float | list[float | 
 
     if "members" in raw:
         return run_members(raw, raw.pop("members"))
-    outcome = execute(parse(raw), Reporter())
+    reporter = Reporter()
+    outcome = execute(parse(raw), reporter)
     if HydraConfig.get().mode is RunMode.RUN:
         outcomes.append(outcome)
+        if outcome.summary:
+            reporter.next("xinit.report", str(outcome.path))
     return objective(outcome)
 
 

@@ -17,7 +17,7 @@ from xinit.commands import cli
 from xinit.core.errors import InputError
 from xinit.core.rules import at_least
 from xinit.settings.config import NETWORKS
-from xinit.settings.parse import count_of
+from xinit.settings.parse import check_names, count_of
 
 
 def main() -> int:
@@ -37,6 +37,7 @@ def transfer(raw: dict[str, Any]) -> int:
     from xinit.core import folders
     from xinit.runs import hosts
 
+    check_names(raw, ("seeds", "widths", "depths", "learning_rates"))
     seeds = count_of(raw, "seeds", at_least(2), NETWORKS)
     over, values = scaling.sizes_of(raw)
     rates = scaling.rates_of(raw)
@@ -53,7 +54,10 @@ def transfer(raw: dict[str, Any]) -> int:
         reporter.table(f"best learning rate over {over}; {config.steps:,} steps of {config.batch_size}", result.rows())
         reporter.verdict(result.verdict)
         name = folders.name_of_members(outcome.path.name for outcome in outcomes)
-        reporter.note(f"transfer: {result.save(pathlib.Path(config.out, 'transfers', name))}")
+        folder = result.save(pathlib.Path(config.out, "transfers", name))
+        reporter.note(f"transfer: {folder}")
+        reporter.picture(folder / "transfer.png")
+        reporter.next("xinit.report", str(folder))
     return cli.exit_code_of(result.level, config.strict)
 
 

@@ -241,7 +241,15 @@ def test_the_csv_files_hold_every_number():
 def test_everything_is_written_and_written_again_the_same(tmp_path):
     made = compared(noisy(5, 0.03))
     paths = comparison_figures.write(tmp_path / "new" / "folder", made)
-    names = {"comparison.pdf", "comparison.png", "runs.csv", "schemes.csv", "differences.csv", "table.tex"}
+    names = {
+        "comparison.pdf",
+        "comparison.png",
+        "runs.csv",
+        "schemes.csv",
+        "differences.csv",
+        "table.tex",
+        "conclusions.txt",
+    }
     assert {path.name for path in paths} == names == {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     first = [path.read_bytes() for path in paths]
     assert first[0].startswith(b"%PDF")

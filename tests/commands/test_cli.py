@@ -180,9 +180,10 @@ def test_a_mistake_in_one_job_of_a_sweep_is_found_before_any_work(monkeypatch, t
 @pytest.mark.heavy
 def test_help_lists_the_choices_without_jax(tmp_path):
     code = "import sys; from xinit import train; code = train.main(); sys.exit(code or 'jax' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, cwd=tmp_path)
+    command = [sys.executable, "-c", code, "--help", "all"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0
-    for words in ("scheme: constant, critical, custom,", "learning_rate: 0.03", "+scheme=xavier"):
+    for words in ("scheme: constant, critical, custom,", "optimizer.learning_rate=0.03", "+scheme=xavier"):
         assert words in done.stdout
 
 

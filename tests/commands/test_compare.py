@@ -36,7 +36,15 @@ def test_a_scheme_of_ones_own_among_ours(tmp_path, monkeypatch, capsys):
     assert "xavier beats of_a_user:my_init by" in done.stdout
     assert "the highest of the grid" in done.stdout
     (folder,) = tmp_path.glob("runs/comparisons/*")
-    names = ["comparison.pdf", "comparison.png", "differences.csv", "runs.csv", "schemes.csv", "table.tex"]
+    names = [
+        "comparison.pdf",
+        "comparison.png",
+        "conclusions.txt",
+        "differences.csv",
+        "runs.csv",
+        "schemes.csv",
+        "table.tex",
+    ]
     assert sorted(path.name for path in folder.iterdir()) == names
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     runs = [record.read_json(path) for path in tmp_path.glob("runs/*/*/summary.json")]

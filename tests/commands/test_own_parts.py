@@ -38,8 +38,8 @@ def rank(params, batch, outputs):
     values = [jnp.linalg.svd(h, compute_uv=False) ** 2 for h in outputs.post]
     return {"participation": jnp.stack([v.sum() ** 2 / (v**2).sum() for v in values])}
 """
-README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
-COMMANDS = re.search(r"\*\*Every choice can be your own.*?```\n(.*?)```", README.read_text(), re.S)[1].splitlines()
+PAGE = pathlib.Path(__file__).resolve().parents[2] / "docs" / "howto" / "own-parts.md"
+COMMANDS = re.search(r"Every choice can be your own.*?```\n(.*?)```", PAGE.read_text(), re.S)[1].splitlines()
 SMALL = ["data=synthetic", "width=16", "depth=2", "steps=300", "probe.points=5", "data.valid=1000", "data.test=1000",
          "population.strategy=map"]  # fmt: skip
 SWEEP = ["scheme=xavier", "activation=tanh,own:swish", "optimizer=sgd,own:plain,own:heavy", "seed=0,1",

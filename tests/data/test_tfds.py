@@ -503,7 +503,8 @@ def tensorflow(request, monkeypatch):
 
 def test_missing_without_tensorflow(tmp_path, monkeypatch):
     monkeypatch.setattr(tfds, "_has_tensorflow", lambda: False)
-    message = f"the data set mnist is not in {tmp_path}, .*: run `pip install tensorflow`, then the same command again"
+    commands = r"`pip install -e '.\[prepare\]'` and `python scripts/prepare_data.py mnist --dir FOLDER`"
+    message = f"the data set mnist is not in {tmp_path}, .*: run {commands} once, and then the same command"
     with pytest.raises(InputError, match=message):
         load(tmp_path)
     with pytest.raises(InputError, match=message):

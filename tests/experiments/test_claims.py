@@ -1,11 +1,12 @@
 """The checker of claims."""
 
+import dataclasses
 import json
 
 import pytest
 
 from experiments import claims
-from experiments.claims import FAIL, NOT_RUN, PASS, Claim, Measured, NotRun
+from experiments.claims import DIRECTION, FAIL, NOT_RUN, PASS, Claim, Measured, NotRun
 from xinit.commands import cli
 
 
@@ -32,6 +33,15 @@ def test_an_interval_must_lie_on_the_right_side_as_a_whole(direction, bound, fou
     assert checked.state == state
     assert claims.exit_code([checked]) == (cli.FAILED if state == FAIL else cli.DONE)
     assert json.loads(claims.as_json([checked]))[0]["state"] == state
+
+
+@pytest.mark.parametrize(("value", "state"), [(1.1, PASS), (84.0, DIRECTION), (-1.0, FAIL)])
+def test_what_holds_but_not_in_the_published_size_has_a_state_of_its_own(value, state):
+    (checked,) = claims.check(
+        [dataclasses.replace(claim("above", 0.0), size=(0.5, 2.0))], {"a.b": claims.exact(value)}, "init"
+    )
+    assert checked.state == state
+    assert claims.exit_code([checked]) == (cli.FAILED if state == FAIL else cli.DONE)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from experiments.compromise import ends, linear, minimax, propagation, roughness
 from xinit.commands import cli
 from xinit.settings.compose import overrides_from
 
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 STUDY = study.load("compromise")
 CLAIMS = STUDY.claims()
 COUNTEREXAMPLES = [claim.id for claim in CLAIMS if claim.counterexample]  # tried here
@@ -186,11 +187,11 @@ def test_networks_of_another_scheme_would_not_agree(metric):
     assert checked.state == FAIL
 
 
-def test_the_readme_answers_with_the_lines_of_the_page():
-    readme = page.answer((pathlib.Path(__file__).parents[2] / "README.md").read_text())
+def test_the_documentation_answers_with_the_lines_of_the_page():
+    shown = page.answer((DOCS / "concepts" / "answer.md").read_text())
     without_claims = lambda line: re.sub(r" \[[a-z][a-z, -]*\]\.$", ".", line)
-    assert readme == [without_claims(line) for line in page.answer((STUDY.results / "page.md").read_text())]
-    assert len(readme) == 12
+    assert shown == [without_claims(line) for line in page.answer((STUDY.results / "page.md").read_text())]
+    assert len(shown) == 12
 
 
 def test_no_number_on_the_page_is_typed():

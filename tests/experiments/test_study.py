@@ -19,7 +19,7 @@ from xinit.commands import cli
 from xinit.core.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
-README = pathlib.Path(__file__).parents[2] / "README.md"
+PAPERS = pathlib.Path(__file__).parents[2] / "docs" / "papers.md"
 STUDIES = [study.load(name) for name in study.names()]
 CLAIMS = [pytest.param(own, claim, id=f"{own.name}.{claim.id}") for own in STUDIES for claim in own.claims()]
 every_study = pytest.mark.parametrize("own", STUDIES, ids=lambda own: own.name)
@@ -129,9 +129,9 @@ def test_every_figure_is_drawn_from_what_is_kept(own):
         assert all(axes.has_data() or axes.tables or axes.texts or not axes.axison for axes in figure.axes)
 
 
-def test_the_readme_has_the_table_of_the_studies():
-    shown = re.search(r"<!-- studies -->\n(.*)<!-- /studies -->", README.read_text(), re.DOTALL)[1]
-    assert_same_but_for_rounding(kept.readme_table(), shown.strip(), digits=3)
+def test_the_page_of_papers_has_the_table_of_the_studies():
+    shown = re.search(r"<!-- studies -->\n(.*)<!-- /studies -->", PAPERS.read_text(), re.DOTALL)[1]
+    assert_same_but_for_rounding(kept.linked_table(), shown.strip(), digits=3)
 
 
 def test_no_claim_contradicts_one_of_another_study():
@@ -262,5 +262,5 @@ def test_contradictions_are_said():
     }
     assert list(kept.contradicting(checked)) == [
         "x.same is PASS and y.no is FAIL; they must agree.",
-        "x.other and y.yes both PASS; only one of them can be true.",
+        "x.other and y.yes both hold; only one of them can be true.",
     ]

@@ -1,4 +1,4 @@
-"""A monitor's points sent to the trackers of runs, and the loops of docs/monitor.md as they stand there."""
+"""A monitor's points sent to the trackers of runs, and the loops of docs/howto/monitor.md as they stand there."""
 
 import importlib.util
 import re
@@ -16,7 +16,7 @@ from xinit.core.readings import READINGS
 from xinit.runs.trackers import Tracker
 
 pytestmark = pytest.mark.usefixtures("compile_quickly")
-LOOPS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "monitor.md").read_text(), re.DOTALL)
+LOOPS = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "howto" / "monitor.md").read_text(), re.DOTALL)
 
 # On a machine that is busy they may take as long as it takes.
 TENSORBOARD = {"fn": "tensorboard", "patience": 100}
@@ -132,7 +132,7 @@ def test_an_absent_package_is_said_before_any_work(tmp_path, monkeypatch):
 def test_a_loop_of_the_docs(block, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with jax.numpy_rank_promotion("allow"):  # as it is for whoever copies it
-        exec(compile(block, "docs/monitor.md", "exec"), {"__name__": "copied"})
+        exec(compile(block, "docs/howto/monitor.md", "exec"), {"__name__": "copied"})
     (folder,) = tmp_path.iterdir()
     readings = xinit.open(folder)
     assert readings.attrs["state"] == "closed"
@@ -146,7 +146,7 @@ def test_a_loop_of_the_docs(block, tmp_path, monkeypatch, capsys):
 
 def test_the_tracker_of_the_docs(tmp_path):
     names = {}
-    exec(compile(LOOPS[3], "docs/monitor.md", "exec"), names)
+    exec(compile(LOOPS[3], "docs/howto/monitor.md", "exec"), names)
     steps = train(tmp_path, 0, 3, every=1, tracker=names["lines"])
     lines = (tmp_path / "loss.txt").read_text().splitlines()
     assert [int(line.split()[0]) for line in lines] == steps

@@ -5,6 +5,7 @@ from xinit.analysis.comparison import (
     Comparison,
     Trial,
     choose_rates,
+    conclusions,
     decimals,
     differences,
     n_diverged,
@@ -47,7 +48,7 @@ def files(comparison: Comparison) -> dict[str, str]:
     """Every number as text, by file name: runs.csv, schemes.csv, differences.csv, and table.tex for a paper.
 
     >>> list(files(comparison))
-    ['runs.csv', 'schemes.csv', 'differences.csv', 'table.tex']
+    ['runs.csv', 'schemes.csv', 'differences.csv', 'table.tex', 'conclusions.txt']
     """
     phases = (("search", comparison.search), ("score", comparison.scores))
     runs = [(phase, *trial) for phase, trials in phases for trial in trials]
@@ -63,6 +64,7 @@ def files(comparison: Comparison) -> dict[str, str]:
         "schemes.csv": as_csv(("scheme", "learning_rate", "valid_error", *interval, "diverged", "edge"), schemes),
         "differences.csv": as_csv(("first", "second", *interval, "real"), pairs),
         "table.tex": latex(comparison),
+        "conclusions.txt": "".join(f"{sentence}\n" for sentence in conclusions(comparison)),
     }
 
 

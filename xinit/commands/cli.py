@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 import xinit
-from xinit.core import interrupts
+from xinit.commands import help
+from xinit.core import interrupts, names
 from xinit.core.errors import InputError
 from xinit.settings import compose
 from xinit.settings.hydra_errors import translate
@@ -28,7 +30,18 @@ def refuse(message: str) -> NoReturn:
     Raises:
       InputError: always.
     """
-    raise InputError(f"This command line cannot be read: {message}; --help shows how it is written.")
+    raise InputError(f"This command line cannot be read: {message}; {_without_dashes(message)}.")
+
+
+def _without_dashes(message: str) -> str:
+    """How a setting that was given as an option is written; where none was, what shows it."""
+    unknown = re.search(r"unrecognized arguments: .*?--([A-Za-z_][\w.-]*)(=\S+)?", message)
+    if unknown is None:
+        return "--help shows how it is written"
+    known = {setting.name for file in compose.conf_dir().glob("*.yaml") for setting in help.settings_in(file)}
+    word = unknown[1].replace("-", "_")
+    name = word if word in known else names.SETTINGS.get(word) or names.meant(word, known)
+    return f"settings have no dashes here: {name}{unknown[2] or '=VALUE'}" if name else "--help shows how it is written"
 
 
 def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
@@ -38,6 +51,9 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
     """
     if "-sc" in sys.argv and not sys.argv[-1].startswith("query="):
         return _install_completion(sys.argv[-1])
+    if which := help.asked(sys.argv[1:]):
+        print(help.text(config_name, which, sys.argv[1:]))
+        return DONE
     os.environ["HYDRA_FULL_ERROR"] = "1"  # lets exceptions through instead of Hydra's own report and exit code
     import hydra
     from hydra.errors import HydraException
@@ -65,6 +81,8 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
         return complain(str(error))
     except (HydraException, OmegaConfBaseException) as error:
         return complain(translate(error))
+    except BrokenPipeError:  # of what Hydra prints itself
+        raise
     except (ValueError, TypeError, OSError, AssertionError) as error:
         if _passed_through_us(error):  # a crash, not what Hydra says of a command line or a sweep's folder
             raise
@@ -74,6 +92,16 @@ def hydra_main(job: Callable[[dict[str, Any]], Any], config_name: str) -> int:
             return BAD_INPUT
         raise
     return BAD_INPUT if refused else DONE
+
+
+def settings_of_job(*but: str) -> list[str]:
+    """The settings of the command line that made this job, as a person writes them, without some."""
+    from hydra.core.hydra_config import HydraConfig
+
+    given = (
+        [str(setting).lstrip("+") for setting in HydraConfig.get().overrides.task] if HydraConfig.initialized() else []
+    )
+    return [setting for setting in given if setting.partition("=")[0] not in but]
 
 
 def exit_code_of(level: str, strict: bool = False) -> int:

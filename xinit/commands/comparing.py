@@ -26,8 +26,10 @@ from xinit.runs import hosts
 from xinit.settings.compose import container
 from xinit.settings.config import PLAIN, Config
 from xinit.settings.hydra_errors import translated_errors
+from xinit.settings.parse import check_names
 
-SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds", "seed", "init_seed", "data_seed")
+OWN_SETTINGS = ("schemes", "learning_rates", "search_seeds", "score_seeds")  # of conf/compare.yaml
+SETTINGS = (*OWN_SETTINGS, "seed", "init_seed", "data_seed")
 
 
 @dataclass(frozen=True)
@@ -58,12 +60,15 @@ def compare(raw: dict[str, Any]) -> None:
       InputError: a setting is unknown or wrong; nothing was trained.
     """
     protocol, raw = take_protocol(raw)
+    _refuse_one_rate()
     raws = {name: raw | {"scheme": _scheme(name)} for name in protocol.schemes}
     asked = list(itertools.product(raws, protocol.learning_rates, protocol.seeds_of_search))
+    _say(f"the search for each scheme's learning rate: {_runs(asked)}, {len(protocol.learning_rates)} rates for each")
     searched = _train(raws, asked)
     search = _trials(asked, searched, "valid_error")
     chosen = comparison.choose_rates(search, protocol.schemes, protocol.learning_rates)
     asked = [(name, chosen[name].learning_rate, seed) for name in raws for seed in protocol.seeds_of_score]
+    _say(f"the scores at these rates, on fresh seeds: {_runs(asked)}")
     scored = _train(raws, asked)
     result = Comparison(
         title=_title(scored[0].config),
@@ -83,9 +88,22 @@ def compare(raw: dict[str, Any]) -> None:
         _show(result, folder)
 
 
+def _say(message: str) -> None:
+    from xinit.commands.console import Reporter
+
+    if hosts.index_and_count()[0] == 0:
+        Reporter().note(message)
+
+
+def _runs(asked: Sequence[tuple[str, float, int]]) -> str:
+    schemes = len({name for name, _, _ in asked})
+    return f"{len(asked)} runs of {schemes} schemes"
+
+
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
     """The protocol, checked, and the settings that are left for the runs."""
     raw = dict(raw)
+    check_names(raw, OWN_SETTINGS, ("scheme", "experiment"))
     if missing := [key for key in SETTINGS if key not in raw]:
         raise InputError(f"The setting {missing[0]} is missing; conf/compare.yaml has its default.")
     if raw.get("scheme") is not None:
@@ -109,6 +127,15 @@ def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
     if protocol.seeds_of_score.stop > 2**32:
         raise InputError(f"The last seed would be {protocol.seeds_of_score.stop - 1}; it must be at most {2**32 - 1}.")
     return protocol, raw
+
+
+def _refuse_one_rate() -> None:
+    """A rate of the optimizer has no effect in a comparison, whose schemes get each of a list."""
+    from hydra.core.hydra_config import HydraConfig
+
+    given = [name.lstrip("+").partition("=")[0] for name in HydraConfig.get().overrides.task]
+    if "optimizer.learning_rate" in given:
+        raise InputError("A learning rate is given; a comparison takes a list, as in learning_rates=[0.01,0.03,0.1].")
 
 
 def _scheme(name: str) -> dict[str, Any]:
@@ -202,3 +229,5 @@ def _show(result: Comparison, folder: pathlib.Path) -> None:
     for sentence in comparison.conclusions(result):
         reporter.note(f"- {sentence}")
     reporter.note(f"comparison: {folder}")
+    reporter.picture(folder / "comparison.png")
+    reporter.next("xinit.report", str(folder))

@@ -1,43 +1,54 @@
 """What a person sees while a run goes on and at its end: a live table on a terminal, plain lines elsewhere."""
 
 import contextlib
+import importlib.util
 import pathlib
-import sys
+import shlex
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console, Group
+import rich.console
+from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from xinit.analysis.outcomes import Outcome
 from xinit.analysis.sweeps import error_is
+from xinit.commands.columns import fitted
 from xinit.commands.standing import Standing
-from xinit.commands.tables import cell_rows, contrast_rows, error_line, layer_table, loss_and_errors, share, some_layers
+from xinit.commands.tables import cell_rows, contrast_rows, error_line, layer_rows, loss_and_errors, share, some_layers
+from xinit.commands.terminal import LINE, Console
 from xinit.core.files import append_line, printable
 from xinit.core.readings import share_of
 from xinit.settings.config import Config
 
-LINE = 120  # characters
+FIGURES = 4  # whose paths are listed
 LEVEL_STYLES = {"OK": "green", "WARN": "yellow", "FAIL": "red"}
 
 
 class Reporter:
     """Prints one run's progress. A terminal gets a bar and a table that stay in place; a pipe gets lines."""
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
-        self.console = console or Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else LINE)
+    def __init__(self, console: rich.console.Console | None = None, quiet: bool = False) -> None:
+        self.console = console or Console(quiet=quiet)
         self._live: Live | None = None
         self._progress: Progress  # beside `_live`
-        self._table: Table | str = ""
+        self._table: RenderableType = ""
         self._logs: Sequence[pathlib.Path] = ()
+        self._steps = 0  # of the run, or of each run of a population
 
     def note(self, message: str) -> None:
         """One line, kept."""
-        self.console.print(printable(message), markup=False, soft_wrap=True)
+        self.console.print(self._wrapped(printable(message)), markup=False, soft_wrap=True)
         self._write_log(message)
+
+    def _wrapped(self, text: str) -> str:
+        """A terminal gets lines that are broken between words; a pipe, which others read, whole ones."""
+        if not self.console.is_terminal or text.startswith(" "):
+            return text
+        return textwrap.fill(text, self.console.width, break_long_words=False, break_on_hyphens=False) or text
 
     def log_to(self, *paths: pathlib.Path) -> None:
         """Keep what is said from now on in these files too."""
@@ -54,23 +65,30 @@ class Reporter:
     def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
         """A run on its own has no layout worth telling."""
 
-    def start(self, config: Config, step: int, device: str) -> None:
+    def start(self, config: Config, step: int, device: str, chance: float | None = None) -> None:
         """Begin to show the training of a run that is at `step`."""
         self.note(f"{config.name}: {config.steps:,} steps of {config.batch_size} on {device}")
-        self._show_bar(step, config.steps)
+        self._steps = config.steps
+        self._show_bar(step, config.steps, self._count(step))
 
-    def _show_bar(self, done: float, total: float) -> None:
+    def _count(self, step: int) -> str:
+        """How far the training is, as the bar says."""
+        return f"step {step:,}/{self._steps:,}"
+
+    def _show_bar(self, done: float, total: float, count: str) -> None:
         if self.console.is_interactive and self.console.file.isatty():  # the latter is no matter of FORCE_COLOR
             columns = TextColumn("{task.fields[rate]}"), TimeRemainingColumn()
-            self._progress = Progress(TextColumn("training"), BarColumn(), MofNCompleteColumn(), *columns)
-            self._task = self._progress.add_task("training", total=total, completed=done, rate="")  # type: ignore[arg-type]  # rich takes floats
+            counted = TextColumn("{task.fields[count]}")
+            self._progress = Progress(TextColumn("training"), BarColumn(16), counted, *columns)
+            self._task = self._progress.add_task("training", total=total, completed=done, rate="", count=count)  # type: ignore[arg-type]  # rich takes floats
             self._live = Live(self._view(), console=self.console, refresh_per_second=4, transient=True)
             self._live.start()
 
     def advance(self, step: int, steps_per_s: float) -> None:
         """Move the bar."""
         if self._live is not None:
-            self._progress.update(self._task, completed=step, rate=f"{steps_per_s:,.0f} steps/s")
+            rate = f"{steps_per_s:,.0f} steps/s"
+            self._progress.update(self._task, completed=step, rate=rate, count=self._count(step))
             self._live.update(self._view())
 
     def probe(
@@ -79,7 +97,8 @@ class Reporter:
         """Show the readings of a probe point, of a population of one."""
         row = {name: values[0] for name, values in row_R.items()}
         if self._live is not None:
-            self._table = layer_table(row, f"step {step:,}: {loss_and_errors(row)}")
+            title = f"step {step:,}: {loss_and_errors(row)}"
+            self._table = fitted(title, layer_rows(row), self.console.width)
             self._live.update(self._view())
         parts = [f"step {step:>7,}", loss_and_errors(row)]
         if "act_std" in row:
@@ -102,16 +121,33 @@ class Reporter:
     def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
         """The end of a run: the layer table, the error beside chance and beside how much was seen, the verdict."""
         if "act_std" in row:
-            self.console.print(layer_table(row, f"after {summary['steps']:,} steps", summary.get("layers", ())))
+            self.table(f"after {summary['steps']:,} steps", layer_rows(row, summary.get("layers", ())))
         self.note(error_line(summary))
         self.verdict(summary["verdict"])
         self.note(f"run directory: {path}")
+        self.picture(path / "figures" / "layers.png")
 
     def verdict(self, sentence: str) -> None:
         """A verdict, its level in colour."""
-        level, _, text = sentence.partition(": ")
-        self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]: ", end="")
-        self.note(text)
+        level, _, text = self._wrapped(printable(sentence)).partition(":")
+        self.console.print(f"[{LEVEL_STYLES.get(level, 'white')}]{level}[/]:", end="")
+        self.console.print(text, markup=False, soft_wrap=True)
+        self._write_log(sentence.partition(": ")[2])
+
+    def picture(self, *paths: pathlib.Path) -> None:
+        """Where the figures of what was done lie, those that were drawn."""
+        drawn = [path for path in paths if path.exists()]
+        for path in drawn[:FIGURES]:
+            self.note(f"figure: {path}")
+        if len(drawn) > FIGURES:
+            self.note(f"figure: and {len(drawn) - FIGURES} more, {drawn[0].name} in the folder of each run")
+
+    def next(self, *arguments: str) -> None:
+        """The command to try next."""
+        line = f"next: {shlex.join(['python', '-m', *arguments])}"
+        needs_more = arguments[0] == "xinit.report" and importlib.util.find_spec("altair") is None
+        more = "  (needs pip install 'xinit[report]')" if needs_more else ""
+        self.console.print(printable(line + more), markup=False, soft_wrap=True)
 
     def contrast(self, outcomes: Sequence[Outcome]) -> None:
         """The runs of a sweep side by side; where some differ in their seeds alone, its cells."""
@@ -131,14 +167,7 @@ class Reporter:
 
     def table(self, title: str, rows: Sequence[Mapping[str, str]]) -> None:
         """Rows of cells under their headings."""
-        table = Table(title=title, title_justify="left")
-        headings = list(dict.fromkeys(heading for row in rows for heading in row))
-        for heading in headings:
-            left = heading in ("verdict", "verdicts")
-            table.add_column(heading, justify="left" if left else "right", overflow="fold")
-        for row in rows:
-            table.add_row(*(row.get(heading, "") for heading in headings))
-        self.console.print(table)
+        self.console.print(fitted(title, rows, self.console.width))
 
     def _view(self) -> Group:
         return Group(self._table, self._progress)
@@ -150,15 +179,17 @@ class SweepReporter(Reporter):
     Work is counted in weights times steps, so that the time left covers groups of different networks.
     """
 
-    def __init__(self, console: Console | None = None, quiet: bool = False) -> None:
+    def __init__(self, console: rich.console.Console | None = None, quiet: bool = False) -> None:
         super().__init__(console, quiet)
         self._standing = Standing({})
         self._members: Sequence[str] = ()
         self._all = self._before = self._size = self._unit = self._rate = 0.0  # work: of the sweep, of what is done
+        self._n_runs = self._n_over = 0
 
     def begin(self, configs: Mapping[str, Config], n_done: int, n_groups: int) -> None:
         """Begin a sweep of `configs`, by the names of their folders, of which `n_done` are done."""
         self._standing = Standing(configs)
+        self._n_runs, self._n_over = len(configs), n_done
         groups = f" in {n_groups} groups, one program each" if n_groups > 1 else ""
         self.note(f"{len(configs)} runs{groups}" + (f"; {n_done} are done already" if n_done else ""))
 
@@ -169,23 +200,30 @@ class SweepReporter(Reporter):
     def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
         """Begin a population of these members, each with so many bytes of weights."""
         self._before += self._size  # whatever the one before left out
+        self._n_over += len(self._members)
         self._members, self._unit, self._size = members, weights * len(members), 0.0
         self.note(layout)
 
-    def start(self, config: Config, step: int, device: str) -> None:
+    def start(self, config: Config, step: int, device: str, chance: float | None = None) -> None:
         """Begin to show the training of a population that is at `step`."""
-        self._size = config.steps * self._unit
+        self._size, self._steps = config.steps * self._unit, config.steps
+        if chance is not None:
+            self._standing.chance_is(chance, config.verdict["chance_gain"])
         title = config.name.removesuffix(f"-{config.scheme.label}")
         title = f"{len(self._members)} x {title}" if len(self._members) > 1 else title
         self.note(f"{title}: {config.steps:,} steps of {config.batch_size} on {device}")
-        self._show_bar(self._before + step * self._unit, self._all)
+        self._show_bar(self._before + step * self._unit, self._all, self._count(step))
+
+    def _count(self, step: int) -> str:
+        """Runs that are over of all, and how far the ones in training are."""
+        return f"{self._n_over}/{self._n_runs} runs done, {super()._count(step)}"
 
     def advance(self, step: int, steps_per_s: float) -> None:
         """Move the bar of the sweep."""
         self._rate = steps_per_s
         if self._live is not None:
             completed = self._before + step * self._unit
-            self._progress.update(self._task, completed=completed, rate=self._speed())
+            self._progress.update(self._task, completed=completed, rate=self._speed(), count=self._count(step))
             self._live.update(self._view())
 
     def probe(
@@ -199,10 +237,13 @@ class SweepReporter(Reporter):
             left = (self._all - self._before - step * self._unit) / (self._rate * self._unit)
             after.append(f"{self._rate * len(self._members):,.0f} steps/s, {left:,.0f} s left")
         room = LINE - len("  ".join([before, "", *after]))
+        if self._live is not None:
+            self._table = self._standing.line(4 * self.console.width)
+            self._live.update(self._view())
         self._line([before, self._standing.line(room), *after])
 
     def _speed(self) -> str:
-        return f"{self._rate * len(self._members):,.0f} steps/s in all"
+        return f"{self._rate * len(self._members):,.0f} steps/s"
 
     def result(self, path: pathlib.Path, summary: Mapping[str, Any], row: Mapping[str, np.ndarray]) -> None:
         """A run of the sweep is done: its own log gets what a run on its own would print."""

@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich import box
-from rich.console import Console
-from rich.table import Table
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
 
+from xinit.commands.columns import Rows, fits, fitted
 from xinit.core.errors import InputError
 from xinit.core.factories import allowed_words, call_factory
 from xinit.settings.compose import conf_dir, overrides_from
@@ -54,16 +56,22 @@ def show(arguments: Sequence[str], console: Console) -> None:
     if len(names) > 1 or set(settings) - allowed:
         raise InputError(f"{' '.join(arguments)!r} cannot be read; it must be {USAGE}.")
     if group is None:
-        console.print(_groups_table())
+        console.print(_table(USAGE, _group_rows(), console.width))
+        console.print("next: python -m xinit.list schemes")
     elif not settings:
-        console.print(_choices_table(group))
+        console.print(_choices(group, console.width))
         if how := how_to_bring_ones_own(group):
             console.print(how)
+        fans = group == "scheme"
+        console.print(
+            f"next: python -m xinit.{'list schemes fans=784,100 activation=relu' if fans else 'train --help'}"
+        )
     else:
         n_in, n_out = parse_fans(settings["fans"])
         rows = laws_at(n_in, n_out, settings.get("activation", "tanh"))
-        console.print(_laws_table(rows, n_in, n_out))
+        console.print(_table(f"n_in = {n_in}, n_out = {n_out}", _law_rows(rows, n_in, n_out), console.width))
         console.print(explanation(rows, n_in, n_out))
+        console.print("next: python -m xinit.inspect scheme=xavier depth=30")
 
 
 def groups() -> list[str]:
@@ -174,27 +182,34 @@ def explanation(rows: Sequence[Row], n_in: int, n_out: int) -> str:
     )
 
 
-def _table(title: str, headings: Sequence[str], numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in numbers else "left", overflow="fold")
-    return table
+def _table(title: str, rows: Rows, width: int) -> RenderableType:
+    """A table without lines between its rows."""
+    return fitted(title, rows, width, box.SIMPLE_HEAD)
 
 
-def _groups_table() -> Table:
-    table = _table(USAGE, ("group", "choices"))
-    for group in groups():
-        table.add_row(group, ", ".join(choice.name for choice in choices(group)))
-    return table
+def _group_rows() -> list[dict[str, str]]:
+    return [{"group": group, "choices": ", ".join(choice.name for choice in choices(group))} for group in groups()]
 
 
-def _choices_table(group: str) -> Table:
+def _choices(group: str, width: int) -> RenderableType:
+    """A group's choices as a table, or where that has no room one below the other."""
     listed = choices(group)
     sources = any(choice.source for choice in listed)
-    table = _table(f"{group}=NAME", ("name", "what it is", *["source and use"] * sources, "settings"))
-    for choice in listed:
-        table.add_row(choice.name, choice.formula, *[choice.source] * sources, _settings(choice))
-    return table
+    rows = [
+        {"name": choice.name, "what it is": choice.formula}
+        | ({"source and use": choice.source} if sources else {})
+        | {"settings": _settings(choice)}
+        for choice in listed
+    ]
+    if fits(rows, width):
+        return _table(f"{group}=NAME", rows, width)
+    described = [text for row in rows for text in _described(*row.values())]
+    return Group(f"{group}=NAME", *described)
+
+
+def _described(name: str, *texts: str) -> list[RenderableType]:
+    """A choice's name, and below it what is said of it."""
+    return [Text(name, "bold"), *(Padding(Text(text), (0, 0, 0, 4)) for text in texts if text)]
 
 
 def _settings(choice: Choice) -> str:
@@ -204,20 +219,26 @@ def _settings(choice: Choice) -> str:
     return ", ".join(settings[:MOST] + more)
 
 
-def _laws_table(rows: Sequence[Row], n_in: int, n_out: int) -> Table:
-    numbers = ("Var W", "n_in\nVar W", "n_out\nVar W", "std\n(normal)", "bound\n(uniform)")
-    table = _table(f"n_in = {n_in}, n_out = {n_out}", ("scheme", *numbers, "formula", "source"), numbers)
-    for row in rows:
-        if row.law is not None:
-            short = row.choice.formula.partition(": ")[0], re.split(", for |: ", row.choice.source)[0]
-            end = row.choice.name == MEANS[-1]
-            table.add_row(row.choice.name, *_numbers(row.law, n_in, n_out), *short, end_section=end)
-    return table
+def _law_rows(rows: Sequence[Row], n_in: int, n_out: int) -> list[dict[str, str]]:
+    """The numbers of each law that is known, with its formula and source."""
+    return [
+        {"scheme": row.choice.name}
+        | _numbers(row.law, n_in, n_out)
+        | {"formula": row.choice.formula.partition(": ")[0], "source": re.split(", for |: ", row.choice.source)[0]}
+        for row in rows
+        if row.law is not None
+    ]
 
 
-def _numbers(law: "Law", n_in: int, n_out: int) -> list[str]:
+def _numbers(law: "Law", n_in: int, n_out: int) -> dict[str, str]:
     """The cells of a law; only weights that are independent may as well be uniform."""
     std = math.sqrt(law.variance)
     bound = math.sqrt(3) * std if law.structure == "independent" else None
-    cells = law.variance, n_in * law.variance, n_out * law.variance, std, bound
-    return ["-" if cell is None else f"{cell:.4g}" for cell in cells]
+    cells = {
+        "Var W": law.variance,
+        "n_in Var W": n_in * law.variance,
+        "n_out Var W": n_out * law.variance,
+        "std (normal)": std,
+        "bound (uniform)": bound,
+    }
+    return {name: "-" if cell is None else f"{cell:.4g}" for name, cell in cells.items()}

@@ -48,6 +48,13 @@ class Standing:
         self._places = {run: _place(own, shown) for run, own in settings.items()}
         self._steps = {run: config.steps for run, config in configs.items()}
         self._measured: dict[str, Measured] = {}
+        self._chances: set[float] = set()
+        self._least_gain = 0.0
+
+    def chance_is(self, chance: float, least_gain: float) -> None:
+        """Note the error of the best constant answer, and the share of it below which an error is still at chance."""
+        self._chances.add(round(chance, 3))
+        self._least_gain = least_gain
 
     def add(self, members: Sequence[str], step: int, error_R: np.ndarray, diverged_R: np.ndarray) -> None:
         """Note the validation errors of runs that are at `step`."""
@@ -58,16 +65,23 @@ class Standing:
     def line(self, most: int) -> str:
         """What still trains and then what is over, the best first, as many as `most` characters have room for.
 
+        Beside them stands chance. Where none has left it, none is the best: they stand in their order, and it says so.
         Of settings some of whose runs are ahead of others, as where they train in turn, those furthest ahead count.
         Empty before anything was measured.
         """
         scores = {shown: score for shown in self._shown() if (score := self._score(shown))}
         if not scores:
             return ""
-        ranked = sorted(scores, key=lambda shown: (scores[shown].done == 1, scores[shown].error))
+        chance = next(iter(self._chances)) if len(self._chances) == 1 else None  # data sets may differ in theirs
+        best = min(score.error for score in scores.values())
+        at_chance = chance is not None and best > (1 - self._least_gain) * chance
+        rank = lambda shown: (scores[shown].done == 1, 0 if at_chance else scores[shown].error)
+        ranked = sorted(scores, key=rank)
         some_train = any(score.done < 1 for score in scores.values())
         words = [_words(shown, scores[shown].error, some_train and scores[shown].done == 1) for shown in ranked]
         how = self._how([score.n for score in scores.values()])
+        if chance is not None:
+            how += f", chance {chance:.1%}" + (": none has left it" if at_chance and len(scores) > 1 else "")
         for shown in range(len(words), 0, -1):
             more = [f"and {len(words) - shown} more"] if shown < len(words) else []
             text = f"valid {', '.join([*words[:shown], *more])}{how}"

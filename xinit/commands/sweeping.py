@@ -98,6 +98,8 @@ def conclude(outcomes: Sequence[Outcome], every: Sequence[Outcome] | None = None
     reporter, path = SweepReporter(), sweeps.write(every)
     reporter.contrast(outcomes)
     reporter.note(f"sweep: {path}" + (f" ({len(every)} runs so far)" if len(every) > len(outcomes) else ""))
+    reporter.picture(*dict.fromkeys(outcome.path / "figures" / "layers.png" for outcome in outcomes))
+    reporter.next("xinit.report", str(path))
     return path
 
 

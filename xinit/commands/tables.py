@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from rich.table import Table
 
 from xinit.analysis.layout import layout_of
 from xinit.analysis.learned import in_words
@@ -18,29 +17,27 @@ from xinit.core.readings import share_of
 COLUMNS = (
     ("act mean", "act_mean", "{:.3f}"),
     ("act std", "act_std", "{:.3f}"),
-    ("saturated %", "act_saturated", "{:.1%}"),
-    ("inactive %", "act_inactive", "{:.1%}"),
+    ("saturated", "act_saturated", "{:.1%}"),
+    ("inactive", "act_inactive", "{:.1%}"),
     ("mean slope", "act_slope", "{:.2f}"),
     ("dL/dz std", "grad_pre_std", "{:.2e}"),
 )
 
 
-def layer_table(row: Mapping[str, np.ndarray], title: str, names: Sequence[str] = ()) -> Table:
+def layer_rows(row: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> list[dict[str, str]]:
     """One line a layer, from the input upwards; columns that mean nothing for this activation are left out.
 
     `names`: of the layers, where they are more than numbers.
     """
-    table = Table(title=title, title_justify="left")
-    table.add_column("layer", justify="right")
     shown = [column for column in COLUMNS if not np.all(np.isnan(row[column[1]]))]
-    for heading, _, _ in shown:
-        table.add_column(heading.removesuffix(" %"), justify="right")
-    table.add_column("of top", justify="right")
     gradient = row["grad_pre_std"]
-    for l in range(len(gradient)):
-        cells = [form.format(row[name][l]) for _, name, form in shown]
-        table.add_row(names[l] if len(names) == len(gradient) else str(l + 1), *cells, share(gradient[l], gradient[-1]))
-    return table
+    named = names if len(names) == len(gradient) else [str(l + 1) for l in range(len(gradient))]
+    return [
+        {"layer": named[l]}
+        | {heading: form.format(row[name][l]) for heading, name, form in shown}
+        | {"of top": share(gradient[l], gradient[-1])}
+        for l in range(len(gradient))
+    ]
 
 
 def error_line(summary: Mapping[str, Any]) -> str:

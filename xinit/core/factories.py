@@ -10,14 +10,15 @@ import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from xinit.core import names
 from xinit.core.errors import InputError
 
 
 def allowed_words(word: str, allowed: Iterable[str]) -> str:
     """The end of a message about an unknown word: the close one, if there is one, and the list of what is allowed."""
     allowed = sorted(set(allowed))
-    close = difflib.get_close_matches(word, allowed, n=1)
-    return (f"did you mean {close[0]}? " if close else "") + f"Allowed: {', '.join(allowed)}."
+    close = names.meant(word, allowed) or next(iter(difflib.get_close_matches(word, allowed, n=1)), None)
+    return (f"did you mean {close}? " if close else "") + f"Allowed: {', '.join(allowed)}."
 
 
 def call_factory(

@@ -1,13 +1,19 @@
-"""Ctrl-C in a command: one sentence and exit code 130, from its first import on. Nothing heavy is imported here."""
+"""What ends a command from outside, from its first import on; nothing heavy is imported here.
 
+Ctrl-C: one sentence and exit code 130. A pipe whose reader has left, as in `| head`: no sentence and exit code 141.
+"""
+
+import atexit
 import contextlib
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from types import TracebackType
 from typing import Any
 
 INTERRUPTED = 128 + signal.SIGINT  # as a shell has it
+READER_LEFT = 128 + signal.SIGPIPE  # as a shell has it
 _before_the_end: list[Callable[[], None]] = []
 
 
@@ -18,6 +24,8 @@ def end_at_once() -> None:
     the garbage collector, which jax has, it is lost.
     """
     signal.signal(signal.SIGINT, _end)
+    sys.excepthook = _end_quietly_without_reader
+    atexit.register(_flush)
 
 
 @contextlib.contextmanager
@@ -49,6 +57,23 @@ def _end(number: int, frame: Any) -> None:
             action()
         sys.stdout.flush()
     os._exit(say())
+
+
+def _end_quietly_without_reader(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Python's own report of an exception that ends the process, but of a closed pipe none."""
+    if issubclass(kind, BrokenPipeError):
+        os._exit(READER_LEFT)
+    sys.__excepthook__(kind, error, trace)
+
+
+def _flush() -> None:
+    """Write what is left to print before Python does, which would report that nobody reads it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os._exit(READER_LEFT)
+    except (OSError, ValueError):  # of a full disk, or a stream that is closed: for Python to report
+        pass
 
 
 def say() -> int:

@@ -153,7 +153,8 @@ def prepare(name: str, data_dir: str | None = None) -> Path:
     if not _has_tensorflow():
         raise InputError(
             f"the data set {name} is not in {root}, and TFDS needs TensorFlow to prepare it there: "
-            "run `pip install tensorflow`, then the same command again"
+            f"run `pip install -e '.[prepare]'` and `python scripts/prepare_data.py {name} --dir FOLDER` once, "
+            "and then the same command with data.dir=FOLDER"
         )
     print(f"xinit: downloading {name} and preparing it in {root} with TFDS, once", file=sys.stderr, flush=True)
     try:

@@ -19,11 +19,13 @@ Axis = int | Sequence[int]
 class KernelAxes(TypedDict, total=False):
     """What the axes of a kernel are, as `jax.nn.initializers.variance_scaling` has them; all others are a window.
 
-    in_axis: the inputs, by default -2.
-    out_axis: the outputs, by default -1. (Flax draws its embeddings with out_axis=0: their fan-in is their features.)
-    batch_axis: what stacks kernels of separate layers, by default none.
-    groups: a grouped convolution's `feature_group_count`, by default 1. Its shape does not tell: without it the fan-out
-      counts the outputs of all groups, as jax's does, and an orthogonal kernel is one matrix instead of one a group.
+    Keys:
+      in_axis: the inputs, by default -2.
+      out_axis: the outputs, by default -1. (Flax draws its embeddings with out_axis=0: their fan-in is their features.)
+      batch_axis: what stacks kernels of separate layers, by default none.
+      groups: a grouped convolution's `feature_group_count`, by default 1. Its shape does not tell: without it the
+        fan-out counts the outputs of all groups, as jax's does, and an orthogonal kernel is one matrix instead of one a
+        group.
     """
 
     in_axis: Axis

@@ -1,1 +1,1 @@
-"""The network: activation functions, width profiles, and the multilayer perceptron."""
+"""What a network is, a file for each kind (mlp, residual, convnet), activations, losses and width profiles."""

@@ -21,10 +21,11 @@ NEEDED = ("altair", "vl_convert", "markupsafe")  # of the extra "report"
 
 
 def write(paths: Sequence[str | os.PathLike], output: str | os.PathLike | None = None) -> pathlib.Path:
-    """Write the page of a run, a sweep, a study, a monitor or a saved probe, or of several; where it lies.
+    """Write the page of a run, a sweep or what else a command has written, or of several; where it lies.
 
     Args:
-      paths: their folders: of runs and sweeps, of monitors, or of saved probes or what holds several saved probes.
+      paths: their folders: one of any kind; or several, of runs and sweeps, of monitors, or of saved probes or what
+        holds several saved probes.
       output: the file to write; else report.html in the folder, or in the current one where there are several.
 
     Raises:
@@ -68,6 +69,10 @@ def render(folders: Sequence[pathlib.Path]) -> str:
     kinds = [sources.kind(folder) for folder in folders]
     if set(kinds) <= {"probe", "probes"}:
         return _page_of_probes([own for folder in folders for own in _probes(folder, sources)])
+    if results := [folder for folder, kind in zip(folders, kinds, strict=True) if kind in sources.RESULTS]:
+        if len(folders) > 1:
+            raise InputError(f"{results[0]} has a page of its own; give it alone.")
+        return str(_module("result").page(folders[0], kinds[0]))
     if len(folders) == 1:
         return _module(kinds[0].replace(" ", "_")).page(folders[0])
     if set(kinds) == {"monitor"}:

@@ -16,9 +16,9 @@ from xinit.commands.cli import refuse
 from xinit.core import folders
 from xinit.core.errors import InputError
 
-WORDS = """Write one HTML file that shows a run, a sweep, a study, a monitor, a saved probe (report.save), or several
-runs, monitors or probes beside each other. It holds all that it needs: open it from disk, mail it, or put it on a web
-server."""
+WORDS = """Write one HTML file that shows a run, a sweep, a study, a comparison, an inspection, a coordinate check, a
+transfer, a monitor, a saved probe (report.save), or several runs, monitors or probes beside each other. It holds all
+that it needs: open it from disk, mail it, or put it on a web server."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return cli.complain(str(error))
     print(f"page: {path} ({path.stat().st_size / 1e6:.1f} MB)")
+    if not asked.open:
+        print("next: open it in a browser, or have it opened with --open")
     if asked.open:
         webbrowser.open(path.resolve().as_uri())
     return cli.DONE

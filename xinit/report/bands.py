@@ -11,7 +11,7 @@ import numpy as np
 from xinit.analysis.layout import axis_title, numbers
 from xinit.report import charts
 from xinit.report.charts import chosen
-from xinit.report.layers import LAYERS, Readings, places
+from xinit.report.layers import LAYERS, Readings, marker, places
 
 BANDS = {"98 %": (0, 8), "90 %": (2, 6), "50 %": (3, 5)}  # shares of all values, and the places of their quantiles
 SHADES = (0.2, 0.3, 0.6)
@@ -36,7 +36,8 @@ def bands_over_training(readings: Readings, height: int = charts.HEIGHT) -> alt.
     quantiles = readings["act_quantile"].swapaxes(0, 1)
     base = _chart({"step": readings["step"]}, quantiles, {}, "layer").encode(x=charts.step_axis(readings["step"]))
     y = alt.Y("low:Q", title="activation", scale=charts.spanning(quantiles), axis=alt.Axis(format="~g"))
-    return charts.framed(_band(base.mark_area(), y) + _median(base.mark_line(strokeWidth=1.5)), height)
+    drawn = _band(base.mark_area(), y) + _median(base.mark_line(strokeWidth=1.5)) + marker(readings)
+    return charts.framed(drawn, height)
 
 
 def spectra(readings: Readings, height: int = charts.HEIGHT) -> alt.TopLevelMixin:

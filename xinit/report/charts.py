@@ -2,21 +2,26 @@
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 
+from xinit.analysis.figures.palette import SCHEMES_IN_ORDER
+
 Columns = Mapping[str, Sequence[Any] | np.ndarray]
 
 # Of middle lightness, for white and black paper alike, and told apart by the colour-blind.
 SERIES = ("#3b7dd8", "#e8743b", "#2a9d6f", "#b95fc4", "#b08d1e", "#d6455d", "#4f9fb0", "#8f7260")
 LAYERS = np.array([(0x3B, 0x7D, 0xD8), (0xA3, 0x5B, 0xB8), (0xE8, 0x74, 0x3B)])  # from the input up
+SCHEMES = dict(zip(SCHEMES_IN_ORDER, SERIES, strict=False))
 INK = "currentColor"
 HEIGHT = 220
 APART = {"labelFlush": False, "labelOverlap": "greedy", "labelSeparation": 5}  # labels of an axis
 MARGIN = 1.15  # beyond the ends of a logarithmic axis
+PHONE = 40  # characters of a legend's line on a phone
 DIGITS = 4  # of a number in a page
 
 
@@ -58,16 +63,32 @@ def layer_axis(title: str = "layer") -> alt.X:
 
 def by_layer(n: int, title: str | None = None) -> alt.Color:
     """The colours of n layers; with a legend where it has a title."""
-    legend = alt.Legend(title=title) if title else None
+    legend = alt.Legend(title=title, columns=PHONE // 7) if title else None
     return alt.Color("layer:O", scale=alt.Scale(range=layer_colours(n)), legend=legend)
 
 
 def named(mark: alt.Chart, name: str, colours: Mapping[str, str]) -> alt.Chart:
     """A mark as one of some series, with its colour and its name in the legend; the names are ours, never a run's."""
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
-    legend = alt.Legend(title=None, symbolOpacity=1)
+    legend = alt.Legend(title=None, symbolOpacity=1, columns=legend_columns(list(colours)))
     marked = mark.transform_calculate(series=json.dumps(name))
     return marked.encode(color=alt.Color("series:N", sort=None, scale=scale, legend=legend))
+
+
+def series_colours(names: Sequence[str]) -> list[str]:
+    """A colour for each of at most as many series as there are colours; that of a scheme is the same on every page."""
+    own = [next((SCHEMES[word] for word in re.findall(r"\w+", name) if word in SCHEMES), None) for name in names]
+    taken: list[str] = []
+    for colour in own:
+        left = [one for one in SERIES if one not in taken]
+        free = [one for one in left if one not in own]
+        taken.append(colour if colour in left else (free or left or [*SERIES])[0])
+    return taken
+
+
+def legend_columns(names: Sequence[str]) -> int:
+    """How many of these names stand side by side in a legend that fits a phone."""
+    return max(1, PHONE // (max(map(len, names), default=0) + 3))
 
 
 def spanning(values: np.ndarray, log: bool = False) -> alt.Scale:

@@ -26,6 +26,7 @@ AXES = {"grad_w": "weight matrix", "jacobian_sv_mean": "from layer to the next"}
 SIZES = ("act", "pre", "grad_pre", "grad_w")  # compared by root mean squares
 SHARES = ("act_slope", "act_cosine")  # at most 1
 MEASURED = {"act_cosine": "act_cosine_mean"}  # of the others: the name itself
+SHADES = ["rgba(232, 116, 59, 0.04)", "rgba(232, 116, 59, 1)"]  # of a heat map, from 0 to 1: on any paper
 BESIDE = {"theory": charts.SERIES[0], "measured": charts.SERIES[1]}
 ENDS = {"predicted": "", "low": "_low", "high": "_high"}
 
@@ -93,10 +94,11 @@ def _scaled(shares: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return density / np.maximum(density.max(axis=1, keepdims=True), np.finfo(float).tiny)
 
 
-def heat(readings: Readings, name: str, height: int = charts.HEIGHT) -> alt.TopLevelMixin:
-    """A share over layers and training, the darker the larger; `name`: act_saturated, act_inactive, act_dead.
+def heat(readings: Readings, name: str, height: int = charts.HEIGHT, slider: bool = False) -> alt.TopLevelMixin:
+    """A share over layers and training, the stronger the colour the larger.
 
-    act_slope is shown as flatness, 1 minus the mean slope over its maximum.
+    `name`: act_saturated, act_inactive, act_dead. act_slope is shown as flatness, 1 minus the mean slope over its
+    maximum.
     """
     at, shown = places(readings), chosen(readings[name].shape[1], ROWS)
     values = readings[name][at][:, shown]
@@ -106,16 +108,23 @@ def heat(readings: Readings, name: str, height: int = charts.HEIGHT) -> alt.TopL
         "layer": np.tile(np.array(numbers(readings))[shown], len(at)),
         "share": values.ravel(),
     }
-    shades = alt.Scale(domain=[0, 1], range=[0.03, 1])
-    legend = alt.Legend(title="share", format=".0%", values=[0, 0.25, 0.5, 0.75, 1])
-    drawn = charts.chart(columns).mark_rect(color=charts.SERIES[1])
+    shades = alt.Scale(domain=[0, 1], range=SHADES)
+    legend = alt.Legend(title="share", format=".0%", values=[0, 0.25, 0.5, 0.75, 1], gradientLength=160)
+    drawn = charts.chart(columns).mark_rect()
     drawn = drawn.encode(
         x=alt.X("step:O", title="training step", axis=alt.Axis(labelAngle=0, format=",d")),
         y=alt.Y("layer:O", title=axis_title(readings), sort="descending"),
-        opacity=alt.Opacity("share:Q", scale=shades, legend=legend),
+        color=alt.Color("share:Q", scale=shades, legend=legend),
         tooltip=["layer:O", alt.Tooltip("step:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
     )
-    return charts.framed(drawn, height)
+    return charts.framed(drawn + marker(readings, "O") if slider else drawn, height)
+
+
+def marker(readings: Readings, kind: str = "Q") -> alt.Chart:
+    """A line at the step where the slider stands, in a chart over training whose steps are of this `kind`."""
+    steps = readings["step"][places(readings)]
+    line = charts.chart_at({"here": [0]}, {"step": steps[:, None]}).mark_rule(color=charts.INK, opacity=0.5)
+    return line.encode(x=f"step:{kind}", tooltip=alt.value(None))
 
 
 def prediction(readings: Readings, name: str, height: int = charts.HEIGHT) -> alt.TopLevelMixin:

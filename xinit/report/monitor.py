@@ -18,15 +18,15 @@ from xinit.report.probe_tables import broken
 LAYERS, POINTS, ROWS = 12, 200, 300  # at most so many are drawn; rows of the table
 LAYER = "A line for each layer. Point at one for its name."
 FIGURES = {  # title: reading, title of its axis, how to read it
-    "Signal": ("pre", "z, root mean square", "Bad: lines that drift apart, or come to nothing."),
-    "Gradient": ("grad_pre", "dL/dz, root mean square", "Bad: lines that are decades apart and stay so."),
+    "Signal": ("pre", "z, root mean square", "Bad signs are lines that drift apart, or come to nothing."),
+    "Gradient": ("grad_pre", "dL/dz, root mean square", "Bad signs are lines that are decades apart and stay so."),
     "Update over weights": (
         "update_ratio", "norm of the step over the kernel's",
         "About 0.001 is usual. Much more: lower the learning rate; much less in one layer than in others: it hardly "
         "learns.",
     ),
-    "Saturated": ("act_saturated", "share of values", "Where the function is flat. Bad: near 100 %."),
-    "Units without gradient": ("grad_pre_zero_units", "share of units", "Units that no example reaches. Bad: rises."),
+    "Saturated": ("act_saturated", "share of values", "There the function is flat. It is bad near 100 %."),
+    "Units without gradient": ("grad_pre_zero_units", "share of units", "No example reaches them. Bad if they rise."),
 }  # fmt: skip
 SHARES = ("act_saturated", "grad_pre_zero_units")
 

@@ -19,21 +19,21 @@ MOST = 12  # networks that are shown
 FLAT = ("act_saturated", "act_inactive", "act_slope")  # the first that was measured is shown
 RIDGES = {
     "act": "Each ridge is a layer's distribution at the slider's step, layer 1, next to the input, at the bottom; "
-    "heights are roots of densities, each scaled to its own largest. Bad: ridges that grow narrower from layer to "
-    "layer, or pile up at the ends of a bounded activation.",
-    "grad_pre": "The same of the gradient that comes back, dL/dz. Bad: ridges much narrower at the bottom than at the "
-    "top, so that the lower layers learn slowly, or the reverse.",
+    "heights are roots of densities, each scaled to its own largest. Bad signs are ridges that grow narrower from "
+    "layer to layer, or pile up at the ends of a bounded activation.",
+    "grad_pre": "The same of the gradient that comes back, dL/dz. Bad signs are ridges much narrower at the bottom "
+    "than at the top, so that the lower layers learn slowly, or the reverse.",
 }
 PREDICTED = {
     "act": "How large the signal is: root mean squares of the activations, points, over what theory predicts, ticks, "
-    "and the bars that hold 95 % of networks. Bad: sizes that fall or rise by more than a factor of two from the first "
-    "layer to the last; points off the bars, where the weights are not those that the scheme states.",
+    "and the bars that hold 95 % of networks. Bad signs are sizes that fall or rise by more than a factor of two from "
+    "the first layer to the last; points off the bars, where the weights are not those that the scheme states.",
     "grad_pre": "The same of the gradient that comes back, dL/dz, on its way from the last layer to the first.",
 }
 HEAT = (
-    "Time from left to right; the darker, the larger the share of units in the flat tails of a function that "
-    "saturates, where hardly any gradient passes, or of units that are off in a rectifier, of which half is as it "
-    "should be. Bad: layers that turn dark and stay so."
+    "Time goes from left to right. The stronger the colour, the larger the share of units in the flat tails of a "
+    "function that saturates, where hardly any gradient passes, or of units that are off in a rectifier, of which "
+    "half is as it should be. It is bad if layers take on the full colour and keep it."
 )
 TITLES = {"act": "Activations over training", "grad_pre": "Gradients over training"}
 

@@ -16,7 +16,6 @@ Readings = Mapping[str, np.ndarray]
 TEST, VALID = "test error, %", "validation error, %"
 ROW = 24  # pixels of a line of text
 BESIDE = alt.Scale(paddingInner=0.8, paddingOuter=0.5)  # series stand close together, and apart from the next place's
-LEGEND = 40  # characters of a line of the legend
 
 
 def along(groups: Sequence[Group]) -> str | None:
@@ -108,9 +107,9 @@ def _chance(values: Sequence[float], title: str, side: str = "y") -> alt.Chart:
 
 def coloured(names: Sequence[str]) -> alt.Color:
     """A colour for each of the series; a legend where they are several."""
-    columns = max(1, LEGEND // (max(map(len, names), default=0) + 3))
-    legend = alt.Legend(title=None, labelLimit=330, columns=columns, symbolOpacity=1) if len(names) > 1 else None
-    colours = alt.Scale(domain=list(names), range=list(charts.SERIES[: len(names)]))
+    columns = charts.legend_columns(names)
+    legend = alt.Legend(title=None, labelLimit=280, columns=columns, symbolOpacity=1) if len(names) > 1 else None
+    colours = alt.Scale(domain=list(names), range=charts.series_colours(names))
     return alt.Color("series:N", sort=None, scale=colours, legend=legend)
 
 
@@ -133,14 +132,13 @@ def left_out(n: int) -> str:
 
 
 def over_training(courses: Mapping[str, charts.Columns], chances: Sequence[float]) -> alt.TopLevelMixin:
-    """Validation errors over training, a line for each name; columns as of `course`. The axis cuts intervals short."""
+    """Validation errors over training, a line for each name; columns as of `course`."""
     shown = {name: courses[name] for name in drawn(courses)}
     parts = list(shown.values())
     columns: dict[str, Any] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns["series"] = [name for name, part in shown.items() for _ in part["step"]]
     base = charts.chart(columns).encode(x=charts.step_axis(np.unique(columns["step"])), color=coloured(list(shown)))
-    scale = charts.spanning(np.append(columns["error"], [100 * chance for chance in chances]))
-    return charts.framed(_banded(base, columns, scale) + _chance(chances, VALID))
+    return charts.framed(_banded(base, columns, scale_of(shown.values(), chances)) + _chance(chances, VALID))
 
 
 def by_seed(readings: Readings, group: Group, scale: alt.Scale, height: int) -> alt.TopLevelMixin:
@@ -158,12 +156,23 @@ def by_seed(readings: Readings, group: Group, scale: alt.Scale, height: int) -> 
     return charts.framed(thin + _banded(mean, columns, scale) + _chance([group.chance], VALID), height)
 
 
+def scale_of(courses: Collection[charts.Columns], chances: Sequence[float]) -> alt.Scale:
+    """An axis for errors with their intervals, and for chance."""
+    ends = [np.asarray(own[name]) for own in courses for name in ("error", "low", "high")]
+    return charts.spanning(np.concatenate([*ends, [100 * chance for chance in chances]]))
+
+
 def course(readings: Readings, group: Group) -> dict[str, np.ndarray]:
-    """Columns step and, in percent, error, low, high: mean and interval over `group.places`."""
+    """Columns step and, in percent, error, low, high: mean and interval over `group.places`.
+
+    An interval of Student's t may go on beyond what an error can be: it is cut at 0, and at 100 or the largest error.
+    """
     errors = 100 * readings["valid_error"][group.places]
     known = np.isfinite(errors).all(axis=0)
     interval = mean_interval(errors[:, known])
-    return {"step": readings["step"][known], "error": interval.mean, "low": interval.low, "high": interval.high}
+    most = np.max(errors[:, known], initial=100.0)
+    low, high = (np.clip(end, 0, most) for end in (interval.low, interval.high))
+    return {"step": readings["step"][known], "error": interval.mean, "low": low, "high": high}
 
 
 def _banded(base: alt.Chart, columns: charts.Columns, scale: alt.Scale) -> Any:

@@ -7,6 +7,7 @@ page's content policy forbids all scripts but its own to be fetched and every re
 import base64
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, NamedTuple
@@ -15,6 +16,8 @@ import altair as alt
 import vl_convert
 from markupsafe import Markup
 
+SECTION = re.compile(r"<section((?: class=\"[^\"]*\")?)><h2>(.*?)</h2>")
+SEVERAL = 3  # sections of a page, beyond which it has contents
 VEGA_LITE = "6.4"  # of the script in the page; charts are checked against the schema of altair, which is the same
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 # `ast` has Vega interpret its expressions instead of compiling them, which the policy forbids.
@@ -191,15 +194,31 @@ class Filters(NamedTuple):
 def whole(title: str, content: Sequence[Markup], footer: str) -> str:
     """The page: one file that asks for nothing else."""
     style = Markup(resources.files(__package__).joinpath("page.css").read_text())
-    drawn = any('class="chart"' in part or 'type="range"' in part for part in content)
+    listed, marked = _contents(join(content))
+    drawn = any(word in marked for word in ('class="chart"', 'type="range"'))
     return PAGE.format(
         policy=POLICY,
         title=title,
         style=style,
-        content=join(content),
+        content=listed + marked,
         footer=footer,
         scripts=_scripts() if drawn else "",
     )
+
+
+def _contents(content: Markup) -> tuple[Markup, Markup]:
+    """Links to the page's sections, where there are several, and the content with the places that they lead to."""
+    titles: list[str] = []
+
+    def numbered(match: re.Match[str]) -> str:
+        titles.append(match[2])
+        return f'<section{match[1]} id="part-{len(titles)}"><h2>{match[2]}</h2>'
+
+    marked = Markup(SECTION.sub(numbered, content))
+    links = [Markup('<a href="#part-{}">{}</a>').format(i, Markup(title)) for i, title in enumerate(titles, 1)]
+    return (
+        Markup('<nav class="contents">{}</nav>\n').format(join(links)) if len(titles) > SEVERAL else Markup()
+    ), marked
 
 
 @functools.cache

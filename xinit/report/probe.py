@@ -36,17 +36,20 @@ ABOUT_SIGNAL, ABOUT_GRADIENT = (
 )  # rules of a chart
 SIGNAL = (
     "Root mean square of each layer's output (z) and input (h), on a logarithmic axis. Layers that a finding is about "
-    "have a red background. Bad: lines that fall or rise from layer to layer."
+    "have a red background. Bad signs are lines that fall or rise from layer to layer."
 )
 GRADIENT = (
-    "Root mean square of dL/dz, per example. The gradient travels from right to left. Bad: lines that fall or rise "
-    "from layer to layer."
+    "Root mean square of dL/dz, per example. The gradient travels from right to left. Bad signs are lines that fall "
+    "or rise from layer to layer."
 )
-BANDS = "The middle 98, 90 and 50 % of each layer's output z, and the median. Bad: bars that shrink or grow over depth."
+BANDS = (
+    "The middle 98, 90 and 50 % of each layer's output z, and the median. Bad signs are bars that shrink or grow over "
+    "depth."
+)
 SHARES = (
     "The share of units through which no example passes a gradient, and the share of values in the flat parts of the "
-    "function, where it was recognised. Symmetric weights turn off about half of the units at most. Bad: shares near "
-    "100 %."
+    "function, where it was recognised. Symmetric weights turn off about half of the units at most. Bad signs are "
+    "shares near 100 %."
 )
 VARIANCES = (
     "The dashed lines keep the size of a signal: 1 through linear layers, 2 through rectifiers. A kernel of 0 has no "

@@ -15,8 +15,8 @@ from xinit.report.findings import severity
 MOST = len(charts.SERIES)  # probes that are drawn
 ROWS = 300  # layers in the table
 OVER = (
-    "A line for each probe, its layers in the order of their calls. Point at a layer for its name. Bad: lines that "
-    "fall or rise over depth."
+    "A line for each probe, its layers in the order of their calls. Point at a layer for its name. Bad signs are "
+    "lines that fall or rise over depth."
 )
 BY_NAME = (
     "Layers of the same name are in one row: z, the root mean square of what the layer gives, then dL/dz, then n_in "

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from xinit.analysis import verdict
-from xinit.analysis.layout import layout_of
+from xinit.analysis.layout import layout_of, part
 from xinit.analysis.verdict import Finding
 from xinit.core.readings import EDGES
 from xinit.report import page as html
-from xinit.report import sources
+from xinit.report import sources, training
 from xinit.report.facts import facts
 from xinit.report.page import Markup
 from xinit.report.sections import sections
@@ -30,6 +30,12 @@ TABLE = (
     "share that a rectifier cuts off; slope: mean of abs f' over its largest; dL/dz: the gradient that comes back, "
     "per example."
 )
+FIRST_LOOK = (
+    "The signal enters at layer 1 and goes to the right; the gradient enters at the last layer and goes to the left. "
+    "Each is shown over its own size where it enters. Lines that stay near 1, the dashed line, say that both reach "
+    "every layer. A line that falls by much more than a factor of two says that what it carries fades on its way, and "
+    "one that rises that it explodes: layers at its far end then learn slowly, or not at all."
+)
 ENDS = {"start": 0, "end": -1}
 
 
@@ -42,7 +48,8 @@ def page(path: pathlib.Path) -> str:
     run = sources.load(path)
     content = [
         *_verdict(run),
-        html.card(facts(run)),
+        *_first_look(run),
+        html.details("What was trained: settings, time and machine", html.card(facts(run))),
         *sections(run),
         *_table(run),
         html.details("All settings, as they were stored", html.verbatim(run.text)),
@@ -58,6 +65,17 @@ def _verdict(run: Run) -> list[Markup]:
     remedy = run.summary.get("remedy")
     unfinished = [] if run.summary else [html.paragraph(_unfinished(run))]
     return [*unfinished, html.findings(sentences), *([html.paragraph(str(remedy))] if remedy else [])]
+
+
+def _first_look(run: Run) -> list[Markup]:
+    """Signal and gradient over depth before training, and what they mean; nothing where they were not measured."""
+    readings = run.readings
+    if "act_std" not in readings or "grad_pre_std" not in readings:
+        return []
+    main = part(readings)
+    if main["act_std"].shape[1] < 2 or main["step"][0] != 0:
+        return []
+    return [html.figure("Signal and gradient before training", training.over_depth(main), FIRST_LOOK, "wide")]
 
 
 def _findings(run: Run) -> Sequence[Finding]:

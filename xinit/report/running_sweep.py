@@ -29,7 +29,7 @@ NOT_BEGUN = "not begun"
 PROGRESS = "Errors are those that were measured last, on 1,000 validation examples, and at the end on the test set."
 COURSES = (
     "So far, means over the seeds on 1,000 validation examples, with 95 % intervals; the dashed line is chance, where "
-    "it is known. Bad: a line that stays where it began, or leaves it late."
+    "it is known. A bad sign is a line that stays where it began, or leaves it late."
 )
 LAYERS = "Below, each small figure is of one combination of settings: the mean over its seeds, so far."
 

@@ -20,12 +20,13 @@ from xinit.report.sources import Run
 
 COURSES = (
     "On 1,000 validation examples, all runs on one axis; the dashed line is chance, the error of the best constant "
-    "answer. Bad: a line that stays there, or leaves it late."
+    "answer. A bad sign is a line that stays there, or leaves it late."
 )
 SIZES = (
-    "A line a run, layer 1 next to the input. Bad: a line that falls or rises over depth by much more than a factor of "
-    "two: signals (activations) or gradients (dL/dz) that vanish or explode on their way."
+    "Each line is a run; layer 1 is next to the input. A bad sign is a line that falls or rises over depth by much "
+    "more than a factor of two: signals (activations) or gradients (dL/dz) that vanish or explode on their way."
 )
+BUDGET, RATE = ("steps", "batch_size", "stop_after"), "optimizer."  # settings that errors depend on
 FEW = 6  # verdicts that are all read
 DEPTHS = {"act_std": "Std of the activations", "grad_pre_std": "Std of dL/dz"}
 ENDS = {"at the start": 0, "at the end": -1}
@@ -73,7 +74,24 @@ def _differences(settings: Sequence[dict[str, str]], names: Sequence[str]) -> li
     ]
     same = [{"setting": key, "value": value} for key, value in settings[0].items() if key not in varied]
     shown = html.table(rows) if rows else html.paragraph("Nothing: the configs are the same.")
-    return [shown, html.details(f"{len(same)} settings that all share", html.table(same))]
+    return [
+        *map(html.paragraph, _unfair(varied)),
+        shown,
+        html.details(f"{len(same)} settings that all share", html.table(same)),
+    ]
+
+
+def _unfair(varied: Sequence[str]) -> list[str]:
+    """What to beware of where the runs had not the same chances."""
+    budget = [name for name in BUDGET if name in varied]
+    rates = [name for name in varied if name.startswith(RATE)]
+    said = {
+        f"Beware: these runs differ in their budgets ({', '.join(budget)}). One that was trained for longer may err "
+        "less for that reason alone.": budget,
+        f"Beware: these runs differ in how they were updated ({', '.join(rates)}). A scheme is judged fairly at its "
+        "own best learning rate, as python -m xinit.compare does.": rates,
+    }
+    return [sentence for sentence, names in said.items() if names]
 
 
 def _outcomes(runs: Sequence[Run], names: Sequence[str]) -> list[Markup]:

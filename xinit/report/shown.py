@@ -73,25 +73,27 @@ DISTRIBUTIONS = Section(
     (
         Shown(
             "Activations, layer by layer", ("act_hist",), lambda run: layers.histograms(run.readings, "act", 300),
-            "A ridge a layer, layer 1 at the bottom. Heights are square roots of densities, each layer's scaled to "
-            "its own largest, so that a spike does not hide the rest. Bad: ridges that narrow from layer to layer, "
-            "or pile up at the ends of the function. An empty row has left the range that it had around step 0.",
+            "Each ridge is a layer, layer 1 at the bottom. Heights are square roots of densities, each layer's scaled "
+            "to its own largest, so that a spike does not hide the rest. Bad signs are ridges that narrow from layer "
+            "to layer, or pile up at the ends of the function. An empty row has left the range that it had around "
+            "step 0.",
         ),
         Shown(
             "Gradients, layer by layer", ("grad_pre_hist",),
             lambda run: layers.histograms(run.readings, "grad_pre", 300),
-            "The same for dL/dz, per example, within eight standard deviations of step 0. Bad: ridges much narrower at "
-            "one end of the network than at the other.",
+            "The same for dL/dz, per example, within eight standard deviations of step 0. Bad signs are ridges much "
+            "narrower at one end of the network than at the other.",
         ),
         Shown(
             "Where the activations lie", ("act_quantile",), lambda run: bands.bands(run.readings),
-            "The middle 98, 90 and 50 % of each layer's activations, and the median. Bad: bars that shrink or grow "
-            "from layer to layer, or that sit at one end of the function.",
+            "The middle 98, 90 and 50 % of each layer's activations, and the median. Bad signs are bars that shrink "
+            "or grow from layer to layer, or that sit at one end of the function.",
         ),
         Shown(
             "Where one layer's activations lie, over training", ("act_quantile",),
             lambda run: bands.bands_over_training(run.readings),
-            "The same for the layer that the slider above names. Bad: a band that collapses, or runs into the ends.",
+            "The same for the layer that the slider above names. A bad sign is a band that collapses, or runs into "
+            "the ends.",
             over_training,
             _layer_slider,
         ),
@@ -101,33 +103,36 @@ DISTRIBUTIONS = Section(
 
 FLATNESS = Section(
     "Where units sit on the activation function",
-    "A row a layer, time from left to right, a column a probe point.",
+    "Each row is a layer, each column a probed step, from left to right. The stronger the colour, the larger the "
+    "share.",
     (
         Shown(
-            "Saturated", ("act_saturated",), lambda run: layers.heat(run.readings, "act_saturated"),
+            "Saturated", ("act_saturated",), lambda run: layers.heat(run.readings, "act_saturated", slider=True),
             "Share of (unit, example) where the function is flat, abs f' below .05 of its largest: hardly any "
-            "gradient passes there. Bad: rows that turn dark, one after the other or all at once.",
+            "gradient passes there. It is bad if rows take on the full colour, one after the other or all at once.",
         ),
         Shown(
-            "Inactive", ("act_inactive",), lambda run: layers.heat(run.readings, "act_inactive"),
-            "Share of (unit, example) with z <= 0, which a rectifier cuts off; about half is sound. Bad: rows near "
-            "100 %.",
+            "Inactive", ("act_inactive",), lambda run: layers.heat(run.readings, "act_inactive", slider=True),
+            "Share of (unit, example) with z <= 0, which a rectifier cuts off; about half is sound. Bad signs are "
+            "rows near 100 %.",
         ),
         Shown(
-            "Dead", ("act_inactive", "act_dead"), lambda run: layers.heat(run.readings, "act_dead"),
+            "Dead", ("act_inactive", "act_dead"), lambda run: layers.heat(run.readings, "act_dead", slider=True),
             "Share of units that are off on every probe example. Some are to be expected, more of them with depth. "
-            "Bad: rows that turn dark: nothing reaches these units' weights any more.",
+            "It is bad if rows take on the full colour: nothing "
+            "reaches these units' weights any more.",
         ),
         Shown(
-            "Flat", ("act_slope",), lambda run: layers.heat(run.readings, "act_slope"),
-            "1 minus the mean of abs f' over its largest: it also sees units short of the cut. Bad: dark rows, which "
-            "the gradient hardly passes on its way down.",
+            "Flat", ("act_slope",), lambda run: layers.heat(run.readings, "act_slope", slider=True),
+            "1 minus the mean of abs f' over its largest: it also sees units short of the cut. It is bad if rows "
+            "have the full colour: the gradient hardly passes them on its way down.",
             not_only_rectifiers,
         ),
         Shown(
-            "Spread of the activations", ("act_std",), lambda run: training.over_training(run.readings, "act_std"),
-            "Standard deviation over units and examples, a line a layer. Bad: lines far apart at step 0, or a line "
-            "that goes to 0.",
+            "Spread of the activations", ("act_std",),
+            lambda run: training.over_training(run.readings, "act_std", slider=True),
+            "Each line is a layer: the standard deviation over units and examples. Bad signs are lines far apart at "
+            "step 0, or a line that goes to 0.",
             over_training,
         ),
     ),
@@ -136,14 +141,14 @@ FLATNESS = Section(
 
 ERRORS_OF = {
     ERROR_IS["labels"]: (
-        "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the "
-        "test set at the end; chance is what the best constant answer misses. Bad: lines that stay at chance, or "
+        "Share misclassified: of the training batches since the last probe, of 1,000 validation examples, of the test "
+        "set at the end; chance is what the best constant answer misses. Bad signs are lines that stay at chance, or "
         "that leave it late."
     ),
     ERROR_IS["values"]: (
         "Share of the variance of the training targets that is left, 1 - R^2: in the training batches since the last "
         "probe, in 1,000 validation examples, in the test set at the end; chance is what the best constant answer "
-        "leaves. Bad: lines that stay at chance, or that leave it late."
+        "leaves. Bad signs are lines that stay at chance, or that leave it late."
     ),
     "": "Errors of the training batches since the last probe and of 1,000 validation examples, so far.",
 }
@@ -153,7 +158,8 @@ ERRORS = Section(
     "",
     (
         Shown(
-            "Error over training", ("valid_error",), lambda run: training.errors(run.readings, run.summary),
+            "Error over training", ("valid_error",),
+            lambda run: training.errors(run.readings, run.summary, slider="act_std" in run.readings),
             lambda run: ERRORS_OF[error_is([run.summary])],
             over_training,
         ),
@@ -169,12 +175,12 @@ THEORY = Section(
     (
         Shown(
             "Signal", ("act_rms_predicted", "act_std"), lambda run: layers.prediction(run.readings, "act"),
-            "Root mean square of the activations. Bad: a size that falls or rises from layer to layer.",
+            "Root mean square of the activations. A bad sign is a size that falls or rises from layer to layer.",
         ),
         Shown(
             "Gradient", ("grad_pre_rms_predicted", "grad_pre_std"),
             lambda run: layers.prediction(run.readings, "grad_pre"),
-            "Root mean square of dL/dz, to be read from the last layer to the first. Bad: the same.",
+            "Root mean square of dL/dz, to be read from the last layer to the first. The same would be bad.",
         ),
         Shown(
             "Gradient of the weights", ("grad_w_rms_predicted", "grad_w_hist"),
@@ -189,8 +195,8 @@ THEORY = Section(
         Shown(
             "Likeness of examples", ("act_cosine_predicted", "act_cosine_mean"),
             lambda run: layers.prediction(run.readings, "act_cosine"),
-            "Mean cosine between the activations of different examples. Bad: near 1 in the last layers: the network "
-            "can no longer tell its inputs apart.",
+            "Mean cosine between the activations of different examples. It is bad near 1 in the last layers: the "
+            "network can no longer tell its inputs apart.",
         ),
     ),
     _silent,
@@ -203,27 +209,29 @@ GRADIENTS = Section(
         Shown(
             "Gradient of the weights, matrix by matrix", ("grad_w_hist",),
             lambda run: layers.histograms(run.readings, "grad_w", 300),
-            "dL/dW of the mean loss at the slider's step, drawn as the ridges above. Bad: matrices whose ridges are "
-            "much narrower than the others'.",
+            "dL/dW of the mean loss at the slider's step, drawn as the ridges above. Bad signs are matrices whose "
+            "ridges are much narrower than the others'.",
         ),
         Shown(
             "Size of the gradients", ("grad_pre_std",),
-            lambda run: training.over_training(run.readings, "grad_pre_std", log=True),
-            "Standard deviation of dL/dz, per example, a line a layer. Bad: lines far apart, so that layers learn at "
-            "different speeds.",
+            lambda run: training.over_training(run.readings, "grad_pre_std", log=True, slider=True),
+            "Each line is a layer: the standard deviation of dL/dz, per example. Bad signs are lines far apart, so "
+            "that layers learn at different speeds.",
             over_training,
         ),
         Shown(
-            "What is left over all layers", ("act_std", "grad_pre_std"), lambda run: training.flow(run.readings),
-            "Standard deviation at one end over that at the other; on the dashed line nothing is lost. Bad: far from "
-            "it at step 0, by more than the verdict allows; training may mend it.",
+            "What is left over all layers", ("act_std", "grad_pre_std"),
+            lambda run: training.flow(run.readings, slider=True),
+            "Standard deviation at one end over that at the other; on the dashed line nothing is lost. It is bad to "
+            "be far from it at step 0, by more than the verdict allows; training may mend it.",
             over_depth,
         ),
         Shown(
-            "Update over weights", ("update_ratio",), lambda run: training.update_ratios(run.readings, run.limits),
+            "Update over weights", ("update_ratio",),
+            lambda run: training.update_ratios(run.readings, run.limits, slider=True),
             "Norm of the last step's update over the norm of the weights. The dashed lines are the verdict's bounds: "
-            "above, a few steps leave the initialisation behind; below, float32 rounds a step away. Bad too: lines "
-            "far apart.",
+            "above, a few steps leave the initialisation behind; below, float32 rounds a step away. Other bad signs "
+            "are lines far apart.",
             over_training,
         ),
     ),
@@ -238,8 +246,8 @@ JACOBIANS = Section(
         Shown(
             "Singular values", ("jacobian_sv_quantile", "jacobian_total_sv_quantile"),
             lambda run: bands.spectra(run.readings),
-            "At the slider's step, from each layer to the next, and from the first to the last. Bad: means far from "
-            "1, which multiply up over the layers; a long last bar: few directions get through.",
+            "At the slider's step, from each layer to the next, and from the first to the last. Bad signs are means "
+            "far from 1, which multiply up over the layers; a long last bar: few directions get through.",
         ),
         Shown(
             "Mean singular value at step 0", ("jacobian_sv_mean_predicted", "jacobian_sv_mean"),

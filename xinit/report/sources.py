@@ -20,9 +20,11 @@ from xinit.runs import record
 # The file that tells each kind of folder apart.
 MARKERS = {
     "running sweep": running.RUNNING, "sweep": "sweep.json", "study": "claims.json", "run": "config.yaml",
-    "probe": saved_probes.FACTS, "monitor": saved_monitors.FACTS,
+    "probe": saved_probes.FACTS, "monitor": saved_monitors.FACTS, "comparison": "schemes.csv",
+    "inspection": "inspection.json", "coordinates": "coordinates.json", "transfer": "transfer.json",
 }  # fmt: skip
-KINDS = "a run, a sweep, a study, a monitor or a saved probe"
+RESULTS = ("comparison", "inspection", "coordinates", "transfer")  # of commands that end with a figure and a table
+KINDS = "a run, a sweep, a study, a comparison, an inspection, a monitor or a saved probe"
 LONGEST = 100  # characters of a layer's name
 NEEDED = {  # of a run's config, what is shown in words
     "name": str, "scheme": dict, "activations": list, "widths": list, "data": dict, "optimizer": dict, "probe": dict,

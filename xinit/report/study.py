@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
-STATES = ("FAIL", "NOT RUN", "PASS")
+ANSWER = "<!-- answer -->"
+STATES = ("FAIL", "NOT RUN", "DIRECTION", "PASS")
 FACTS = {"tier": "tier", "figure": "figures", "machine": "machine", "date": "date", "wall_s": "seconds in all"}
 LARGEST = {".svg": 1_000_000, ".png": 16_000_000}  # bytes of a picture; of a heavier drawing the PNG is shown
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 ADDRESS = re.compile(r"https?://.+|[\w.-]+\.(?:png|svg)")  # of links and pictures; what has another is text
 HOW = (
     "What is claimed, beside what was measured: a mean, its 95 % interval and the number n of runs or networks behind "
-    "it. PASS says that the whole interval is on the right side of the bound. claims.json in the study's folder has "
+    "it. PASS says that the whole interval is on the right side of the bound, DIRECTION that it is, but that the size "
+    "is not the published one. claims.json in the study's folder has "
     "the reason of every bound, and the other JSON files there the arrays behind the figures."
 )
 
@@ -44,11 +46,13 @@ def page(path: pathlib.Path) -> str:
     count = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     title, written = _written(text, path, filters)
     rows = html.table(list(map(_row, claims)), kinds)
+    n = 2 if ANSWER in "".join(text.split("\n## ")[:2]) else 1  # what comes before the claims: the text's beginning
     content = [
         html.paragraph(f"Claims: {count}."),
-        *_about(path),
+        *written[:n],
         html.section("Claims", filters.controls(), html.paragraph(HOW, "quiet"), rows),
-        *written,
+        *written[n:],
+        html.details("Which run this is", *_about(path)),
     ]
     return html.whole(title, content, f"Made by xinit.report from {path.resolve().name}.")
 

@@ -4,8 +4,6 @@ import os
 import pathlib
 from collections.abc import Collection, Mapping, Sequence
 
-import numpy as np
-
 from xinit.analysis.layout import part
 from xinit.analysis.swept import SEEDS
 from xinit.report import charts, differences, extra, findings, groups, multiples, outcomes, seeds, sources, tables
@@ -24,12 +22,12 @@ OVER_SETTING = (
     "better."
 )
 COURSES = (
-    "Means over the seeds on 1,000 validation examples, with 95 % intervals; the dashed line is chance. Bad: a line "
-    "that stays there, or leaves it late."
+    "Means over the seeds on 1,000 validation examples, with 95 % intervals; the dashed line is chance. A bad sign is "
+    "a line that stays there, or leaves it late."
 )
 BY_SEED = (
     "Thin lines are runs, the thick one is their mean with its 95 % interval, the dashed one chance; all on one axis. "
-    "Bad: a run that goes its own way, since then luck decides."
+    "A bad sign is a run that goes its own way, since then luck decides."
 )
 
 
@@ -117,7 +115,9 @@ def _by_seed(sweep: Sweep, shown: Mapping[str, Group], filters: html.Filters) ->
     if not followed:
         return []
     errors = sweep.readings["valid_error"][[place for group in followed.values() for place in group.places]]
-    scale = charts.spanning(100 * np.append(errors, [group.chance for group in followed.values()]))
+    courses = [outcomes.course(sweep.readings, group) for group in followed.values()]
+    runs = {name: 100 * errors.ravel() for name in ("error", "low", "high")}
+    scale = outcomes.scale_of([*courses, runs], [group.chance for group in followed.values()])
     draw = lambda group: outcomes.by_seed(sweep.readings, group, scale, SMALL)
     drawn = [html.figure(name, draw(own), kind=tables.kind(filters, own.settings)) for name, own in followed.items()]
     return [html.section("Errors seed by seed", html.paragraph(BY_SEED, "quiet"), html.figures(*drawn, small=True))]

@@ -24,8 +24,8 @@ class Reporter(Protocol):
     def enter(self, members: Sequence[str], layout: str, weights: float) -> None:
         """A population of these members begins: how it is laid out, and the bytes of weights of each."""
 
-    def start(self, config: Config, step: int, device: str) -> None:
-        """Training begins, or goes on, at `step`."""
+    def start(self, config: Config, step: int, device: str, chance: float | None = None) -> None:
+        """Training begins, or goes on, at `step`; `chance` is the error of the best constant answer."""
 
     def advance(self, step: int, steps_per_s: float) -> None:
         """So many steps are done."""

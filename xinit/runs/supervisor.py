@@ -26,6 +26,7 @@ from xinit.runs.run_directory import drop_unless_needed
 from xinit.runs.trackers import TrackedRun
 from xinit.runs.trackers.following import Followers
 from xinit.training.expectations import Expectations
+from xinit.training.problem import chance_error
 from xinit.training.trainer import Trainer
 
 
@@ -57,7 +58,7 @@ class Supervisor:
         self._follow()
         steps, asked_for = self.config.steps, self.config.stop_after
         end = min(steps, asked_for or steps)
-        self.reporter.start(self.config, self.trainer.step, device_words())
+        self.reporter.start(self.config, self.trainer.step, device_words(), _chance(self.trainer))
         with _asked_to_stop() as asked:
             self._train_until(end, asked)
             self.reporter.stop()
@@ -179,6 +180,11 @@ class Supervisor:
     def _course(self) -> Course:
         rate = self.meter.rate if self.meter.steps else None
         return Course(rate, self.compile_s, self.started, self.resumed_from, device_words())
+
+
+def _chance(trainer: Trainer) -> float:
+    """The error of the best constant answer."""
+    return chance_error(trainer.problem.dataset, trainer.population.data)
 
 
 @contextlib.contextmanager

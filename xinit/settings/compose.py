@@ -12,6 +12,7 @@ from typing import Any
 import xinit
 from xinit.core.custom import name_of
 from xinit.core.errors import InputError
+from xinit.core.names import SETTINGS, usual_value
 from xinit.data.array_files import from_python
 from xinit.settings.hydra_errors import translated_errors
 
@@ -43,7 +44,7 @@ def normalise(arguments: Sequence[str]) -> list[str]:
     Single settings get `++`, so that a misspelt one reaches `parse`, which knows what is allowed. Slices such as
     `data.train=train[:80%]`, and `network.scale=1/sqrt(L)`, get the quotes without which Hydra cannot read them. A
     function of the user's, as in `activation.fn=jax.nn:silu` or `activation=jax.nn:silu`, also chooses the group's
-    custom.yaml.
+    custom.yaml. Names that other libraries have for the same, `scheme=glorot` or `lr=0.1`, become ours.
     """
     groups = {folder.name for folder in conf_dir().iterdir() if folder.is_dir()}
     own = {folder.parent.name for folder in conf_dir().glob("*/custom.yaml")}
@@ -66,6 +67,7 @@ def normalise(arguments: Sequence[str]) -> list[str]:
                 value = ROOT.sub(r"'\g<0>'", value)
         return [f"++{key}={value}"]
 
+    arguments = [_in_our_names(argument) for argument in arguments]
     chosen = {argument.lstrip("+").partition("=")[0] for argument in arguments}
     normalised = []
     for argument in arguments:
@@ -74,6 +76,16 @@ def normalise(arguments: Sequence[str]) -> list[str]:
             normalised += one(f"{group}=custom")
         normalised += one(argument) if argument not in ("scheme=null", "experiment=null") else []
     return normalised
+
+
+def _in_our_names(argument: str) -> str:
+    """`scheme=glorot` as `scheme=xavier`, `lr=0.1` as `optimizer.learning_rate=0.1`."""
+    given, equals, value = argument.partition("=")
+    key = given.lstrip("+")
+    if not equals or key.startswith(("-", "hydra")):
+        return argument
+    group = "scheme" if key == "schemes" else key.removesuffix(".fn")
+    return f"{given.removesuffix(key)}{SETTINGS.get(key, key)}={usual_value(group, value)}"
 
 
 def compose(config_name: str, overrides: Sequence[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ Durations come out in steps, and whatever only names things (profile, depth, wid
 import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Annotated, Any
 
 from xinit.core import prng
@@ -57,6 +57,17 @@ def count_of(raw: dict[str, Any], key: str, *rules: Rule) -> int:
     return typed(_take(raw, key), Annotated[int, *rules], key)
 
 
+def check_names(raw: Mapping[str, Any], own: Collection[str] = (), not_taken: Collection[str] = ()) -> None:
+    """Check that every key of a container is a setting of runs, or one of an entry's `own`.
+
+    Raises:
+      InputError: one is neither; the message lists both but for those that the entry does not take.
+    """
+    for key in raw:
+        if key not in SETTINGS and key not in own:
+            raise InputError(f"Unknown setting {key}; {allowed_words(str(key), {*SETTINGS, *own} - {*not_taken})}")
+
+
 def parse(raw: Mapping[str, Any]) -> Config:
     """The checked config of the resolved container of conf/run.yaml.
 
@@ -64,9 +75,7 @@ def parse(raw: Mapping[str, Any]) -> Config:
       InputError: an unknown key, or a value of the wrong type or outside its bounds.
     """
     raw = {key: value for key, value in raw.items() if key != "hydra"}
-    for key in raw:
-        if key not in SETTINGS:
-            raise InputError(f"Unknown setting {key}; {allowed_words(str(key), SETTINGS)}")
+    check_names(raw)
     if "experiment" in raw:
         raise InputError("The experiment is a study's tier; it has a command, as in python -m experiments.glorot2010.")
     batch_size = typed(_take(raw, "batch_size"), Count, "batch_size")

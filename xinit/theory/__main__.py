@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from xinit.commands import cli
 from xinit.theory import tables
-from xinit.theory.courses import course, usual
+from xinit.theory.courses import best, course, usual
 from xinit.theory.question import Question, take_question
 
 if TYPE_CHECKING:
@@ -50,7 +50,13 @@ def answer(question: Question) -> None:
 
         path = pathlib.Path(question.out, "theory", f"{question.label}.png")
         figures.save(path, figures.figure(f, courses, depth))
-        reporter.note(f"figure: {path}")
+        reporter.picture(path)
+    reporter.next("xinit.inspect", f"activation={f.name}", f"depth={depth}", *_scheme(best(courses).weights.name))
+
+
+def _scheme(weights: str) -> list[str]:
+    """The scheme that draws such weights, of those that have this name."""
+    return [f"scheme={name}" for name in weights.split(", ") if name in ("standard", "xavier", "he")][:1]
 
 
 def _list(reporter: "Reporter", sentences: Sequence[str]) -> None:

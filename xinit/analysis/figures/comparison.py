@@ -9,6 +9,7 @@ import numpy as np
 
 from xinit.analysis.comparison import Choice, Comparison, choose_rates
 from xinit.analysis.comparison_tables import files
+from xinit.analysis.figures.palette import places
 from xinit.analysis.intervals import mean_interval
 from xinit.core.files import write_atomically, writing
 from xinit.core.readings import share_of
@@ -114,8 +115,9 @@ def _looks(comparison: Comparison) -> dict[str, Look]:
     grid, n = np.log(sorted(set(comparison.rates))), len(comparison.schemes)
     gap = np.diff(grid).min() if len(grid) > 1 else np.log(2)
     shifts = np.exp(SPREAD * gap * (np.arange(n) - (n - 1) / 2) / max(n, 4))
+    colours = [COLOURS[place] for place in places(comparison.schemes, len(COLOURS))]
     return {
-        scheme: Look(COLOURS[i % 8], MARKERS[i % 8], DASHES[(i + i // 8) % 8], float(shifts[i]))
+        scheme: Look(colours[i], MARKERS[i % 8], DASHES[(i + i // 8) % 8], float(shifts[i]))
         for i, scheme in enumerate(comparison.schemes)
     }
 

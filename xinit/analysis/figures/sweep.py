@@ -9,6 +9,7 @@ import numpy as np
 
 from xinit.analysis.figures import sweep_lines
 from xinit.analysis.figures.comparison import CHANCE, COLOURS, DASHES, MARKERS, SPREAD
+from xinit.analysis.figures.palette import places
 from xinit.analysis.figures.run import decades, step_axis
 from xinit.analysis.figures.sweep_lines import Line, Lines
 from xinit.analysis.intervals import mean_interval
@@ -53,22 +54,28 @@ def sweep_figure(readings: "xarray.Dataset") -> "Figure":
     return figure
 
 
-def _look(i: int) -> dict[str, Any]:
+def _colours(lines: Lines) -> list[str]:
+    """A colour for each line; that of a scheme is the same in every figure."""
+    return [COLOURS[place] for place in places([line.label for line in lines.shown], len(COLOURS))]
+
+
+def _look(i: int, colour: str) -> dict[str, Any]:
     again = i // 8
-    return {"color": COLOURS[i % 8], "marker": MARKERS[(i + again) % 8], "ls": DASHES[(i + again) % 8], **MARK}
+    return {"color": colour, "marker": MARKERS[(i + again) % 8], "ls": DASHES[(i + again) % 8], **MARK}
 
 
 def _errors(axes: "Axes", lines: Lines, of: str) -> None:
     """Over what was tuned, the lines a little apart; where that is nothing, one beside the other."""
     n = len(lines.shown)
     move: Move = _axis_along(axes, lines, lines.along) if lines.along else _axis_of_labels(axes, lines)
+    colours = _colours(lines)
     for i, line in enumerate(lines.shown):
         share = SPREAD * (i - (n - 1) / 2) / max(n, 4)
         place = functools.partial(move, share)
         where = line.runs[lines.along] if lines.along else 0 * line.runs.error_percent + i
-        _line_of_errors(axes, line, where, place, _look(i))
+        _line_of_errors(axes, line, where, place, _look(i, colours[i]))
         if lines.is_tuned:
-            ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": COLOURS[i % 8]}
+            ring: dict[str, Any] = {"ms": 10, "mfc": "none", "mec": colours[i]}
             axes.plot(place(line.place), line.chosen.error_percent.mean(), "o", **ring)
     _limits(axes, lines, np.concatenate([line.runs.error_percent for line in lines.shown]))
     axes.set_title(f"test error, %{of}")
@@ -114,17 +121,18 @@ def _limits(axes: "Axes", lines: Lines, percents: np.ndarray) -> None:
 def _curves(axes: "Axes", readings: "xarray.Dataset", lines: Lines, of: str) -> None:
     """Validation error while the runs train; from where one diverged on, chance."""
     steps = readings.step.values
+    colours = _colours(lines)
     for i, line in enumerate(lines.shown):
         stopped_RT = line.chosen.diverged_at.fillna(np.inf).to_numpy()[:, None] <= steps
         chance_R1 = 100 * line.chosen.chance_error.to_numpy()[:, None]
         error_RT = 100 * readings.valid_error.values[line.chosen.index]
         interval = mean_interval(np.where(stopped_RT, chance_R1, error_RT))
         seen = np.isfinite(interval.mean)  # other lines may have other steps
-        axes.plot(steps[seen], interval.mean[seen], **_look(i))
+        axes.plot(steps[seen], interval.mean[seen], **_look(i, colours[i]))
         if interval.n > 1:
             pale = min(0.15, 0.5 / len(lines.shown))
             low, high = interval.low[seen], interval.high[seen]
-            axes.fill_between(steps[seen], low, high, color=COLOURS[i % 8], alpha=pale, lw=0)
+            axes.fill_between(steps[seen], low, high, color=colours[i], alpha=pale, lw=0)
     _limits(axes, lines, np.concatenate([drawn.get_ydata() for drawn in axes.lines]))
     axes.set_title(f"validation error, %{of}")
     step_axis(axes, steps)
@@ -137,15 +145,16 @@ def _at_start(axes: "Axes", readings: "xarray.Dataset", lines: Lines, name: str,
     start, predicted = readings.isel(step=0), f"{name}_rms_predicted"
     rms_RL = np.hypot(start[f"{name}_mean"].values, start[f"{name}_std"].values)
     rms_RL[np.isinf(rms_RL)] = np.nan  # a signal may have left the range of floats
+    colours = _colours(lines)
     for i, line in enumerate(lines.shown):
         line_RL = rms_RL[line.chosen.index]
         line_RL = line_RL[:, np.isfinite(line_RL).any(0)]
         layers, mean = np.arange(1, line_RL.shape[1] + 1), np.nanmean(line_RL, axis=0)
         if predicted in readings:
             theory = readings[predicted].values[line.chosen.index[0], : len(layers)]
-            axes.plot(layers, theory, color=COLOURS[i % 8], lw=5, alpha=0.25, solid_capstyle="round")
+            axes.plot(layers, theory, color=colours[i], lw=5, alpha=0.25, solid_capstyle="round")
         reach, every = [mean - np.nanmin(line_RL, 0), np.nanmax(line_RL, 0) - mean], -(-len(layers) // 12)
-        axes.errorbar(layers, mean, reach, elinewidth=1, markevery=every, errorevery=every, **_look(i))
+        axes.errorbar(layers, mean, reach, elinewidth=1, markevery=every, errorevery=every, **_look(i, colours[i]))
     axes.set(title=f"rms of {quantity} at initialisation", xlabel="layer")
     axes.set_xlim(left=0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
