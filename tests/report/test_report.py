@@ -161,7 +161,7 @@ def test_hostile_texts_are_shown_and_do_nothing(chromium, page, copy):
         assert visited.page.locator("#hurt").count() == 0
         assert dialogs == []
         assert visited.page.title() == visited.page.locator("h1").inner_text() == HOSTILE
-        facts = visited.page.locator(".card").first.inner_text()
+        facts = visited.page.locator(".card").first.text_content()
         assert facts.count(HOSTILE) >= 10
         assert HOSTILE in visited.page.locator(".findings + p").inner_text()
 
