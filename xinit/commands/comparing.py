@@ -63,13 +63,11 @@ def compare(raw: dict[str, Any]) -> None:
     _refuse_one_rate()
     raws = {name: raw | {"scheme": _scheme(name)} for name in protocol.schemes}
     asked = list(itertools.product(raws, protocol.learning_rates, protocol.seeds_of_search))
-    _say(f"the search for each scheme's learning rate: {_runs(asked)}, {len(protocol.learning_rates)} rates for each")
-    searched = _train(raws, asked)
+    searched = _train(raws, asked, "the search for each scheme's learning rate")
     search = _trials(asked, searched, "valid_error")
     chosen = comparison.choose_rates(search, protocol.schemes, protocol.learning_rates)
     asked = [(name, chosen[name].learning_rate, seed) for name in raws for seed in protocol.seeds_of_score]
-    _say(f"the scores at these rates, on fresh seeds: {_runs(asked)}")
-    scored = _train(raws, asked)
+    scored = _train(raws, asked, "the scores at these rates, on fresh seeds")
     result = Comparison(
         title=_title(scored[0].config),
         chance=scored[0].summary["chance_error"],
@@ -93,11 +91,6 @@ def _say(message: str) -> None:
 
     if hosts.index_and_count()[0] == 0:
         Reporter().note(message)
-
-
-def _runs(asked: Sequence[tuple[str, float, int]]) -> str:
-    schemes = len({name for name, _, _ in asked})
-    return f"{len(asked)} runs of {schemes} schemes"
 
 
 def take_protocol(raw: Mapping[str, Any]) -> tuple[Protocol, dict[str, Any]]:
@@ -149,15 +142,19 @@ def _scheme(name: str) -> dict[str, Any]:
         return container(config.scheme)
 
 
-def _train(raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]]) -> list[Outcome]:
-    """The outcomes of the runs asked for: scheme, learning rate, seed."""
+def _train(
+    raws: Mapping[str, Mapping[str, Any]], asked: Sequence[tuple[str, float, int]], purpose: str
+) -> list[Outcome]:
+    """The outcomes of the runs asked for: scheme, learning rate, seed; `purpose` is told before the first begins."""
 
     def settings_of(name: str, rate: float, seed: int) -> dict[str, Any]:
         raw = raws[name]
         optimizer = {**raw.get("optimizer", {}), "learning_rate": rate}
         return {**raw, "optimizer": optimizer, "seed": seed, "init_seed": seed, "data_seed": seed}
 
-    outcomes = sweeping.run_all(sweeping.parse_all([settings_of(*run) for run in asked]))
+    configs = sweeping.parse_all([settings_of(*run) for run in asked])
+    _say(f"{purpose}: {len(asked)} runs of {len(raws)} schemes")
+    outcomes = sweeping.run_all(configs)
     if missing := [outcome for outcome in outcomes if not outcome.summary]:
         states = f"{len(missing)} of {len(outcomes)} runs are {missing[0].state}"
         raise InputError(f"The comparison is not complete: {states}; the same command goes on (without stop_after).")
