@@ -112,6 +112,7 @@ def test_through_joblib_with_a_group_that_is_refused(whole, tmp_path):
     assert_same_aggregate(whole, tmp_path)
 
 
+@pytest.mark.slow
 def test_through_submitits_local_executor(whole, tmp_path):
     needs("hydra_plugins.hydra_submitit_launcher")
     arguments = ["hydra/launcher=population_local", "hydra.launcher.cores_per_job=null"]

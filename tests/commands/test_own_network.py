@@ -44,6 +44,7 @@ def aggregate(out):
 
 
 @pytest.mark.parametrize("network", ["transformer", "resnet"])
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_ends_as_an_uncut_one_and_is_reported(network, folder, monkeypatch):
     command = [sys.executable, "-m", "xinit.train", *SMALL, *SWEEP, f"network=own_networks:{network}"]
     command += ["steps=600", "checkpoint_every=0"]

@@ -66,6 +66,7 @@ def aggregate(out):
     return xinit.open(path.parent), (path.parent / "table.csv").read_text()
 
 
+@pytest.mark.slow
 def test_a_sweep_over_own_and_built_in_parts_that_was_killed_ends_as_an_uncut_one(folder, monkeypatch):
     longer = [*SWEEP, "steps=4000", "checkpoint_every=0"]
     assert run(monkeypatch, train, "-m", *longer, "out=whole") == cli.DONE

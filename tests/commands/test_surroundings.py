@@ -176,6 +176,7 @@ def test_beside_somebody_elses_composition(tmp_path):
         assert hydra.compose("theirs").depth == 77
 
 
+@pytest.mark.slow
 def test_threads_run_side_by_side(tmp_path):
     jobs = [{"keep_params": True, "figure": True}, {"scheme": "lsuv", "checkpoint_every": 0}, {"seed": 1}, {"seed": 2}]
     with concurrent.futures.ThreadPoolExecutor(4) as pool:

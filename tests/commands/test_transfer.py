@@ -15,6 +15,7 @@ def transferred(*settings):
     return entry.transfer(compose("transfer", [*SMALL, *settings]))
 
 
+@pytest.mark.slow
 def test_the_runs_are_runs_like_any_others_and_are_not_done_twice(tmp_path, capsys):
     settings = ["learning_rates=[0.1,0.01,1]", f"out={tmp_path}"]
     transferred(*settings)

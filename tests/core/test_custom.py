@@ -134,6 +134,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_script_gives_a_function_of_its_own_and_an_edited_one_is_another_run(tmp_path):
     seen = []
     for scale in (0.1, 0.1, 0.2):

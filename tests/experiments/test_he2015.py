@@ -102,6 +102,7 @@ TINY += [f"mlp.models.{name}.layers=4" for name in ("he14", "he22", "xavier22", 
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_tiny_run_trains_every_model_and_goes_on_where_it_was_stopped(tmp_path):
     settings = tiers.load("he2015", "cpu", TINY)
     stopped = trained.prepare("mlp", settings, Place(tmp_path, stop_after="2"))()

@@ -106,6 +106,7 @@ def test_the_exercise_is_kept_without_the_solution():
     assert "".join(tagged(cells, "exercise")["source"]).count("raise NotImplementedError") == 2
 
 
+@pytest.mark.slow
 def test_every_cell_runs_as_it_is_and_none_complains(lesson):
     assert all(cell.execution_count for cell in lesson.code)
     assert [out for cell in lesson.code for out in cell.outputs if out.get("name") == "stderr"] == []

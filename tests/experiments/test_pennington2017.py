@@ -82,6 +82,7 @@ def test_a_wrong_setting_is_refused_before_any_work(changes, words):
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_training_gives_an_error_for_every_model_and_seed(tmp_path):
     changes = ["trained.data=synthetic", "trained.width=8", "trained.depth=3", "trained.steps=4", "trained.seeds=2"]
     settings = tiers.load("pennington2017", "cpu", changes)

@@ -169,6 +169,7 @@ def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, word
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_a_small_run_draws_every_figure_and_measures_nothing_twice(tmp_path, capsys):
     asked = [*SAXE.small["init"], f"out={tmp_path}"]
     assert command.main(asked) in (cli.DONE, cli.FAILED)

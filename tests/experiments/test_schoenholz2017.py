@@ -83,6 +83,7 @@ def test_half_of_the_gain_is_lost_between_two_depths():
 
 
 @pytest.mark.heavy
+@pytest.mark.slow
 def test_claims_about_the_map_fail_where_networks_have_not_learnt(tmp_path):
     by_id = {claim.id: claim for claim in STUDY.claims_of("heatmap")}
     (change,) = {tuple(by_id[name].counterexample) for name in COUNTEREXAMPLES}

@@ -134,6 +134,7 @@ def test_jacobians_tell_what_a_small_change_of_a_layer_does(fn, options):
         np.testing.assert_allclose(change, above[l + 1] - below[l + 1], rtol=0.02, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_the_probe_gives_a_jacobian_for_each_step_along_the_main_path():
     full = measure("full", *build("residual", {"scale": 0.5}))
     assert full["jacobian_sv_mean"].shape == (3,)

@@ -50,6 +50,7 @@ def section(visited):
     return visited.page.locator("section").filter(has=visited.page.get_by_role("heading", name=TITLE))
 
 
+@pytest.mark.slow
 def test_each_is_on_the_page_of_its_run(runs, chromium, tmp_path):
     with visit(chromium, report.write([runs[0]], tmp_path / "page.html")) as visited:
         shown = section(visited)

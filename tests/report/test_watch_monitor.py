@@ -53,6 +53,7 @@ def n_points(folder):
     return len(saved_monitors.load(folder).steps)
 
 
+@pytest.mark.slow
 def test_it_moves_while_a_loop_trains_and_after_it_was_killed(chromium, tmp_path):
     folder = tmp_path / "watched"
     with loop(folder, 0, 10_000) as process:

@@ -41,6 +41,7 @@ def steps_in(out):
     return [len(record.read_readings(path)["step"]) for path in out.glob("*/*/readings.nc")]
 
 
+@pytest.mark.slow
 def test_it_moves_while_a_sweep_trains(chromium, tmp_path):
     """Real sweeps of other processes, in a real browser that was given the folder `out` alone."""
     with swept(tmp_path, steps=10**7, **{"probe.points": 60}) as process:

@@ -338,6 +338,7 @@ def my_init(key, shape, dtype):
 """
 
 
+@pytest.mark.slow
 def test_an_edited_custom_function_is_another_run(tmp_path, monkeypatch):
     """Outside the project, through the command line: the same command, an edit, the same command."""
     package = tmp_path / "mypkg"

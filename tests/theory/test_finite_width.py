@@ -119,6 +119,7 @@ def check_typical(cells):
             assert np.median(distance) < 4, (cell, name, moment)  # layers of one network go together
 
 
+@pytest.mark.slow
 def test_nineteen_networks_in_twenty_lie_within_the_band():
     check(SMALL)
 

@@ -32,6 +32,7 @@ def test_a_network_trained_on_our_shapes_errs_on_the_authors_as_on_ours():
     assert abs(ours - authors) < 3 * np.sqrt(2 * ours * (1 - ours) / 10_000)
 
 
+@pytest.mark.slow
 def test_mnist_is_learnt_and_cifar10_runs(tfds_dir, tmp_path):
     settings = {"scheme": "xavier", "width": 300, "data.dir": tfds_dir, "out": tmp_path, "progress": False,
                 "figure": False}  # fmt: skip
