@@ -191,6 +191,8 @@ def _measured(found: Measured | NotRun) -> str:
         return found.why
     if found.n is None:
         return number(found.value)
+    if found.n == 1:
+        return f"{number(found.value)}, n = 1"
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}], n = {found.n}"
 
 

@@ -43,16 +43,17 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     """Ours on the left, validation errors along the way and test errors at the end; the printed curves on the right."""
     figure = drawing.figure(9.5, 4.4)
     ours, printed = figure.subplots(1, 2, sharey=True)
-    for stage in STAGES:
-        for model in found[stage]["models"]:
-            learning.curve(ours, found[stage], model)
-            _printed_here(ours, found[stage], model)
+    campaigns = [found[stage] for stage in STAGES if stage in found]
+    for campaign in campaigns:
+        for model in campaign["models"]:
+            learning.curve(ours, campaign, model)
+            _printed_here(ours, campaign, model)
     _printed(printed)
     for axes in (ours, printed):
         axes.axhline(CHANCE, color="0.45", lw=0.8, ls=(0, (1, 1.5)))
     ours.set(title="measured", ylabel="error, %", ylim=(0, 90))
     drawing.legend(figure, ours)
-    drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(found[s] for s in STAGES)}")
+    drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(campaigns)}")
     return figure
 
 

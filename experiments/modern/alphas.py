@@ -7,8 +7,6 @@ and ReZero (Bachlechner et al. 2020); Fixup (Zhang et al. 2019).
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments import drawing, runs
 from experiments.claims import Metrics, number, over_runs
 from experiments.modern import trained
@@ -29,8 +27,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
         return {"alphas": cut}
     measured = {}
     for label, model in own["models"].items():
-        (row,) = trained.rows_at_gain_1(model).values()
-        measured[f"alphas.{label}"] = over_runs(mean_interval(np.array(row["test"])))
+        measured[f"alphas.{label}"] = over_runs(mean_interval(trained.only_row(model)["test"]))
     return measured
 
 
@@ -58,7 +55,7 @@ def _panel(axes: "Axes", models: Mapping[str, Any]) -> None:
     for label, model in models.items():
         rule = label.rstrip("0123456789")
         look = drawing.look(list(RULES).index(rule))
-        (row,) = trained.rows_at_gain_1(model).values()
+        row = trained.only_row(model)
         rates, errors = zip(*((float(rate), error) for rate, error in row["valid"].items()), strict=True)
         axes.plot(rates, errors, color=look.colour, ls=look.dashes, marker=look.marker, ms=5, lw=1.3, label=RULES[rule])
         axes.axhline(row["chance"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
@@ -66,12 +63,8 @@ def _panel(axes: "Axes", models: Mapping[str, Any]) -> None:
 
 def table(found: Mapping[str, Any]) -> list[Mapping[str, str]]:
     """A line for each model: its test error and the rate."""
-    rows = []
-    for label, model in found["alphas"]["models"].items():
-        (row,) = trained.rows_at_gain_1(model).values()
-        interval = mean_interval(np.array(row["test"]))
-        test = f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
-        rows.append({"branches": str(model["depth"]), "scale": RULES[label.rstrip("0123456789")],
-                     "test error, %": test, "at rate": trained.rate(row),
-                     "diverged": f"{row['diverged']} of {row['runs']}"})  # fmt: skip
-    return rows
+    return [
+        {"branches": str(model["depth"]), "scale": RULES[label.rstrip("0123456789")]}
+        | trained.cells(trained.only_row(model))
+        for label, model in found["alphas"]["models"].items()
+    ]

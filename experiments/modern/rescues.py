@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing, runs
-from experiments.claims import Metrics, over_runs
+from experiments.claims import Measured, Metrics, over_runs
 from experiments.modern import trained
 from xinit.analysis.intervals import mean_interval
 
@@ -25,12 +25,11 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     own = found["rescues"]
     if cut := runs.unfinished(own):
         return {"rescues": cut}
-    return {f"rescues.{label}": over_runs(mean_interval(_row(model)["test"])) for label, model in own["models"].items()}
+    return {f"rescues.{label}": _error(model) for label, model in own["models"].items()}
 
 
-def _row(model: Mapping[str, Any]) -> Mapping[str, Any]:
-    (row,) = trained.rows_at_gain_1(model).values()
-    return row
+def _error(model: Mapping[str, Any]) -> Measured:
+    return over_runs(mean_interval(trained.only_row(model)["test"]))
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
@@ -39,10 +38,10 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     figure = drawing.figure(8, 0.4 * len(own["models"]) + 1.5)
     axes, look = figure.subplots(), drawing.look(0)
     for i, model in enumerate(own["models"].values()):
-        tests_S = _row(model)["test"]
+        tests_S = trained.only_row(model)["test"]
         axes.plot(tests_S, np.full(len(tests_S), i), look.marker, color=look.colour, ms=5)
         axes.axhline(i, color="0.9", lw=0.8, zorder=0)
-    axes.axvline(_row(own["models"]["he"])["chance"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
+    axes.axvline(trained.only_row(own["models"]["he"])["chance"], color="0.45", lw=0.8, ls=(0, (1, 1.5)))
     drawing.logarithmic(axes.xaxis)
     axes.set_yticks(range(len(own["models"])), [model["title"] for model in own["models"].values()])
     axes.invert_yaxis()
@@ -53,11 +52,5 @@ def draw(found: Mapping[str, Any]) -> "Figure":
 
 def table(found: Mapping[str, Any]) -> list[Mapping[str, str]]:
     """A line for each network: its test error and the rate."""
-    rows = []
-    for model in found["rescues"]["models"].values():
-        row = _row(model)
-        interval = mean_interval(row["test"])
-        rows.append({"network": model["title"],
-                     "test error, %": f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]",
-                     "at rate": trained.rate(row), "diverged": f"{row['diverged']} of {row['runs']}"})  # fmt: skip
-    return rows
+    models = found["rescues"]["models"].values()
+    return [{"network": model["title"], **trained.cells(trained.only_row(model))} for model in models]

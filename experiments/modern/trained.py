@@ -9,6 +9,7 @@ import numpy as np
 from experiments import runs
 from experiments.claims import NotRun, number
 from experiments.modern import networks
+from xinit.analysis.intervals import mean_interval
 
 if TYPE_CHECKING:
     from experiments.study import Place
@@ -81,6 +82,22 @@ def tests_by_gain(model: Mapping[str, Any], scheme: str) -> tuple[np.ndarray, np
 def rows_at_gain_1(model: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """What came of each scheme as it is."""
     return {scheme: by_gain["1"] for scheme, by_gain in model["starts"].items()}
+
+
+def only_row(model: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What came of a model that has one scheme."""
+    (row,) = rows_at_gain_1(model).values()
+    return row
+
+
+def cells(row: Mapping[str, Any]) -> dict[str, str]:
+    """The test error of a start, its rate and how many of its runs diverged, for a table."""
+    interval = mean_interval(row["test"])
+    return {
+        "test error, %": f"{interval.mean:.2f} [{interval.low:.2f}, {interval.high:.2f}]",
+        "at rate": rate(row),
+        "diverged": f"{row['diverged']} of {row['runs']}",
+    }
 
 
 def rate(row: Mapping[str, Any]) -> str:

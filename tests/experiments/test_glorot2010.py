@@ -236,6 +236,18 @@ def as_printed(found):
     return replaced
 
 
+def test_what_is_kept_of_the_papers_own_network_is_drawn_and_holds_its_claims(tmp_path):
+    """Two stages of tier=tenth so far; claims about the third are NOT RUN."""
+    said, found = publishing.read(STUDY, STUDY.results / "tenth")
+    assert said["settings"] == tiers.load(STUDY.name, "tenth")
+    assert set(found) == {"sigmoid", "pretraining"}
+    checked = {one.claim.id: one.state for one in publishing.publish(STUDY, tmp_path, said, found)}
+    measured = ("figure11-first-sigmoid", "figure11-first-sigmoid4", "figure11-first-pre-training")
+    assert [checked[claim] for claim in measured] == [PASS] * 3
+    assert checked["figure11-first-tanh"] == NOT_RUN
+    assert "| pre-training | 43 | 45.4 | 2,500,000 | 0.1 | 1 |" in (tmp_path / "page.md").read_text()
+
+
 def found_under(claim, found):
     """What was measured under a claim's counterexample."""
     if STUDY.module(part_of(claim)).STAGES == ("initial",):

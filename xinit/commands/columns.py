@@ -30,17 +30,19 @@ class Column(NamedTuple):
 
 def fitted(title: str, rows: Rows, width: int, style: box.Box = box.HEAVY_HEAD) -> Group:
     """The table, or the tables that it becomes where it is wider than `width` characters."""
-    headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    columns = [_column(heading, [row.get(heading, "") for row in rows]) for heading in headings]
-    parts = _parts(columns, _names(headings, rows), width)
+    columns = _columns(rows)
+    parts = _parts(columns, _names([column.heading for column in columns], rows), width)
     return Group(*(_table(title if i == 0 else "", part, rows, width, style) for i, part in enumerate(parts)))
 
 
 def fits(rows: Rows, width: int) -> bool:
     """Whether the rows make one table that is no wider."""
-    headings = list(dict.fromkeys(heading for row in rows for heading in row))
-    columns = [_column(heading, [row.get(heading, "") for row in rows]) for heading in headings]
-    return _needed([column.narrowest for column in columns]) <= width
+    return _needed([column.narrowest for column in _columns(rows)]) <= width
+
+
+def _columns(rows: Rows) -> list[Column]:
+    headings = dict.fromkeys(heading for row in rows for heading in row)
+    return [_column(heading, [row.get(heading, "") for row in rows]) for heading in headings]
 
 
 def _column(heading: str, cells: Sequence[str]) -> Column:
