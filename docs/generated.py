@@ -14,7 +14,7 @@ from experiments import kept, practical, publishing, study
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 ASKED = re.compile(r"^<!-- generated: ([\w-]+) -->$", re.MULTILINE)
-STUDY_PAGE = re.compile(r"(?:\.\./)*experiments/(\w+)/results/page\.md")
+STUDY_PAGE = re.compile(r"(?:\.\./)*experiments/(\w+)/results/(?:(\w+)/)?page\.md")
 
 
 def setup(app: Any) -> dict[str, bool]:
@@ -28,44 +28,57 @@ def fill(app: object, docname: str, source: list[str]) -> None:
     """Put what is generated into a page, and lead links to the page of a study to its place on the site."""
     del app
     text = ASKED.sub(lambda asked: PARTS[asked[1]](), source[0])
-    source[0] = STUDY_PAGE.sub("/papers/\\1.md", text)
+    source[0] = STUDY_PAGE.sub(lambda link: f"/papers/{_document(link[1], link[2] or '')}.md", text)
 
 
 def write_study_pages(folder: pathlib.Path) -> None:
-    """A page for each study of which results are kept; files that are the same stay untouched."""
+    """A page for each run that is kept of a study; files that are the same stay untouched."""
     folder.mkdir(exist_ok=True)
-    for name in kept.names():
-        path, page = folder / f"{name}.md", _study_page(name)
+    for name, below in kept.runs():
+        path, page = folder / f"{_document(name, below)}.md", _study_page(name, below)
         if not path.exists() or path.read_text() != page:
             path.write_text(page)
 
 
-def _study_page(name: str) -> str:
-    results = study.load(name).results
-    return re.sub(r"\]\((\w+\.png)\)", rf"](../../experiments/{name}/results/\1)", (results / "page.md").read_text())
+def _document(name: str, below: str) -> str:
+    """What the site calls the page of a kept run."""
+    return f"{name}-{below}" if below else name
+
+
+def _study_page(name: str, below: str) -> str:
+    folder = study.load(name).results / below
+    shown = (folder / "page.md").read_text().replace("](../page.md)", f"]({name}.md)")
+    shown = shown.replace("](tenth/page.md", f"]({name}-tenth.md")
+    return re.sub(r"\]\((\w+\.png)\)", rf"](../../{folder.relative_to(ROOT)}/\1)", shown)
 
 
 def every_claim() -> str:
-    """The claims of every study: where and when it ran, and each beside its bound."""
-    return "\n\n".join(map(_claims, kept.names()))
+    """The claims of every kept run: where and when it was, and each beside its bound."""
+    return "\n\n".join(_claims(name, below) for name, below in kept.runs())
 
 
-def _claims(name: str) -> str:
+def _claims(name: str, below: str) -> str:
     own = study.load(name)
-    about, checked = kept.results(name)
-    return f"## {own.title} ({own.source})\n\n{publishing.summary(own, about, checked)}"
+    about, checked = kept.results(name, below)
+    return f"## {_title(name, below)} ({own.source})\n\n{publishing.summary(own, about, checked)}"
+
+
+def _title(name: str, below: str) -> str:
+    title = study.load(name).title
+    return f"{title}, tier={kept.results(name, below)[0]['tier']}" if below else title
 
 
 def gallery() -> str:
-    """The figures of every study, each with the title that its page gives it."""
-    return "\n".join(line for name in kept.names() for line in _figures(name))
+    """The figures of every kept run, each with the title that its page gives it."""
+    return "\n".join(line for name, below in kept.runs() for line in _figures(name, below))
 
 
-def _figures(name: str) -> Iterator[str]:
+def _figures(name: str, below: str) -> Iterator[str]:
     own = study.load(name)
-    yield f"## {own.title}\n\n{own.source}. [Page of the study](/papers/{name}.md).\n\n"
-    for title, alt, picture in _pictures((own.results / "page.md").read_text()):
-        yield f"### {title}\n\n![{alt}](../experiments/{name}/results/{picture})\n"
+    folder = own.results / below
+    yield f"## {_title(name, below)}\n\n{own.source}. [Page of the study](/papers/{_document(name, below)}.md).\n\n"
+    for title, alt, picture in _pictures((folder / "page.md").read_text()):
+        yield f"### {title}\n\n![{alt}](../{folder.relative_to(ROOT)}/{picture})\n"
 
 
 def _pictures(page: str) -> Iterator[tuple[str, str, str]]:

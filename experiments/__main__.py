@@ -51,6 +51,9 @@ def _one(name: str, *more: str) -> int:
     reporter.note(f"{own.title} ({own.source})")
     reporter.note(own.question)
     reporter.table(kept.where(about), claims.rows(checked))
+    for below in filter(None, kept.folders(name)):
+        about, checked = kept.results(name, below)
+        reporter.table(kept.where(about), claims.rows(checked))
     for sentence in kept.contradictions():
         if f"{name}." in sentence:
             reporter.note(sentence)

@@ -9,7 +9,7 @@ import json
 import math
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from xinit.analysis.intervals import Interval
@@ -67,7 +67,8 @@ class Claim:
     `deviation` what is known to differ from it. `counterexample` are settings of the study under which the
     claim must FAIL, since a claim that cannot fail says nothing; `no_counterexample` is why no setting is one.
     `chosen_after` says what of the claim was chosen after data were seen. `agrees` and `opposes` are claims of other
-    studies, "study.claim-id", that must both hold or both fail, or cannot both hold.
+    studies, "study.claim-id", that must both hold or both fail, or cannot both hold. `at` names tiers at which some of
+    the fields are others, such as a bound: {"tenth": {"bound": 0.1, "seeds": 1, "reason": "..."}}.
     """
 
     id: str
@@ -86,11 +87,19 @@ class Claim:
     chosen_after: str | None = None
     agrees: tuple[str, ...] = ()
     opposes: tuple[str, ...] = ()
+    at: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         is_range = isinstance(self.bound, list) and len(self.bound) == 2
-        if self.direction not in DIRECTIONS or self.tier not in TIERS or is_range != (self.direction == "within"):
+        tiers = {self.tier, *self.at}
+        if self.direction not in DIRECTIONS or not tiers <= set(TIERS) or is_range != (self.direction == "within"):
             raise ValueError(f"The claim {self.id} has an unknown direction or tier, or a bound that does not fit it.")
+        for tier in self.at:
+            self.at_tier(tier)
+
+    def at_tier(self, tier: str) -> "Claim":
+        """The claim as it is checked at a tier."""
+        return replace(self, **self.at.get(tier, {}), at={})
 
 
 class Checked(NamedTuple):
@@ -117,7 +126,7 @@ def load(path: pathlib.Path) -> list[Claim]:
 
 def check(claims: Sequence[Claim], metrics: Metrics, tier: str) -> list[Checked]:
     """Every claim beside what the tier measured."""
-    return [_check(claim, metrics, tier) for claim in claims]
+    return [_check(claim.at_tier(tier), metrics, tier) for claim in claims]
 
 
 def _check(claim: Claim, metrics: Metrics, tier: str) -> Checked:
@@ -127,7 +136,7 @@ def _check(claim: Claim, metrics: Metrics, tier: str) -> Checked:
     if isinstance(found, NotRun):
         return Checked(claim, NOT_RUN, found)
     if claim.seeds and found.n is not None and found.n < claim.seeds:
-        return Checked(claim, NOT_RUN, NotRun(f"{found.n} seeds; it must rest on {claim.seeds}"))
+        return Checked(claim, NOT_RUN, NotRun(f"measured with n = {found.n}; it must rest on {claim.seeds} seeds"))
     holds = all(map(math.isfinite, found[:3])) and DIRECTIONS[claim.direction](found, claim.bound)
     return Checked(claim, _state(claim, found.value) if holds else FAIL, found)
 
@@ -209,6 +218,7 @@ def as_records(checked: Sequence[Checked]) -> list[dict[str, Any]]:
 
 def _record(one: Checked) -> dict[str, Any]:
     claim = asdict(one.claim)
+    del claim["at"]  # the other fields are those of the tier
     if one.claim.size is None:
         del claim["size"]
     return claim | {"state": one.state} | one.found._asdict()

@@ -1,6 +1,10 @@
-"""What is kept of the studies: the results of the largest tier that was run, and what their claims say together."""
+"""What is kept of the studies: results of real runs, and what their claims say together.
+
+In a study's folder `results` lies the run that shows most of it; of another tier what is kept lies in a folder below.
+"""
 
 import functools
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,14 +16,14 @@ HOLDS = (PASS, DIRECTION)
 
 
 @functools.cache
-def results(name: str) -> tuple[dict[str, Any], list[Checked]]:
-    """What the kept run of a study says of itself, and its claims checked.
+def results(name: str, below: str = "") -> tuple[dict[str, Any], list[Checked]]:
+    """What a kept run of a study says of itself, and its claims checked; `below` is one of `folders`.
 
     Raises:
-      InputError: there is no such study, or nothing is kept of it.
+      InputError: there is no such study, or nothing is kept of it there.
     """
     own = study.load(name)
-    about, found = publishing.read(own, own.results)
+    about, found = publishing.read(own, own.results / below)
     return about, publishing.check(own, own.parts_of(about["settings"]), about, found)
 
 
@@ -33,25 +37,44 @@ def names() -> list[str]:
     return [name for name in study.names() if (study.load(name).results / "about.json").exists()]
 
 
+def folders(name: str) -> list[str]:
+    """The folders of a study's results that hold a run: "", their own, and others below it by name."""
+    own = study.load(name).results
+    return [file.parent.relative_to(own).as_posix().removeprefix(".") for file in sorted(own.rglob("about.json"))]
+
+
+def runs() -> list[tuple[str, str]]:
+    """Every kept run: its study, and the folder below its results."""
+    return [(name, below) for name in names() for below in folders(name)]
+
+
 def table() -> list[dict[str, str]]:
-    """A line for each study; of one of which nothing is kept its title and source alone."""
-    return [_row(name) for name in study.names()]
+    """A line for each run that is kept of a study; of one of which nothing is kept its title and source alone."""
+    return [_row(name, below) for name in study.names() for below in folders(name) or [None]]
 
 
-def _row(name: str) -> dict[str, str]:
+def _row(name: str, below: str | None) -> dict[str, str]:
     own = study.load(name)
     row = {"study": name, "about": f"{own.title} ({own.source})"}
-    if name not in names():
+    if below is None:
         return row | dict.fromkeys(("tier", *STATES, "machine", "date"), "")
-    about, checked = results(name)
+    about, checked = results(name, below)
     counts = {state: str(sum(one.state == state for one in checked)) for state in STATES}
     return row | {"tier": about["tier"], **counts, "machine": about["machine"], "date": about["date"]}
 
 
 def linked_table() -> str:
-    """The studies as docs/papers.md shows them, linked to their pages."""
-    link = lambda name: f"[{name}](../experiments/{name}/results/page.md)" if name in names() else name
-    return page.table([row | {"study": link(row["study"])} for row in table()])
+    """The kept runs as docs/papers.md shows them, linked to their pages."""
+    pages = {(name, results(name, below)[0]["tier"]): below for name, below in runs()}
+    return page.table(
+        [row | {"study": _linked(row["study"], pages.get((row["study"], row["tier"])))} for row in table()]
+    )
+
+
+def _linked(name: str, below: str | None) -> str:
+    if below is None:
+        return name
+    return f"[{name}](../{pathlib.PurePosixPath('experiments', name, 'results', below, 'page.md')})"
 
 
 def contradictions() -> list[str]:

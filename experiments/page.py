@@ -84,7 +84,9 @@ def claims_table(checked: Sequence[Checked]) -> str:
 
 
 def table(contents: Sequence[Mapping[str, str]]) -> str:
-    """Rows with the same headings, in Markdown."""
+    """Rows with the same headings, in Markdown; nothing where there are none."""
+    if not contents:
+        return ""
     lines = [list(contents[0]), ["---"] * len(contents[0]), *(row.values() for row in contents)]
     escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in lines]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in escaped)

@@ -57,7 +57,9 @@ def redraw(study: Study, folder: pathlib.Path, given: Mapping[str, str]) -> int:
     if given:
         raise InputError(f"redraw= measures nothing and takes no other argument; {next(iter(given))}= was given too.")
     said, found = read(study, folder)
-    kinds = ("png",) if folder.resolve() == study.results else ("png", "svg")  # half the size: what is kept is in git
+    kinds = (
+        ("png",) if study.results in (folder.resolve(), folder.resolve().parent) else ("png", "svg")
+    )  # half the size: what is kept is in git
     checked = publish(study, folder, said, found, kinds)
     reporter = Reporter()
     reporter.table(f"{study.name}, tier={said['tier']}", claims.rows(checked))
@@ -119,7 +121,7 @@ def render(study: Study, said: Mapping[str, Any], found: Mapping[str, Any]) -> s
     by_part = {part: claims.check(study.claims_of(part), metrics, said["tier"]) for part in parts}
     checked = [one for own in by_part.values() for one in own]
     results = {**said, **found, "states": page.states(checked), "claims": page.claims_table(checked)}
-    head, *sections = (study.folder / "page.md").read_text().split("\n## ")
+    head, *sections = template(study, said["tier"]).split("\n## ")
     shown = _shown(study, parts, found)
     pages = [page.fill(head, page.facts(head, results, metrics)), page.by_chance(checked)]
     for section in sections:
@@ -132,11 +134,21 @@ def render(study: Study, said: Mapping[str, Any], found: Mapping[str, Any]) -> s
     return "\n".join(pages)
 
 
+def template(study: Study, tier: str) -> str:
+    """The page's template: page.<tier>.md where a tier has words of its own, else page.md."""
+    own = study.folder / f"page.{tier}.md"
+    return (own if own.exists() else study.folder / "page.md").read_text()
+
+
 def _tables(study: Study, part: str, own: Sequence[claims.Checked], found: Mapping[str, Any]) -> dict[str, str]:
     """The tables of a section: its claims, and its results where a figure does not say all."""
     tables = {"claims": "\n".join([page.claims_table(own), "", *_remarks(own)]).rstrip() if own else ""}
-    table = getattr(study.module(part), "table", None)
-    return tables | ({"table": page.table(table(own_results(study, part, found)))} if table else {})
+    module, own_found = study.module(part), own_results(study, part, found)
+    if hasattr(module, "table"):
+        tables["table"] = page.table(module.table(own_found))
+    if hasattr(module, "tables"):
+        tables |= {f"tables.{name}": page.table(rows) for name, rows in module.tables(own_found).items()}
+    return tables
 
 
 def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:

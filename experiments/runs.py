@@ -255,13 +255,13 @@ def valid_by_rate(results: Mapping[Run, Result]) -> dict[str, float]:
     return {rate: float(np.mean(errors)) for rate, errors in by_rate.items()}
 
 
-def courses(shown: Sequence[Result], names: Iterable[str]) -> dict[str, list]:
-    """`step`, and readings by name with a leading axis of runs, as far as all of them got.
+def courses(shown: Sequence[Result], names: Iterable[str], until: float = np.inf) -> dict[str, list]:
+    """`step`, and readings by name with a leading axis of runs, as far as all of them got, or up to an update.
 
     Runs that diverged are left out, unless all did.
     """
     going = [result.readings for result in shown if not result.diverged] or [result.readings for result in shown]
-    n = min(len(readings["step"]) for readings in going)
+    n = min(int((readings["step"] <= until).sum()) for readings in going)
     stacked = {name: np.stack([readings[name][:n] for readings in going]).tolist() for name in names}
     return {"step": going[0]["step"][:n].tolist(), **stacked}
 

@@ -1,4 +1,4 @@
-"""How the layers of a network change while it is trained: what Figures 2, 3, 9 and 10 share.
+"""How the layers of a network change while it is trained: what Figures 2, 3, 4, 9 and 10 measure and how they draw it.
 
 A course is one reading of a model at every probe point of every seed, (S, T, L).
 """
@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing
-from experiments.claims import Measured, over_runs
 from experiments.glorot2010 import learning, published
-from xinit.analysis.intervals import mean_interval
 from xinit.core.factories import call_factory
 from xinit.networks import activations
 
@@ -19,9 +17,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+# Readings of a model at every probe point: (seed, probe point, layer or weight), of the error (seed, probe point).
+COURSES = ("valid_error", "act_mean", "act_std", "act_saturated", "act_marker", "grad_pre_std", "grad_w_std")
 ASYMPTOTE = 0.975  # as a share of it: from there on tanh has less than 5 % of its slope and counts as saturated
+BINS = 16  # of activations between the middle of their range and its end
 MARKERS = 8  # on a line, at places that differ between layers
-INITIALISATIONS = {"standard": "standard", "xavier": "normalised"}  # schemes, as the paper names them
+# Schemes, as the paper names them, and what its printed figures seem to show.
+INITIALISATIONS = {
+    "standard": "standard initialisation",
+    "xavier": "normalised initialisation",
+    "experiments.glorot2010.schemes:as_printed": "eq. 16 inside, eq. 1 on the first and last layer",
+}
 OPEN = {"ls": "", "marker": "o", "mfc": "white"}  # printed values, in the legend
 READINGS = {"standard deviation": {"ls": "-", "marker": "o"}, "98-percentile": {"ls": "", "marker": "o"}}
 
@@ -31,9 +37,13 @@ def course(own: Mapping[str, Any], reading: str) -> np.ndarray:
     return np.array(own[reading], float)
 
 
-def over_seeds(values_S: np.ndarray) -> Measured:
-    """A mean over seeds with its interval."""
-    return over_runs(mean_interval(values_S))
+def until(update: int, own: Mapping[str, Any]) -> dict[str, Any]:
+    """A model with its courses cut after an update; its densities, which are of the end, stay if nothing is cut off."""
+    n = int(np.searchsorted(own["step"], update, side="right"))
+    if n == len(own["step"]):
+        return dict(own)
+    kept = {name: values for name, values in own.items() if name not in ("act_hist", "act_edges")}
+    return kept | {name: [course[:n] for course in own[name]] for name in COURSES} | {"step": own["step"][:n]}
 
 
 def bounds(own: Mapping[str, Any]) -> tuple[float, float]:
@@ -59,6 +69,50 @@ def from_the_bottom(marker_STL: np.ndarray) -> np.ndarray:
     first_SL = np.where(there_STL.any(1), there_STL.argmax(1), there_STL.shape[1])
     lower, upper = np.triu_indices(first_SL.shape[1], 1)
     return np.sign(first_SL[:, upper] - first_SL[:, lower]).mean(1)
+
+
+def half_way(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, L) the first probe point at which half of a layer's change in standard deviation is done, 1 being the end."""
+    std_STL = course(own, "act_std")
+    change_STL = (std_STL - std_STL[:, :1]) / (std_STL[:, -1:] - std_STL[:, :1])
+    return np.array(own["step"])[(change_STL >= 0.5).argmax(1)] / own["step"][-1]
+
+
+def densities(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, L, B) of the activations at the last probe point, in the bins they were counted in."""
+    return np.array(own["act_hist"]) / np.diff(own["act_edges"], axis=1)
+
+
+def folded(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, L, BINS) density over the distance from the middle of the activation's range, the mean of both sides."""
+    density_SLB = densities(own)
+    middle = density_SLB.shape[2] // 2
+    sides_SLB = (density_SLB + density_SLB[..., ::-1])[..., middle:] / 2
+    return sides_SLB.reshape(*sides_SLB.shape[:2], BINS, -1).mean(3)
+
+
+def modes(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, L) where the density of the lower layers, up to the middle one, is highest, 1 being the asymptote."""
+    density_SLB = folded(own)
+    lower = (density_SLB.shape[1] + 1) // 2
+    return (density_SLB[:, :lower].argmax(2) + 0.5) / BINS
+
+
+def hidden_gradients(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, T, L) standard deviations of the weight gradients without those of the output layer."""
+    return course(own, "grad_w_std")[..., :-1]
+
+
+def spread(own: Mapping[str, Any]) -> np.ndarray:
+    """(S, T) largest over smallest standard deviation of the weight gradients of hidden layers."""
+    std_STL = hidden_gradients(own)
+    return std_STL.max(2) / std_STL.min(2)
+
+
+def apart(own: Mapping[str, Any]) -> np.ndarray:
+    """(S,) the same in the second half of training, the geometric mean over its probe points."""
+    spread_ST = spread(own)
+    return np.exp(np.log(spread_ST[:, spread_ST.shape[1] // 2 :]).mean(1))
 
 
 def thousands(own: Mapping[str, Any]) -> np.ndarray:
@@ -116,7 +170,7 @@ def printed(axes: "Axes", values: Mapping[float, Sequence[float | None]], scale:
 
 def title(own: Mapping[str, Any]) -> str:
     """A model's activation and initialisation."""
-    return f"{own['activation']}, {INITIALISATIONS.get(own['scheme'], own['scheme'])} initialisation"
+    return f"{own['activation']}, {INITIALISATIONS.get(own['scheme'], own['scheme'])}"
 
 
 def legend(axes: "Axes", shown: Sequence[Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]) -> None:

@@ -77,5 +77,7 @@ def note(words_of_ratio: str, measured: Metrics, part: str, label: str) -> str:
 
 
 def words(found: Measured) -> str:
-    """A measured value with its interval."""
+    """A measured value, with its interval where there is one."""
+    if found.low == found.high:
+        return number(found.value)
     return f"{number(found.value)} [{number(found.low)}, {number(found.high)}]"

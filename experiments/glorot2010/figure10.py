@@ -29,8 +29,8 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     models = found["shapeset"]["models"]
     normalised_S, standard_S = (courses.course(models[label], "act_saturated")[:, -1].mean(1) for label in MODELS)
     return {
-        "figure10.marker": courses.over_seeds(courses.markers(models[MODELS[0]])[:, -1].min(1)),
-        "figure10.saturated": courses.over_seeds(normalised_S - standard_S),
+        "figure10.marker": learning.over_seeds(courses.markers(models[MODELS[0]])[:, -1].min(1)),
+        "figure10.saturated": learning.over_seeds(normalised_S - standard_S),
         **learning.test_errors("figure10", STAGES, found),
     }
 

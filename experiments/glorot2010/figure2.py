@@ -43,7 +43,7 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
         "bottom-top": absorbed_SL[:, 0] - absorbed_SL[:, -1],
         "falls": absorbed_SL[:, -2] - share_STL[:, -1, -2],
     }
-    measured = {f"figure2.{name}": courses.over_seeds(values_S) for name, values_S in values.items()}
+    measured = {f"figure2.{name}": learning.over_seeds(values_S) for name, values_S in values.items()}
     for label in MODELS:
         measured[f"figure2.least.{label}"] = exact(min(found["sigmoid"]["models"][label]["valid"].values()))
     return measured | learning.test_errors("figure2", STAGES, found)

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Measured, Metrics
-from experiments.glorot2010 import courses, published
+from experiments.glorot2010 import courses, learning, published
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,8 +36,8 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     softsign differ than those of tanh in when half of their change is done, in shares of the run, paired by seed.
     """
     models = found["shapeset"]["models"]
-    tanh_S, softsign_S = (np.ptp(half_way(models[label]), axis=1) for label in MODELS)
-    return {"figure3.together": courses.over_seeds(tanh_S - softsign_S)} | {
+    tanh_S, softsign_S = (np.ptp(courses.half_way(models[label]), axis=1) for label in MODELS)
+    return {"figure3.together": learning.over_seeds(tanh_S - softsign_S)} | {
         f"figure3.{reading}.{label}": measured
         for label in MODELS
         for reading, measured in _readings(models[label]).items()
@@ -52,7 +52,7 @@ def _readings(own: Mapping[str, Any]) -> dict[str, Measured]:
         "furthest": marker_STL[:, -1].max(1),
         "falls": std_STL[:, -1, -1] / std_STL[:, -1, 0],
     }
-    return {reading: courses.over_seeds(values_S) for reading, values_S in values.items()}
+    return {reading: learning.over_seeds(values_S) for reading, values_S in values.items()}
 
 
 def early(step_T: np.ndarray, course_STL: np.ndarray) -> np.ndarray:
@@ -61,13 +61,6 @@ def early(step_T: np.ndarray, course_STL: np.ndarray) -> np.ndarray:
     before_SL, after_SL = course_STL[:, int(at)], course_STL[:, int(np.ceil(at))]
     change_SL = before_SL + at % 1 * (after_SL - before_SL) - course_STL[:, 0]
     return change_SL / (course_STL[:, -1] - course_STL[:, 0])
-
-
-def half_way(own: Mapping[str, Any]) -> np.ndarray:
-    """(S, L) the first probe point at which half of a layer's change in standard deviation is done, 1 being the end."""
-    std_STL = courses.course(own, "act_std")
-    change_STL = (std_STL - std_STL[:, :1]) / (std_STL[:, -1:] - std_STL[:, :1])
-    return np.array(own["step"])[(change_STL >= 0.5).argmax(1)] / own["step"][-1]
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":

@@ -11,7 +11,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Measured, Metrics, number
-from experiments.glorot2010 import courses, published
+from experiments.glorot2010 import courses, learning, published
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +20,11 @@ if TYPE_CHECKING:
 STAGES = ("shapeset",)
 MODELS = ("tanh", "softsign")
 DRAWS_SO_FAR = True
-BINS = 16  # between 0 and the asymptote, for what is measured
 INNER = 0.95  # of the range: what lies within fits the panels, higher spikes at the ends are cut
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """Means over seeds, of the activations in `BINS` bins between 0 and the asymptote, `figure4.<reading>.<model>`.
+    """Means over seeds, of the activations in 16 bins between 0 and the asymptote, `figure4.<reading>.<model>`.
 
     `lowest_spike` and `highest_spike`, over layers: the density in the last bin over that in the last but one, 0 where
     there is none; `growth`, the least step of the density at 0 from a layer to the next; `lowest_mode` and
@@ -39,11 +38,9 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
 
 def _readings(own: Mapping[str, Any]) -> dict[str, Measured]:
-    density_SLB = folded(own)
+    density_SLB, mode_SL = courses.folded(own), courses.modes(own)
     last_SL, before_SL = density_SLB[..., -1], density_SLB[..., -2]
     spike_SL = np.divide(last_SL, before_SL, out=np.zeros_like(last_SL), where=before_SL > 0)
-    lower = (density_SLB.shape[1] + 1) // 2
-    mode_SL = (density_SLB[:, :lower].argmax(2) + 0.5) / BINS
     values = {
         "lowest_spike": spike_SL.min(1),
         "highest_spike": spike_SL.max(1),
@@ -51,20 +48,7 @@ def _readings(own: Mapping[str, Any]) -> dict[str, Measured]:
         "lowest_mode": mode_SL.min(1),
         "highest_mode": mode_SL.max(1),
     }
-    return {reading: courses.over_seeds(values_S) for reading, values_S in values.items()}
-
-
-def folded(own: Mapping[str, Any]) -> np.ndarray:
-    """(S, L, BINS) density over the distance from the middle of the activation's range, the mean of both sides."""
-    density_SLB = densities(own)
-    middle = density_SLB.shape[2] // 2
-    sides_SLB = (density_SLB + density_SLB[..., ::-1])[..., middle:] / 2
-    return sides_SLB.reshape(*sides_SLB.shape[:2], BINS, -1).mean(3)
-
-
-def densities(own: Mapping[str, Any]) -> np.ndarray:
-    """(S, L, B) of the activations at the end of training, in the bins they were counted in."""
-    return np.array(own["act_hist"]) / np.diff(own["act_edges"], axis=1)
+    return {reading: learning.over_seeds(values_S) for reading, values_S in values.items()}
 
 
 def draw(found: Mapping[str, Any]) -> "Figure":
@@ -88,7 +72,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
 
 def _panel(axes: "Axes", own: Mapping[str, Any]) -> float:
     """Draw the densities; the height that all but the spikes at the ends need."""
-    edges, density_LB = np.array(own["act_edges"][0]), densities(own).mean(0)
+    edges, density_LB = np.array(own["act_edges"][0]), courses.densities(own).mean(0)
     centres = (edges[1:] + edges[:-1]) / 2
     for l, density_B in enumerate(density_LB):
         at = courses.places(len(centres), l, len(density_LB), markers=16)

@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments import drawing
 from experiments.claims import Metrics
-from experiments.glorot2010 import courses, densities
+from experiments.glorot2010 import courses, densities, learning
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,27 +30,15 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
     normalised initialisation, paired by seed.
     """
     models = found["shapeset"]["models"]
-    of_models = {label: _readings(spread(models[label])) for label in MODELS}
+    of_models = {label: _readings(models[label]) for label in MODELS}
     values = {f"{name}.{label}": own_S for label, own in of_models.items() for name, own_S in own.items()}
     for name in ("apart", "growth"):
         values[f"{name}.ratio"] = np.divide(*(of_models[label][name] for label in MODELS))
-    return {f"figure9.{name}": courses.over_seeds(values_S) for name, values_S in values.items()}
+    return {f"figure9.{name}": learning.over_seeds(values_S) for name, values_S in values.items()}
 
 
-def spread(own: Mapping[str, Any]) -> np.ndarray:
-    """(S, T) largest over smallest standard deviation of the weight gradients of hidden layers."""
-    std_STL = hidden(own)
-    return std_STL.max(2) / std_STL.min(2)
-
-
-def hidden(own: Mapping[str, Any]) -> np.ndarray:
-    """(S, T, L) standard deviations of the weight gradients without those of the output layer."""
-    return courses.course(own, "grad_w_std")[..., :-1]
-
-
-def _readings(spread_ST: np.ndarray) -> dict[str, np.ndarray]:
-    late_ST = spread_ST[:, spread_ST.shape[1] // 2 :]
-    start_S, apart_S = spread_ST[:, 0], np.exp(np.log(late_ST).mean(1))
+def _readings(own: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    start_S, apart_S = courses.spread(own)[:, 0], courses.apart(own)
     return {"start": start_S, "apart": apart_S, "growth": apart_S / start_S}
 
 
@@ -60,7 +48,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     figure = drawing.figure(8, 6.4)
     for axes, label in zip(figure.subplots(2, 1, sharex=True, sharey=True), MODELS, strict=True):
         own = stage["models"][label]
-        courses.lines(axes, courses.thousands(own), hidden(own))
+        courses.lines(axes, courses.thousands(own), courses.hidden_gradients(own))
         start, apart = (densities.words(measured[f"figure9.{name}.{label}"]) for name in ("start", "apart"))
         note = f"largest over smallest layer: {start} at the start, {apart} in the second half"
         axes.set_title(f"{courses.title(own)}\n{note}", fontsize=8.5)

@@ -89,8 +89,9 @@ def _scale(campaign: Mapping[str, Any]) -> str:
         width = f"up to {width}, profile {campaign['profile']}"
     stopped = "" if campaign["done"] == campaign["steps"] else f", of which {campaign['done']:,} are done"
     low, high = campaign["pixel_range"]
+    seeds = "1 seed" if campaign["seeds"] == 1 else f"{campaign['seeds']} seeds"
     return (
         f"{campaign['data']}: layers of {width}, {campaign['steps']:,} updates of "
-        f"{campaign['batch_size']}{stopped}, {campaign['seeds']} seeds, pixels in [{low:g}, {high:g}]; learning rates "
+        f"{campaign['batch_size']}{stopped}, {seeds}, pixels in [{low:g}, {high:g}]; learning rates "
         f"by validation error from {', '.join(map(number, campaign['rates']))}: {rates}."
     )

@@ -31,18 +31,27 @@ def prepare(name: str, settings: Mapping[str, Any], place: Place) -> Callable[[]
     own = settings[name]
     if lacking := runs.lacks_data(own["data"], place):
         return lacking
-    if unknown := [model for model in own["models"] if model not in settings["models"]]:
-        allowed = ", ".join(settings["models"])
-        raise InputError(f"Unknown model {unknown[0]!r} in {name}.models; allowed are {allowed}.")
-    models = {model: settings["models"][model] for model in own["models"]}
+    models = models_of(name, settings)
     configs = {
-        _label(model, depth): _config(f"{name}-{model}", own, chosen | {"depth": depth}, place)
+        _label(model, depth): config(f"{name}-{model}", own, chosen | {"depth": depth}, place)
         for model, chosen in models.items()
         for depth in depths(chosen)
     }
     asked = runs.grid(configs, own["rates"], range(own["seeds"]))
     runs.check(asked)
     return functools.partial(measure, own, models, asked)
+
+
+def models_of(name: str, settings: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The settings of the models that a stage names.
+
+    Raises:
+      InputError: it names one that is not among the tier's.
+    """
+    asked, known = settings[name]["models"], settings["models"]
+    if unknown := [model for model in asked if model not in known]:
+        raise InputError(f"Unknown model {unknown[0]!r} in {name}.models; allowed are {', '.join(known)}.")
+    return {model: known[model] for model in asked}
 
 
 def depths(model: Mapping[str, Any]) -> list[int]:
@@ -54,7 +63,8 @@ def _label(model: str, depth: int) -> str:
     return f"{model}/{depth}"
 
 
-def _config(name: str, own: Mapping[str, Any], model: Mapping[str, Any], place: Place) -> dict[str, Any]:
+def config(name: str, own: Mapping[str, Any], model: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    """A model's config in a campaign, its runs in a folder `name`."""
     shared = {key: own[key] for key in ("data", "width", "steps", "profile", "batch_size")}
     shared |= {"probe": "standard", "probe.schedule": "linear", "probe.points": own["points"]}
     shared |= {"data.pixel_range": own["pixel_range"]} if own["data"] != "synthetic" else {}
@@ -98,13 +108,16 @@ def _model(
         "test": None if None in tests else tests,
         "diverged": sum(result.diverged for result in every.values()),
         "runs": len(every),
-        **_readings(shown),
+        **readings(shown),
     }
 
 
-def _readings(shown: Sequence[Result]) -> dict[str, Any]:
-    """Courses of seeds that did not diverge, as far as all got, and their histograms there: (seed, layer, bin)."""
-    courses = runs.courses(shown, ("valid_error", *CURVES, "act_quantile", "act_hist"))
+def readings(shown: Sequence[Result], until: float = np.inf) -> dict[str, Any]:
+    """Courses of seeds that did not diverge, as far as all got or up to an update, and their histograms there.
+
+    Histograms are (seed, layer, bin), courses (seed, probe point, layer or weight).
+    """
+    courses = runs.courses(shown, ("valid_error", *CURVES, "act_quantile", "act_hist"), until)
     quantiles, hist = np.array(courses.pop("act_quantile"))[..., CENTRAL], np.array(courses.pop("act_hist"))
     return {
         **courses,

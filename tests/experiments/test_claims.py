@@ -58,6 +58,20 @@ def test_what_was_not_measured_is_not_run_with_the_reason(metrics, tier, why):
     assert why in checked.found.why
 
 
+def test_a_claim_may_have_another_bound_at_a_tier():
+    one = dataclasses.replace(
+        claim("above", 0.5), seeds=5, at={"tenth": {"bound": 0.1, "seeds": 1}, "paper": {"tier": "paper"}}
+    )
+    found = {"a.b": Measured(0.3, 0.3, 0.3, 1)}
+    (checked,) = claims.check([one], found, "tenth")
+    assert (checked.state, checked.claim.bound) == (PASS, 0.1)
+    assert json.loads(claims.as_json([checked]))[0]["bound"] == 0.1
+    (checked,) = claims.check([one], found, "cpu")
+    assert (checked.state, checked.found.why) == (NOT_RUN, "measured with n = 1; it must rest on 5 seeds")
+    with pytest.raises(ValueError, match="The claim one"):
+        dataclasses.replace(one, at={"tenth": {"bound": [0, 1]}})
+
+
 @pytest.mark.parametrize(("direction", "bound"), [("near", 1), ("within", 1), ("above", [0, 1])])
 def test_a_claim_that_could_not_be_checked_is_refused(direction, bound):
     with pytest.raises(ValueError, match="The claim one"):

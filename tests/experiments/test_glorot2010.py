@@ -12,7 +12,7 @@ import pytest
 from experiments import claims, measuring, page, publishing, study, tiers
 from experiments.claims import DIRECTION, FAIL, NOT_RUN, PASS
 from experiments.glorot2010 import __main__ as command
-from experiments.glorot2010 import figure11, initial, published, schemes
+from experiments.glorot2010 import figure11, initial, published, schemes, turns
 from experiments.study import Place
 from tests.conftest import assert_same_but_for_rounding
 from xinit.commands import cli
@@ -57,7 +57,7 @@ def test_a_mistake_ends_with_2_before_any_work(tmp_path, capsys, arguments, word
 
 TINY_CAMPAIGN = {"width": 8, "steps": 30, "points": 3, "seeds": 2, "rates": [0.1]}
 CHOOSING = ("shapeset", "depths")  # campaigns that choose among several rates
-MODELS = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n")
+MODELS = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "tanh_p", "softsign", "softsign_n")
 TINY = {
     "samples": {"rows": 1, "columns": 2, "size": 16, "scenes": 50, "seeds": 2},
     "surfaces": {"points": 9, "seeds": 2},
@@ -73,8 +73,20 @@ TINY = {
         | ({"rates": [0.1, 0.3]} if name in CHOOSING else {})
         | ({} if name == "pretraining" else {"data": "synthetic"})
         | ({"profile": "grow"} if name == "shrinking" else {})  # as the growing one, whose program it shares
-        for name in ("sigmoid", "shapeset", "pretraining", "mnist", "cifar10", "growing", "shrinking", "depths")
+        for name in (
+            "sigmoid",
+            "shapeset",
+            "pretraining",
+            "mnist",
+            "cifar10",
+            "growing",
+            "shrinking",
+            "depths",
+            "as_printed",
+        )
     },
+    "scaling": TINY_CAMPAIGN
+    | {"data": "synthetic", "pixel_ranges": [[0, 1]], "budgets": [15, 30], "rungs": [[15, 1]], "rates": [0.1, 0.3]},
 }
 
 
@@ -172,11 +184,14 @@ def test_the_documentation_shows_every_claim_of_the_kept_results(kept):
     assert [line.split(" | ")[-1] for line in table.splitlines()[2:]] == [f"{one.state} |" for one in checked]
 
 
-def test_no_number_on_the_page_is_typed():
+@pytest.mark.parametrize(
+    ("template", "digits"), [("page.md", ["3", "2", "0", "1", "0", "98", "1"]), ("page.tenth.md", ["0", "98"])]
+)
+def test_no_number_on_the_page_is_typed(template, digits):
     """Digits stand in titles, equations' numbers, Shapeset-3x2, the ends of a range, and the paper's 98 %."""
     words = re.sub(r"`[^`]*`|\{[^}]*\}|^## .*$|\(\w+\.png\)|[Ee]q\. \d+|2010|95 %|CIFAR-10|Figure \d+", "",
-                   (STUDY.folder / "page.md").read_text(), flags=re.MULTILINE)  # fmt: skip
-    assert re.findall(r"\d+", words) == ["3", "2", "0", "1", "0", "98", "1"]
+                   (STUDY.folder / template).read_text(), flags=re.MULTILINE)  # fmt: skip
+    assert re.findall(r"\d+", words) == digits
 
 
 # ---- counterexamples
@@ -236,16 +251,54 @@ def as_printed(found):
     return replaced
 
 
-def test_what_is_kept_of_the_papers_own_network_is_drawn_and_holds_its_claims(tmp_path):
-    """Two stages of tier=tenth so far; claims about the third are NOT RUN."""
-    said, found = publishing.read(STUDY, STUDY.results / "tenth")
-    assert said["settings"] == tiers.load(STUDY.name, "tenth")
-    assert set(found) == {"sigmoid", "pretraining"}
-    checked = {one.claim.id: one.state for one in publishing.publish(STUDY, tmp_path, said, found)}
-    measured = ("figure11-first-sigmoid", "figure11-first-sigmoid4", "figure11-first-pre-training")
-    assert [checked[claim] for claim in measured] == [PASS] * 3
-    assert checked["figure11-first-tanh"] == NOT_RUN
-    assert "| pre-training | 43 | 45.4 | 2,500,000 | 0.1 | 1 |" in (tmp_path / "page.md").read_text()
+@pytest.fixture(scope="module")
+def tenth():
+    """The results of the paper's own network after a tenth of its budget."""
+    return publishing.read(STUDY, STUDY.results / "tenth")[1]
+
+
+@pytest.mark.parametrize(
+    "claim", [claim for claim in CLAIMS if claim.at_tier("tenth").seeds == 1], ids=lambda claim: claim.id
+)
+def test_a_claim_about_one_run_of_the_papers_network_fails_under_its_counterexample(claim, tenth):
+    changed = relabelled(tenth, tiers.load(STUDY.name, "tenth", claim.counterexample))
+    state = lambda found: (
+        claims.check([claim], publishing.measured(STUDY, [part_of(claim)], found, {}), "tenth")[0].state
+    )
+    assert state(tenth) in (PASS, FAIL)
+    assert state(changed) == FAIL
+
+
+def test_the_claims_that_fail_when_narrow_are_looked_at_in_every_cell(tenth):
+    """The narrow cells at every rate that got there; the wide ones, of which densities are kept of the end alone."""
+    narrow, wide = tenth["scaling"], tenth["shapeset"]
+    for claim in turns.TURNED:
+        seeds = {(row.cell.words, row.found.n) for row in turns.rows(claim, tenth)}
+        every = [cell for cell in turns.cells(tenth) if cell.updates == wide["done"] or cell.width == narrow["width"]]
+        assert {cell.words for cell in every} <= {words for words, _ in seeds}
+        assert {n for words, n in seeds if words.startswith(f"{narrow['width']} ")} == {narrow["seeds"]}
+        assert {n for words, n in seeds if words.startswith(f"{wide['width']:,} ")} == {1}
+
+
+def test_where_every_claim_that_failed_holds_is_what_the_bound_says():
+    own = {"valid": [60.0, 61.0], "half_way": [0.1, 0.1], "furthest": [0.9, 0.9], "mode": [0.7, 0.7], "apart": [2, 2],
+           "saturated": [0.1, 0.1]}  # fmt: skip
+    models = {name: {"0.1": own} for name in ("tanh", "tanh_n", "softsign", "softsign_n")}
+    models["tanh"] = {
+        "0.1": own | {"valid": [70.0, 71.0], "half_way": [0.5, 0.5]},
+        "0.3": own | {"valid": [90.0, 91.0]},
+    }
+    cell = {"pixel_range": [0, 1], "updates": 60, "models": models}
+    found = {"scaling": {"width": 8, "seeds": 2, "rates": [0.1, 0.3], "cells": [cell]}}
+    values = {name: measured.value for name, measured in turns.metrics(found).items()}
+    assert values == pytest.approx({
+        "turns.figure3-softsign-together.8.0.60": 0.4,
+        "turns.figure3-softsign-asymptote.8.0.60": 0.9,
+        "turns.figure4-softsign-knees.8.0.60": 0.7,
+        "turns.figure11-tanh-below-softsign.8.0.60": 10,
+        "turns.figure11-softsign-is-robust.8.0.60": 10,
+    })  # fmt: skip
+    assert {line["state"] for name in turns.TURNED for line in turns.tables(found)[name]} == {PASS}
 
 
 def found_under(claim, found):

@@ -191,16 +191,26 @@ def test_the_seed_shown_escapes_at_the_median_time():
 def test_densities_of_both_sides_together():
     own = {"act_hist": [[histogram((0.5, 0.05, 1)), histogram((-0.5, 0.05, 1))]]}
     own["act_edges"] = [np.linspace(-1, 1, BINS + 1).tolist()] * 2
-    (density_LB,) = figure4.folded(own)
+    (density_LB,) = courses.folded(own)
     np.testing.assert_allclose(density_LB[0], density_LB[1])
-    np.testing.assert_allclose(density_LB.sum(1) * 2 / figure4.BINS, 1)
-    assert set((density_LB.argmax(1) + 0.5) / figure4.BINS) <= {7.5 / 16, 8.5 / 16}
+    np.testing.assert_allclose(density_LB.sum(1) * 2 / courses.BINS, 1)
+    assert set((density_LB.argmax(1) + 0.5) / courses.BINS) <= {7.5 / 16, 8.5 / 16}
 
 
 def test_distance_of_the_layers_gradients_is_a_ratio_without_the_output_layer():
     std_STW = np.array([[[1.0, 2, 4, 99], [3, 3, 3, 99]]])
     for scale in (1, 1e-4):
-        np.testing.assert_allclose(figure9.spread({"grad_w_std": scale * std_STW}), [[4, 1]])
+        np.testing.assert_allclose(courses.spread({"grad_w_std": scale * std_STW}), [[4, 1]])
+
+
+def test_a_model_cut_after_an_update_has_the_courses_up_to_it_and_no_densities():
+    own = results()["shapeset"]["models"]["tanh"]
+    cut = courses.until(5000, own)
+    assert cut["step"] == own["step"][:6]
+    for name in ("valid_error", "act_std"):
+        np.testing.assert_array_equal(cut[name], np.array(own[name])[:, :6])
+    assert "act_hist" not in cut
+    assert courses.until(own["step"][-1], own) == own
 
 
 @pytest.mark.parametrize("part", FIGURES, ids=lambda part: part.__name__.split(".")[-1])

@@ -23,7 +23,7 @@ PAPERS = pathlib.Path(__file__).parents[2] / "docs" / "papers.md"
 STUDIES = [study.load(name) for name in study.names()]
 CLAIMS = [pytest.param(own, claim, id=f"{own.name}.{claim.id}") for own in STUDIES for claim in own.claims()]
 every_study = pytest.mark.parametrize("own", STUDIES, ids=lambda own: own.name)
-every_kept_study = pytest.mark.parametrize("own", [study.load(name) for name in kept.names()], ids=lambda own: own.name)
+every_kept_run = pytest.mark.parametrize(("name", "below"), kept.runs())
 
 
 # ---- the files of a study
@@ -92,37 +92,38 @@ def test_claims_that_others_name_are_there():
 # ---- what is kept of it
 
 
-def read(own):
-    about, found = publishing.read(own, own.results)
-    return about, found, own.parts_of(about["settings"])
+def read(name, below):
+    own = study.load(name)
+    about, found = publishing.read(own, own.results / below)
+    return own, own.results / below, about, found, own.parts_of(about["settings"])
 
 
-@every_kept_study
-def test_every_kept_number_comes_from_the_stored_arrays(own):
-    about, found, parts = read(own)
+@every_kept_run
+def test_every_kept_number_comes_from_the_stored_arrays(name, below):
+    own, folder, about, found, parts = read(name, below)
     checked = publishing.check(own, parts, about, found)
-    stored = (own.results / "page.md").read_text()
-    assert_same_but_for_rounding(claims.as_json(checked), (own.results / "claims.json").read_text(), digits=9)
+    stored = (folder / "page.md").read_text()
+    assert_same_but_for_rounding(claims.as_json(checked), (folder / "claims.json").read_text(), digits=9)
     assert_same_but_for_rounding(publishing.render(own, about, found), stored, digits=3)
     assert page.ABSENT not in stored
     assert set(found) == set(own.stages_of(about["settings"]))
     for part in publishing.drawn(own, parts, found):
-        assert (own.results / f"{part}.png").exists()
+        assert (folder / f"{part}.png").exists()
 
 
-@every_kept_study
-def test_every_claim_of_its_tier_was_checked_on_the_settings_of_the_tier(own):
-    about, found, parts = read(own)
+@every_kept_run
+def test_every_claim_of_its_tier_was_checked_on_the_settings_of_the_tier(name, below):
+    own, _, about, found, parts = read(name, below)
     unchecked = [one for one in publishing.check(own, parts, about, found) if one.state == NOT_RUN]
     of_tier = claims.TIERS[: claims.TIERS.index(about["tier"]) + 1]
     assert [one.claim.id for one in unchecked if one.claim.tier in of_tier] == []
     assert about["settings"] == tiers.load(own.name, about["tier"])
 
 
-@every_kept_study
+@every_kept_run
 @pytest.mark.heavy
-def test_every_figure_is_drawn_from_what_is_kept(own):
-    _, found, parts = read(own)
+def test_every_figure_is_drawn_from_what_is_kept(name, below):
+    own, _, _, found, parts = read(name, below)
     for part in publishing.drawn(own, parts, found):
         figure = own.module(part).draw(publishing.own_results(own, part, found))
         assert figure.axes or figure.subfigs
