@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from experiments import drawing
-from experiments.glorot2010 import learning, published
+from experiments.glorot2010 import learning, published, training
 from xinit.core.factories import call_factory
 from xinit.networks import activations
 
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Readings of a model at every probe point: (seed, probe point, layer or weight), of the error (seed, probe point).
-COURSES = ("valid_error", "act_mean", "act_std", "act_saturated", "act_marker", "grad_pre_std", "grad_w_std")
+COURSES = ("valid_error", "act_marker", *training.CURVES)  # what a model has of every probe point
 ASYMPTOTE = 0.975  # as a share of it: from there on tanh has less than 5 % of its slope and counts as saturated
 BINS = 16  # of activations between the middle of their range and its end
 MARKERS = 8  # on a line, at places that differ between layers
@@ -43,7 +42,11 @@ def until(update: int, own: Mapping[str, Any]) -> dict[str, Any]:
     if n == len(own["step"]):
         return dict(own)
     kept = {name: values for name, values in own.items() if name not in ("act_hist", "act_edges")}
-    return kept | {name: [course[:n] for course in own[name]] for name in COURSES} | {"step": own["step"][:n]}
+    return (
+        kept
+        | {name: [course[:n] for course in own[name]] for name in COURSES if name in own}
+        | {"step": own["step"][:n]}
+    )
 
 
 def bounds(own: Mapping[str, Any]) -> tuple[float, float]:
