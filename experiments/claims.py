@@ -161,7 +161,7 @@ def by_chance(checked: Sequence[Checked]) -> tuple[int, float]:
 
     Where the truth is just on the bound, the whole of a 95 % interval lies on the right side 2.5 % of the time.
     """
-    of_means = [one for one in checked if isinstance(one.found, Measured) and one.found.n is not None]
+    of_means = [one for one in checked if isinstance(one.found, Measured) and (one.found.n or 0) > 1]
     n = sum(one.claim.direction != "within" for one in of_means)
     return n, 0.025 * n
 

@@ -152,7 +152,7 @@ def _tables(study: Study, part: str, own: Sequence[claims.Checked], found: Mappi
 
 
 def _remarks(checked: Sequence[claims.Checked]) -> Iterator[str]:
-    for one in checked:
+    for one in (one for one in checked if one.state != claims.NOT_RUN):
         if one.state == claims.DIRECTION:
             yield f"- `{one.claim.id}`: the same direction as published, not the same size."
         if one.claim.deviation:

@@ -16,7 +16,7 @@ A part, a figure or a table, is a module with
     def metrics(found: Mapping[str, Any]) -> Metrics     # names begin with the part's own: "figure6.ratio"
     def draw(found: Mapping[str, Any]) -> "Figure"       # optional, as is
     def table(found: Mapping[str, Any]) -> list[Mapping[str, str]]
-    def tables(found: Mapping[str, Any]) -> Mapping[str, list[Mapping[str, str]]]    # by name: {tables.NAME} on the page
+    def tables(found: Mapping[str, Any]) -> Mapping[str, list[Mapping[str, str]]]    # {tables.NAME} on the page
 
 `found[stage]` are a stage's results as they are stored, in JSON with five digits; stages whose data were not at hand
 are absent, but never all of a part's.

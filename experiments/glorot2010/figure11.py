@@ -46,7 +46,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     campaigns = [found[stage] for stage in STAGES if stage in found]
     for campaign in campaigns:
         for model in campaign["models"]:
-            learning.curve(ours, campaign, model)
+            learning.curve(ours, campaign, model, "millions")
             _printed_here(ours, campaign, model)
     _printed(printed)
     for axes in (ours, printed):
@@ -65,7 +65,7 @@ def _printed_here(axes: "Axes", campaign: Mapping[str, Any], model: str) -> None
     look, seen = learning.look(model), campaign["done"] * campaign["batch_size"]
     for examples, value in zip(published.load("figure11")["examples"], values, strict=True):
         if examples <= seen:
-            axes.plot([examples / 1000], [value], look.marker, color=look.colour, ms=7, mfc="white", clip_on=False)
+            axes.plot([examples / 1e6], [value], look.marker, color=look.colour, ms=7, mfc="white", clip_on=False)
 
 
 def table(found: Mapping[str, Any]) -> list[Mapping[str, str]]:

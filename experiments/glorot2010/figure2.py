@@ -78,10 +78,12 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     until, words = _end_of_saturation(shown[0])
     courses.printed(above, paper["mean"], *_scale(stage, until, paper["escape"]))
     word = "printed" if courses.of_the_papers_width(stage) else f"printed, its escape\n{words}"
-    lines = {"leaves chance": OWN, "other seeds do": OTHERS, word: courses.OPEN}
-    courses.legend(above, shown, lines)
+    escaping = any((escapes(own) < len(own["step"])).any() for own in shown)
+    lines = {"leaves chance": OWN, "other seeds do": OTHERS} if escaping else {}
+    courses.legend(above, shown, lines | {word: courses.OPEN})
     below.set_xlabel("updates, thousands")
-    text = "Means of one seed, that of the median escape; bars: standard deviation."
+    which = "one seed, that of the median escape" if stage["seeds"] > 1 else "one seed"
+    text = f"Means of {which}; bars: standard deviation."
     courses.caption(figure, stage, MODELS, text)
     return figure
 
@@ -104,6 +106,8 @@ def _panel(axes: "Axes", own: Mapping[str, Any]) -> None:
     for s in escaped:
         axes.axvline(step_T[escape_S[s]], **(OWN if s == seed else OTHERS))
     left = f"{len(escaped)} of {len(escape_S)} seeds leave chance"
+    if len(escape_S) == 1:
+        left = "leaves chance" if escaped else "stays at chance"
     axes.set_title(f"{own['activation']}, {own['depth']} hidden layers: {left}")
     axes.set(ylabel="activation", ylim=(-0.04, 1.04))
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 EDGES = {"lowest": "<", "highest": ">", "": ""}  # a best rate that is an end of its grid
+UNITS = {"thousands": 1e3, "millions": 1e6}
 # A look each, everywhere.
 ORDER = ("sigmoid", "sigmoid4", "tanh", "tanh_n", "softsign", "softsign_n", "pretraining", "tanh_p")
 
@@ -63,16 +64,16 @@ def errors_at(campaign: Mapping[str, Any], model: str, examples: float) -> np.nd
     return np.array(own["valid_error"])[:, at]
 
 
-def curve(axes: "Axes", campaign: Mapping[str, Any], model: str) -> None:
+def curve(axes: "Axes", campaign: Mapping[str, Any], model: str, unit: str = "thousands") -> None:
     """Validation error of a model against examples seen: the mean over seeds, and all seeds as a band."""
     own = campaign["models"][model]
-    examples = np.array(own["step"][1:]) * campaign["batch_size"] / 1000
+    examples = np.array(own["step"][1:]) * campaign["batch_size"] / UNITS[unit]
     errors_ST = np.array(own["valid_error"])[:, 1:]
     style = look(model)
     axes.plot(examples, errors_ST.mean(0), color=style.colour, ls=style.dashes, lw=1.3, marker=style.marker, ms=3.5,
               markevery=max(1, len(examples) // 8), label=own["label"])  # fmt: skip
     axes.fill_between(examples, errors_ST.min(0), errors_ST.max(0), color=style.colour, alpha=0.15, lw=0)
-    axes.set_xlabel("examples seen, thousands")
+    axes.set_xlabel(f"examples seen, {unit}")
 
 
 def scale(campaigns: Iterable[Mapping[str, Any]]) -> str:
