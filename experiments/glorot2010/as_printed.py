@@ -64,5 +64,5 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     courses.legend(above[1], models, {})
     courses.legend(below[1], [], courses.READINGS)
     shown = [{**found[stage], "models": {name: found[stage]["models"][name]}} for stage, name in SHOWN]
-    drawing.caption(figure, f"Means over seeds, bands: all seeds. {learning.scale(shown)}")
+    drawing.caption(figure, f"{learning.seeds(shown[0])} {learning.scale(shown)}")
     return figure

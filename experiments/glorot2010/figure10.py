@@ -44,7 +44,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     axes.set_title(courses.title(own))
     courses.legend(axes, [own], courses.READINGS)
     axes.set_xlabel("updates, thousands")
-    courses.caption(figure, stage, MODELS, f"Means over seeds, bands: all seeds.{_errors(measured)}")
+    courses.caption(figure, stage, MODELS, f"{learning.seeds(stage)}{_errors(measured)}")
     return figure
 
 

@@ -53,7 +53,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         axes.axhline(CHANCE, color="0.45", lw=0.8, ls=(0, (1, 1.5)))
     ours.set(title="measured", ylabel="error, %", ylim=(0, 90))
     drawing.legend(figure, ours)
-    drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(campaigns)}")
+    drawing.caption(figure, f"{learning.seeds(campaigns[0])} {learning.scale(campaigns)}")
     return figure
 
 

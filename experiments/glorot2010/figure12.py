@@ -31,7 +31,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     panels[0].set_ylabel("error, %")
     panels[0].plot([], [], "x", color="0.3", label="printed, Table 1")
     drawing.legend(figure, panels[0])
-    drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(found[s] for s in shown)}")
+    drawing.caption(figure, f"{learning.seeds(found[shown[0]])} {learning.scale(found[s] for s in shown)}")
     return figure
 
 

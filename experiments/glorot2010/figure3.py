@@ -75,7 +75,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     courses.legend(figure.axes[0], [stage["models"][label] for label in MODELS], courses.READINGS | looks)
     courses.legend(axes, [], {"printed 98-percentiles\nof all layers": BAR})
     axes.set_xlabel("updates, thousands")
-    courses.caption(figure, stage, MODELS, "Means over seeds, bands: all seeds.")
+    courses.caption(figure, stage, MODELS, learning.seeds(stage))
     return figure
 
 

@@ -66,7 +66,7 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     below.set(xlabel="activation value", ylim=(0, 1.1 * max(*heights, *peaks.values())))
     courses.legend(above, shown, {"printed density at 0": {"marker": "x", "ls": ""}})
     courses.legend(below, [], {"printed modes of\nthe lower layers": {"color": "0.9", "lw": 8}})
-    courses.caption(figure, stage, MODELS, "At the end of training, means over seeds.")
+    courses.caption(figure, stage, MODELS, f"After {stage['done']:,} updates. {learning.seeds(stage)}")
     return figure
 
 

@@ -55,6 +55,6 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         axes.set(ylabel="std of the weight gradients", yscale="log")
     courses.legend(figure.axes[0], [stage["models"][label] for label in MODELS], {})
     axes.set_xlabel("updates, thousands")
-    text = "Gradients of the mean cost over the probe examples. Means over seeds, bands: all seeds."
+    text = f"Gradients of the mean cost over the probe examples. {learning.seeds(stage)}"
     courses.caption(figure, stage, MODELS, text)
     return figure

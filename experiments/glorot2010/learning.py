@@ -76,23 +76,32 @@ def curve(axes: "Axes", campaign: Mapping[str, Any], model: str, unit: str = "th
     axes.set_xlabel(f"examples seen, {unit}")
 
 
+def seeds(campaign: Mapping[str, Any]) -> str:
+    """What the lines of a figure are, for its caption."""
+    return "One seed." if campaign["seeds"] == 1 else "Lines: means over seeds, bands: all seeds."
+
+
 def scale(campaigns: Iterable[Mapping[str, Any]]) -> str:
-    """How the campaigns of a figure were scaled, for its caption."""
-    return " ".join(_scale(campaign) for campaign in campaigns)
+    """How the campaigns of a figure were scaled, for its caption: what several share is said once."""
+    rates: dict[str, list[str]] = {}
+    for campaign in campaigns:
+        rates.setdefault(_size(campaign), []).append(_rates(campaign))
+    return " ".join(f"{size}; learning rates by validation error {'; '.join(own)}." for size, own in rates.items())
 
 
-def _scale(campaign: Mapping[str, Any]) -> str:
-    rates = ", ".join(
-        f"{own['label']} {EDGES[own['edge']]}{number(own['rate'])}" for own in campaign["models"].values()
-    )
+def _size(campaign: Mapping[str, Any]) -> str:
     width = f"{campaign['width']} units"
     if campaign["profile"] != "constant":
         width = f"up to {width}, profile {campaign['profile']}"
     stopped = "" if campaign["done"] == campaign["steps"] else f", of which {campaign['done']:,} are done"
     low, high = campaign["pixel_range"]
-    seeds = "1 seed" if campaign["seeds"] == 1 else f"{campaign['seeds']} seeds"
-    return (
-        f"{campaign['data']}: layers of {width}, {campaign['steps']:,} updates of "
-        f"{campaign['batch_size']}{stopped}, {seeds}, pixels in [{low:g}, {high:g}]; learning rates "
-        f"by validation error from {', '.join(map(number, campaign['rates']))}: {rates}."
+    n = "1 seed" if campaign["seeds"] == 1 else f"{campaign['seeds']} seeds"
+    budget = f"{campaign['steps']:,} updates of {campaign['batch_size']}{stopped}"
+    return f"{campaign['data']}: layers of {width}, {budget}, {n}, pixels in [{low:g}, {high:g}]"
+
+
+def _rates(campaign: Mapping[str, Any]) -> str:
+    chosen = ", ".join(
+        f"{own['label']} {EDGES[own['edge']]}{number(own['rate'])}" for own in campaign["models"].values()
     )
+    return f"from {', '.join(map(number, campaign['rates']))}: {chosen}"

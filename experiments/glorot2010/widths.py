@@ -29,5 +29,5 @@ def draw(found: Mapping[str, Any]) -> "Figure":
         axes.set_title(f"widths {stage} with depth")
     panels[0].set_ylabel("error, %")
     drawing.legend(figure, panels[0])
-    drawing.caption(figure, f"Lines: means over seeds, bands: all seeds. {learning.scale(found[s] for s in STAGES)}")
+    drawing.caption(figure, f"{learning.seeds(found[STAGES[0]])} {learning.scale(found[s] for s in STAGES)}")
     return figure
