@@ -280,6 +280,12 @@ def test_the_claims_that_fail_when_narrow_are_looked_at_in_every_cell(tenth):
         assert {n for words, n in seeds if words.startswith(f"{wide['width']:,} ")} == {1}
 
 
+def test_the_readme_has_the_table_of_the_papers_network(tenth):
+    readme = (pathlib.Path(__file__).parents[2] / "README.md").read_text()
+    shown = re.search(r"<!-- tenth -->\n(.*)<!-- /tenth -->", readme, re.DOTALL)[1]
+    assert_same_but_for_rounding(page.table(figure11.table(tenth)), shown.strip(), digits=3)
+
+
 def test_where_every_claim_that_failed_holds_is_what_the_bound_says():
     own = {"valid": [60.0, 61.0], "half_way": [0.1, 0.1], "furthest": [0.9, 0.9], "mode": [0.7, 0.7], "apart": [2, 2],
            "saturated": [0.1, 0.1]}  # fmt: skip
