@@ -57,7 +57,9 @@ def draw(found: Mapping[str, Any]) -> "Figure":
     for column, own in enumerate(models):
         courses.lines(above[column], courses.thousands(own), courses.hidden_gradients(own))
         courses.saturation(below[column], own)
-        above[column].set(title=courses.title(own).replace(", ", "\n", 1), yscale="log", ylabel="std of the weight gradients")
+        above[column].set(
+            title=courses.title(own).replace(", ", "\n", 1), yscale="log", ylabel="std of the weight gradients"
+        )
         below[column].set_xlabel("updates, thousands")
     for axes in (above[1], below[1]):
         axes.set_ylabel("")

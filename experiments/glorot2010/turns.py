@@ -93,8 +93,8 @@ def _by_rate(models: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, Readin
         of = {rate: {key: np.array(values) for key, values in own.items()} for rate, own in rates.items()}
         best = min(of, key=lambda rate: of[rate]["valid"].mean())
         by_rate[BEST][name] = best, of[best]
-        for rate, own in of.items():
-            by_rate.setdefault(rate, {})[name] = rate, own
+        for rate in sorted(of, key=float):
+            by_rate.setdefault(rate, {})[name] = rate, of[rate]
     return by_rate
 
 
@@ -108,7 +108,7 @@ def rows(claim: str, found: Mapping[str, Any]) -> Iterator[Row]:
             complete = all(own) and (claim != "figure4-softsign-knees" or "mode" in own[0])
             if complete and rates not in seen:
                 seen.add(rates)
-                yield Row(cell, rate, rates, learning.over_seeds(about(*own)))
+                yield Row(cell, rate, rates, learning.over_seeds(about(*own).round(12)))
 
 
 def checked(claim: Claim, row: Row) -> claims.Checked:
