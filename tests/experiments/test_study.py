@@ -66,6 +66,9 @@ def test_its_page_has_a_section_for_each_part_and_names_figures_that_it_draws(ow
     assert [section for section in sections if section in own.parts] == list(own.parts)
     drawn = {part for part in own.parts if hasattr(own.module(part), "draw")}
     assert set(re.findall(r"\]\((\w+)\.png\)", text)) == drawn
+    for tier, settings in own.tiers().items():
+        sections = [section.partition(" ")[0] for section in publishing.template(own, tier).split("\n## ")[1:]]
+        assert set(own.parts_of(settings)) <= set(sections)
 
 
 @every_study
