@@ -26,17 +26,16 @@ TANH = {"tanh": "standard, eq. 1", "tanh_n": "normalised, eq. 16", "tanh_p": "eq
 
 Readings = Mapping[str, np.ndarray]  # of a model: (S,) each
 
-# Of each claim the models it is about and, from their readings, what it is about: (S,), paired by seed.
-TURNED: Mapping[str, tuple[tuple[str, ...], Callable[..., np.ndarray]]] = {
-    "figure3-softsign-together": (("tanh", "softsign"), lambda tanh, softsign: tanh["half_way"] - softsign["half_way"]),
-    "figure3-softsign-asymptote": (("softsign",), lambda softsign: softsign["furthest"]),
-    "figure4-softsign-knees": (("softsign",), lambda softsign: softsign["mode"]),
-    "figure11-tanh-below-softsign": (("tanh", "softsign"), lambda tanh, softsign: tanh["valid"] - softsign["valid"]),
+# Of each claim the models it is about, the reading (see scaling.py), and how their values combine, paired by seed.
+TURNED: Mapping[str, tuple[tuple[str, ...], str, Callable[..., np.ndarray]]] = {
+    "figure3-softsign-together": (("tanh", "softsign"), "half_way", np.subtract),
+    "figure3-softsign-asymptote": (("softsign",), "furthest", np.positive),
+    "figure4-softsign-knees": (("softsign",), "mode", np.positive),
+    "figure11-tanh-below-softsign": (("tanh", "softsign"), "valid", np.subtract),
     "figure11-softsign-is-robust": (
         ("tanh", "tanh_n", "softsign", "softsign_n"),
-        lambda tanh, tanh_n, softsign, softsign_n: (
-            tanh["valid"] - tanh_n["valid"] - softsign["valid"] + softsign_n["valid"]
-        ),
+        "valid",
+        lambda tanh, tanh_n, softsign, softsign_n: (tanh - tanh_n) - (softsign - softsign_n),
     ),
 }
 
@@ -48,12 +47,6 @@ class Cell(NamedTuple):
     pixel_range: tuple[float, float]
     updates: int
     by_rate: Mapping[str, Mapping[str, tuple[str, Readings]]]
-
-    @property
-    def words(self) -> str:
-        """The cell in words."""
-        low, high = self.pixel_range
-        return f"{self.width:,} units, pixels in [{low:g}, {high:g}], {self.updates:,} updates"
 
 
 class Row(NamedTuple):
@@ -100,15 +93,15 @@ def _by_rate(models: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, Readin
 
 def rows(claim: str, found: Mapping[str, Any]) -> Iterator[Row]:
     """A claim in all cells and at all rates in which what it is about was measured, the best ones first."""
-    names, about = TURNED[claim]
+    names, reading, combined = TURNED[claim]
     for cell in cells(found):
         seen = set()
         for rate, models in cell.by_rate.items():
             rates, own = zip(*(models.get(name, ("", {})) for name in names), strict=True)
-            complete = all(own) and (claim != "figure4-softsign-knees" or "mode" in own[0])
-            if complete and rates not in seen:
+            if rates not in seen and all(reading in values for values in own):
                 seen.add(rates)
-                yield Row(cell, rate, rates, learning.over_seeds(about(*own).round(12)))
+                values_S = combined(*(values[reading] for values in own))
+                yield Row(cell, rate, rates, learning.over_seeds(values_S.round(12)))
 
 
 def checked(claim: Claim, row: Row) -> claims.Checked:
@@ -161,8 +154,7 @@ def _initialisations(cell: Cell) -> Iterator[Mapping[str, str]]:
 
 def draw(found: Mapping[str, Any]) -> "Figure":
     """A panel for each claim, a line for each cell: open at each rate, filled where every model has its best one."""
-    figure, known = drawing.figure(9.5, 4.2), list(cells(found))
-    names = [_name(cell) for cell in known]
+    figure, names = drawing.figure(9.5, 4.2), [_name(cell) for cell in cells(found)]
     panels = figure.subplots(1, len(TURNED), sharey=True)
     for axes, (name, claim) in zip(panels, _claims().items(), strict=True):
         _panel(axes, claim, [(names.index(_name(row.cell)), row) for row in rows(name, found)])
