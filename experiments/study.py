@@ -231,7 +231,7 @@ HELP = """\
 {examples}
 
 Writes the figures (PNG and SVG), what each stage measured (JSON), claims.json and a page to read to out=FOLDER, by
-default runs/{name}/<tier>. On two cores {times}. Exit code 4 where a claim FAILs.
+default runs/{name}/<tier>. Time on two cores: {times}. Exit code 4 where a claim FAILs.
 
 The same command goes on where it was cut: stages and training runs that are done are not done twice. Data that lie in
 a folder need data_dir=FOLDER; claims about what was not measured are NOT RUN. Any setting of a tier, in
@@ -244,13 +244,11 @@ def help_text(study: Study) -> str:
     """What --help prints."""
     width = max(map(len, study.examples), default=0)
     minutes = {1: "a minute"}
-    times = (
-        f"tier={tier} takes {minutes.get(number, f'{number:g} minutes')}" for tier, number in study.minutes.items()
-    )
+    times = [f"tier={tier} {minutes.get(number, f'{number:g} minutes')}" for tier, number in study.minutes.items()]
     text = HELP.format(
         **{name: getattr(study, name) for name in ("title", "source", "question", "name")},
         examples="\n".join(f"    {given:<{width}}  {words}" for given, words in study.examples.items()),
-        times=" and ".join(times),
+        times=" and ".join(filter(None, [", ".join(times[:-1]), times[-1]])),
         figures=", ".join(study.figures()),
     )
     filled = lambda paragraph: paragraph if paragraph.startswith(" ") else textwrap.fill(paragraph, 120)
