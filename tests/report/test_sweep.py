@@ -476,6 +476,19 @@ def test_a_damaged_sweep_is_said_in_a_sentence(folder, tmp_path, name, content, 
         sweep.page(damaged)
 
 
+def test_a_single_seed_has_no_interval_and_another_page_no_link(tmp_path):
+    from xinit.report import study
+
+    claim = {"id": "a", "state": "PASS", "statement": "b", "metric": "c.d", "direction": "above", "bound": 0}
+    claim |= {"value": 2.0, "low": 2.0, "high": 2.0, "n": 1}
+    (tmp_path / "claims.json").write_text(json.dumps([claim]))
+    (tmp_path / "page.md").write_text("# Title\n\n[The other page](../page.md) has more.\n")
+    page = study.page(tmp_path)
+    assert "2, n = 1" in page
+    assert "[2, 2]" not in page
+    assert "The other page has more." in page
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [("claims.json", "{", "cannot be read: it is cut short"), ("claims.json", '[{"id": "a"}]', "no file of claims"),

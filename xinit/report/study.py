@@ -24,6 +24,7 @@ STATES = ("FAIL", "NOT RUN", "DIRECTION", "PASS")
 FACTS = {"tier": "tier", "figure": "figures", "machine": "machine", "date": "date", "wall_s": "seconds in all"}
 LARGEST = {".svg": 1_000_000, ".png": 16_000_000}  # bytes of a picture; of a heavier drawing the PNG is shown
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+ELSEWHERE = re.compile(r"\[([^\[\]]*)\]\([\w./-]+\.md(?:#[\w-]*)?\)")  # links to pages that are not part of this one
 ADDRESS = re.compile(r"https?://.+|[\w.-]+\.(?:png|svg)")  # of links and pictures; what has another is text
 HOW = (
     "What is claimed, beside what was measured: a mean, its 95 % interval and the number n of runs or networks behind "
@@ -97,6 +98,8 @@ def _measured(claim: Mapping[str, Any]) -> str:
         return str(claim.get("why", ""))
     if claim.get("n") is None:
         return _number(claim["value"])
+    if claim["n"] == 1:
+        return f"{_number(claim['value'])}, n = 1"
     ends = f"[{_number(claim.get('low'))}, {_number(claim.get('high'))}]"
     return f"{_number(claim['value'])} {ends}, n = {claim['n']}"
 
@@ -126,7 +129,7 @@ def _about(path: pathlib.Path) -> Iterator[Markup]:
 def _written(text: str, path: pathlib.Path, filters: html.Filters) -> tuple[str, list[Markup]]:
     """The title, and the text with its pictures; what is about a figure hides with its claims."""
     markdown = _markdown(path)
-    tokens = _unwrapped(markdown.parse(COMMENT.sub("", text)))
+    tokens = _unwrapped(markdown.parse(ELSEWHERE.sub(r"\1", COMMENT.sub("", text))))
     title, parts = path.name, []
     if tokens and tokens[0].tag == "h1":
         title, tokens = tokens[1].content, tokens[3:]
