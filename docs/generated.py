@@ -47,8 +47,8 @@ def _document(name: str, below: str) -> str:
 
 def _study_page(name: str, below: str) -> str:
     folder = study.load(name).results / below
-    shown = (folder / "page.md").read_text().replace("](../page.md)", f"]({name}.md)")
-    shown = shown.replace("](tenth/page.md", f"]({name}-tenth.md")
+    other = lambda link: f"]({_document(name, link[1] if link[1] != '..' else '')}.md)"
+    shown = re.sub(r"\]\((\.\.|\w+)/page\.md\)", other, (folder / "page.md").read_text())
     return re.sub(r"\]\((\w+\.png)\)", rf"](../../{folder.relative_to(ROOT)}/\1)", shown)
 
 

@@ -50,7 +50,11 @@ def runs() -> list[tuple[str, str]]:
 
 def table() -> list[dict[str, str]]:
     """A line for each run that is kept of a study; of one of which nothing is kept its title and source alone."""
-    return [_row(name, below) for name in study.names() for below in folders(name) or [None]]
+    return [_row(name, below) for name, below in _every()]
+
+
+def _every() -> list[tuple[str, str | None]]:
+    return [(name, below) for name in study.names() for below in folders(name) or [None]]
 
 
 def _row(name: str, below: str | None) -> dict[str, str]:
@@ -65,10 +69,7 @@ def _row(name: str, below: str | None) -> dict[str, str]:
 
 def linked_table() -> str:
     """The kept runs as docs/papers.md shows them, linked to their pages."""
-    pages = {(name, results(name, below)[0]["tier"]): below for name, below in runs()}
-    return page.table(
-        [row | {"study": _linked(row["study"], pages.get((row["study"], row["tier"])))} for row in table()]
-    )
+    return page.table([_row(name, below) | {"study": _linked(name, below)} for name, below in _every()])
 
 
 def _linked(name: str, below: str | None) -> str:

@@ -6,11 +6,9 @@ tanh networks. The variant may be trained for less long: both are shown up to wh
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from experiments import drawing
 from experiments.claims import Metrics, exact
-from experiments.glorot2010 import courses, learning
+from experiments.glorot2010 import courses, learning, scaling
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,21 +19,15 @@ SHOWN = (("shapeset", "tanh_n"), ("as_printed", "tanh_p"))
 
 
 def metrics(found: Mapping[str, Any]) -> Metrics:
-    """Up to where the shorter run ends, means over seeds, `as_printed.<reading>.<model>`.
+    """`as_printed.<reading>.<model>`, means over seeds of what scaling.py reads, up to where the shorter run ends.
 
-    `apart`, how many times the smallest of the layers' weight gradients the largest is, in the second half; `error`,
-    validation error in percent; `saturated`, the share of saturated activations at the end, the mean over layers; and
-    `as_printed.updates`, where that is.
+    `as_printed.updates`: where that is.
     """
     models = _models(found)
     values = {
         f"{reading}.{name}": values_S
         for name, own in models.items()
-        for reading, values_S in {
-            "apart": courses.apart(own),
-            "error": np.array(own["valid_error"])[:, -1],
-            "saturated": courses.course(own, "act_saturated")[:, -1].mean(1),
-        }.items()
+        for reading, values_S in scaling.readings(own).items()
     }
     measured = {f"as_printed.{name}": learning.over_seeds(values_S) for name, values_S in values.items()}
     return {"as_printed.updates": exact(_end(found)), **measured}

@@ -69,12 +69,12 @@ def metrics(found: Mapping[str, Any]) -> Metrics:
 
 
 def cells(found: Mapping[str, Any]) -> Iterator[Cell]:
-    """The cells of the narrow networks; of the others near the first of their budgets, and at the end."""
+    """The cells of the narrow networks; of the others up to the first of their budgets, and at the end."""
     stage, other = found["scaling"], found.get("shapeset")
     for cell in stage["cells"]:
         yield Cell(stage["width"], tuple(cell["pixel_range"]), cell["updates"], _by_rate(cell["models"]))
     for updates in (stage["cells"][0]["updates"], other["done"]) if other else ():
-        cut = {name: courses.until(updates + other["steps"] // 100, own) for name, own in other["models"].items()}
+        cut = {name: courses.until(updates, own) for name, own in other["models"].items()}
         models = {name: (number(own["rate"]), scaling.readings(own)) for name, own in cut.items()}
         reached = next(iter(cut.values()))["step"][-1]
         yield Cell(other["width"], tuple(other["pixel_range"]), reached, {BEST: models})
@@ -84,8 +84,9 @@ def _by_rate(models: Mapping[str, Any]) -> dict[str, dict[str, tuple[str, Readin
     by_rate: dict[str, dict[str, tuple[str, Readings]]] = {BEST: {}}
     for name, rates in models.items():
         of = {rate: {key: np.array(values) for key, values in own.items()} for rate, own in rates.items()}
-        best = min(of, key=lambda rate: of[rate]["valid"].mean())
-        by_rate[BEST][name] = best, of[best]
+        if of:  # at some rate no seed diverged
+            best = min(of, key=lambda rate: of[rate]["valid"].mean())
+            by_rate[BEST][name] = best, of[best]
         for rate in sorted(of, key=float):
             by_rate.setdefault(rate, {})[name] = rate, of[rate]
     return by_rate
